@@ -1,0 +1,47 @@
+/* test.h - A test is a sentence: TEST(expired_lease_returns_row_to_pending) { ... }
+ *
+ * Cases register themselves; test.c has the main() that runs them with cmocka
+ * (all, or those whose names match a pattern given as argument) and reports in
+ * TAP, which tests/run counts. Use cmocka's assert_... macros. SKIP("why")
+ * ends a case that cannot run here; in CI that is a failure. */
+/* SPDX-License-Identifier: MIT */
+#ifndef PK_TEST_H
+#define PK_TEST_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+void pk_test_register(const char *name, void (*function)(void **state));
+
+#define TEST(name)                                                                                 \
+    static void test_##name(void **state);                                                         \
+    __attribute__((constructor)) static void register_##name(void)                                 \
+    {                                                                                              \
+        pk_test_register(#name, test_##name);                                                      \
+    }                                                                                              \
+    static void test_##name(void **state __attribute__((unused)))
+
+/* Ends the running case as skipped, and says why. */
+#define SKIP(why)                                                                                  \
+    do {                                                                                           \
+        print_message("# skipped: %s\n", why);                                                     \
+        skip();                                                                                    \
+    } while (0)
+
+/* A fresh empty folder under TMPDIR that is removed when the program ends. Owned by test.c. */
+const char *pk_test_folder(void);
+
+/* Fails the case, saying what 'err' says, unless 'ok'. */
+#define assert_ok(ok, err)                                                                         \
+    do {                                                                                           \
+        if (!(ok)) {                                                                               \
+            fail_msg("%s (%s)", (err)->message, pk_code_name((err)->code));                        \
+        }                                                                                          \
+    } while (0)
+
+#endif
