@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 
 #include <assert.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -20,6 +21,7 @@ char *pk_buf_reserve(struct pk_buf *buf, size_t size)
             capacity *= 2;
         }
         buf->data = pk_realloc(buf->data, capacity);
+        buf->data[buf->size] = '\0'; /* The first time there was none. */
         buf->capacity = capacity;
     }
     return buf->data + buf->size;

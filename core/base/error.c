@@ -34,16 +34,49 @@ static const struct {
 _Static_assert(sizeof(code_table) / sizeof(code_table[0]) == PK_CODE_COUNT,
                "every code has its row");
 
-static void fill(struct pk_error *err, enum pk_code code, const char *field, const char *hint,
-                 const char *format, va_list args)
+/* Ends 'text' at 'size' bytes, or up to 3 before, where a character of UTF-8 begins. */
+static size_t cut(char *text, size_t size)
 {
+    for (int i = 0; i < 3 && size > 0 && ((unsigned char)text[size] & 0xc0) == 0x80; i++) {
+        size--;
+    }
+    text[size] = '\0';
+    return size;
+}
+
+enum {
+    MESSAGE_MAX = sizeof(((struct pk_error *)0)->message) - 1, /* Bytes before the NUL. */
+    MESSAGE_ROOM = MESSAGE_MAX + 2 /* One byte beyond is printed, so that 'cut' can see it. */
+};
+
+/* Prints what fits and returns its bytes. A character that no longer fits whole is left out, so
+ * that the message stays valid UTF-8. */
+__attribute__((format(printf, 2, 0))) static size_t print(char out[MESSAGE_ROOM],
+                                                          const char *format, va_list args)
+{
+    int n = vsnprintf(out, MESSAGE_ROOM, format, args);
+    if (n < 0) {
+        out[0] = '\0';
+        return 0;
+    }
+    return n <= MESSAGE_MAX ? (size_t)n : cut(out, MESSAGE_MAX);
+}
+
+/* By way of a local, because an argument may be the old message itself. */
+__attribute__((format(printf, 5, 0))) static void fill(struct pk_error *err, enum pk_code code,
+                                                       const char *field, const char *hint,
+                                                       const char *format, va_list args)
+{
+    char message[MESSAGE_ROOM];
+
     if (!err) {
         return;
     }
+    size_t size = print(message, format, args);
+    memcpy(err->message, message, size + 1);
     err->code = code;
     err->field = field;
     err->hint = hint;
-    (void)vsnprintf(err->message, sizeof(err->message), format, args);
 }
 
 bool pk_fail(struct pk_error *err, enum pk_code code, const char *hint, const char *format, ...)
@@ -67,22 +100,26 @@ bool pk_fail_field(struct pk_error *err, enum pk_code code, const char *field, c
 
 bool pk_wrap(struct pk_error *err, const char *format, ...)
 {
-    char context[sizeof(err->message)];
-    char inner[sizeof(err->message)];
+    char message[MESSAGE_ROOM + 2 + MESSAGE_ROOM]; /* Context, ": ", what was there. */
     va_list args;
 
     if (!err) {
         return false;
     }
     va_start(args, format);
-    (void)vsnprintf(context, sizeof(context), format, args);
+    size_t size = print(message, format, args);
     va_end(args);
-    memcpy(inner, err->message, sizeof(inner));
+    message[size++] = ':';
+    message[size++] = ' ';
+    size_t inner = strnlen(err->message, MESSAGE_MAX);
+    memcpy(message + size, err->message, inner);
+    size += inner;
+    message[size] = '\0';
     /* A message that no longer fits loses its tail, never its beginning. */
-    int n = snprintf(err->message, sizeof(err->message), "%s: ", context);
-    if (n > 0 && (size_t)n < sizeof(err->message)) {
-        (void)snprintf(err->message + n, sizeof(err->message) - (size_t)n, "%s", inner);
+    if (size > MESSAGE_MAX) {
+        size = cut(message, MESSAGE_MAX);
     }
+    memcpy(err->message, message, size + 1);
     return false;
 }
 
