@@ -51,7 +51,9 @@ int64_t pk_doc_version(const struct pk_doc *doc);
 bool pk_doc_same(const struct pk_doc *a, const struct pk_doc *b);
 
 /* Convenience for reading: the value at a dot path (see path.h). False, NULL or the fallback when
- * it is absent or of another type. Texts are owned by the document. */
+ * it is absent or of another type. Texts are owned by the document. A text may contain U+0000 (JSON
+ * allows it): pk_doc_text shows what is before it; fields with a format or an enumeration have
+ * none, and who must see all bytes uses pk_path_find and bson_iter_utf8. */
 const char *pk_doc_text(const struct pk_doc *doc, const char *path);
 int64_t pk_doc_int(const struct pk_doc *doc, const char *path, int64_t fallback);
 double pk_doc_number(const struct pk_doc *doc, const char *path, double fallback);

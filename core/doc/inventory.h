@@ -40,7 +40,7 @@ struct pk_index {
     enum pk_only only;
     const char *only_path;
     const char *only_text;
-    const char *seed; /* The specification's name of it, or NULL when it is ours. */
+    const char *seed; /* The specification's names of it, ", " between them; NULL: it is ours. */
 };
 
 /* What becomes of a document when its person is erased. */
@@ -55,7 +55,8 @@ struct pk_collection {
     const struct pk_schema *schema;
     const struct pk_index *index;
     size_t index_count;
-    const char *ttl_path;    /* Date at which a document expires; NULL: never. */
+    const char *ttl_path;    /* Date at which a document expires; NULL: never. The index on it
+                              * alone, "by_expiry", is the engine's TTL index. */
     const char *person_path; /* Indexed field that names its people; NULL: none. */
     bool is_person_id;       /* The '_id' is the person. */
     bool is_guarded;         /* pk_writes_expect_absent may be used on it. */
@@ -79,5 +80,8 @@ const struct pk_collection *pk_inventory_find(const struct pk_inventory *invento
                                               const char *name);
 const struct pk_index *pk_collection_index(const struct pk_collection *collection,
                                            const char *name);
+
+/* Schemas that are not collections: bodies of requests and answers, spelt as over HTTP. */
+const struct pk_schema *const *pk_schemas(size_t *out_count);
 
 #endif

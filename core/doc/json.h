@@ -23,6 +23,9 @@
 struct pk_buf;
 struct pk_error;
 
+/* Of text to read, and of the BSON it becomes (a body may hold many documents). */
+enum { PK_JSON_MAX_BYTES = 64 * 1024 * 1024 };
+
 /* Reads one JSON object into 'out', which is initialised here and must be ended with bson_destroy
  * by the caller, on success only. 'out_offset' (may be NULL) is the byte at fault on failure. */
 bool pk_json_read(bson_t *out, const char *text, size_t length, size_t *out_offset,

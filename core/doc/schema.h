@@ -45,7 +45,9 @@ enum pk_format {
 enum {
     PK_FIELD_REQUIRED = 1 << 0, /* Must be there, and not null. */
     PK_FIELD_NULLABLE = 1 << 1, /* null is a value, not an absence. */
-    PK_FIELD_SECRET = 1 << 2    /* Never in a log, an answer or an export. */
+    PK_FIELD_SECRET = 1 << 2,   /* Never in a log, an answer or an export. */
+    PK_FIELD_OPEN_ENUM = 1 << 3 /* 'allowed' names the built-in values; others of the same format
+                                 * are accepted, too. */
 };
 
 struct pk_field {
@@ -66,7 +68,9 @@ struct pk_schema {
     const struct pk_field *field;
     size_t count;
     bool is_open; /* Fields that no row names are allowed, and free-form. */
-    /* What no single row can say ("a curation names its trait"); adds to 'faults'. May be NULL. */
+    /* What no single row can say ("a curation names its trait"); adds to 'faults'. May be NULL.
+     * 'doc' is the object in its stored form. It is called for objects with faults, too, so that
+     * all are named at once: a field may be absent or of another type than its row says. */
     void (*rule)(const bson_t *doc, const char *path, struct pk_faults *faults);
     const char *help;
 };

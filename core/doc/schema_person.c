@@ -1,0 +1,98 @@
+/* schema_person.c - The person: ids elsewhere, merges, consents, and the tombstone. */
+/* SPDX-License-Identifier: MIT */
+#include "doc/schema_tables.h"
+
+/* ---- people ---- */
+
+static const struct pk_field external_field[] = {
+    ROW_NAME("source", REQ, "Who gave the id: 'slack'."),
+    ROW_TEXT("id", REQ, TEXT_WORD, "The id there."),
+    ROW_TEXT("key", REQ, 402, "<source>:<id>, which the index holds."),
+};
+static const struct pk_schema external_schema = {
+    .name = "ExternalId",
+    FIELDS(external_field),
+    .help = "What another system calls the person.",
+};
+static const struct pk_field external_item = ROW_OBJECT(NULL, OPT, &external_schema, "One id.");
+
+static const struct pk_field merge_field[] = {
+    ROW_UUID("personId", REQ, "The other person."),
+    ROW_TEXT("mergedBy", REQ, TEXT_WORD, "The actor who asked for it."),
+    ROW_DATE("mergedAt", REQ, "When it was done."),
+    ROW_DATE("undoneAt", OPT, "When it was undone."),
+};
+static const struct pk_schema merge_schema = {
+    .name = "Merge",
+    FIELDS(merge_field),
+    .help = "Another person found to be the same one.",
+};
+static const struct pk_field merge_item = ROW_OBJECT(NULL, OPT, &merge_schema, "One merge.");
+
+static const struct pk_field person_field[] = {
+    ROW_UUID("_id", REQ, "The person."),
+    { .name = "externalIds",
+      .type = PK_TYPE_ARRAY,
+      .min = 1,
+      .max = LIST_SOME,
+      .item = &external_item,
+      .help = "What other systems call the person; absent when nothing." },
+    ROW_UUID("mergedInto", OPT, "The person whom this one was merged into."),
+    ROW_ARRAY("merges", OPT, LIST_SOME, &merge_item, "People merged into this one."),
+    ROW_COUNT("storedBytes", OPT, "What the person's documents take, for 'person.max_bytes'."),
+    ROW_DATE("createdAt", REQ, "When the person became known."),
+    ROW_DATE("updatedAt", REQ, "When this last changed."),
+};
+const struct pk_schema pk_schema_person = {
+    .name = "Person",
+    FIELDS(person_field),
+    .help = "A person, with ids elsewhere.",
+};
+
+/* ---- consents ---- */
+
+static const char *const consent_status[] = { "granted", "withdrawn", NULL };
+static const struct pk_field consent_field[] = {
+    ROW_TEXT("_id", REQ, 300, "<person>:<purpose>."),
+    ROW_UUID("userId", REQ, "The person."),
+    ROW_NAME("purpose", REQ, "What the data may be used for."),
+    ROW_ENUM("status", REQ, consent_status, "Whether it may."),
+    ROW_DATE("validFrom", OPT, "From when on."),
+    ROW_DATE("validUntil", OPT, "Until when."),
+    ROW_DATE("grantedAt", OPT, "When it was granted."),
+    ROW_DATE("withdrawnAt", OPT, "When it was withdrawn."),
+    ROW_TEXT("recordedBy", OPT, TEXT_WORD, "The actor who recorded it."),
+    ROW_TEXT("evidence", OPT, TEXT_LINE, "Where the person said so."),
+    ROW_DATE("createdAt", REQ, "When it was first recorded."),
+    ROW_DATE("updatedAt", REQ, "When it last changed."),
+};
+
+static void check_consent(const bson_t *doc, const char *path, struct pk_faults *faults)
+{
+    const char *part[] = { pk_rule_text(doc, "userId"), pk_rule_text(doc, "purpose") };
+    if (part[0] && part[1]) {
+        pk_rule_joined_id(doc, path, part, 2, faults);
+    }
+}
+
+const struct pk_schema pk_schema_consent = {
+    .name = "Consent",
+    FIELDS(consent_field),
+    .rule = check_consent,
+    .help = "What a person's data may be used for.",
+};
+
+/* ---- tombstones ---- */
+
+static const struct pk_field tombstone_field[] = {
+    ROW_UUID("_id", REQ, "The bare id of the person who was erased."),
+    ROW_UUID("taskId", OPT, "The task that erases."),
+    ROW_DATE("erasedAt", REQ, "When erasure began; nothing of the person is accepted since."),
+    ROW_DATE("completedAt", OPT, "When a pass had found nothing more."),
+    ROW_DATE("expiresAt", REQ, "When every device has heard of it: the sync horizon."),
+};
+const struct pk_schema pk_schema_tombstone = {
+    .name = "Tombstone",
+    FIELDS(tombstone_field),
+    .help = "A person who was erased.",
+};
