@@ -52,8 +52,9 @@ void givens_done(struct givens *givens);
 void config_lua_read(const char *source, size_t size, const char *path, struct givens *out,
                      struct faults *faults);
 
-/* config_lines.c: on which line the constructor behind 'return' names 'name'; 0: not found.
- * '*out_again' is the line where it is named a second time, or 0. */
+/* config_lines.c: on which line 'name' is given, in the constructor behind 'return' or by an
+ * assignment; 0: nobody knows. '*out_again' is the line where the constructor names it a second
+ * time, or 0. */
 int config_line_of(const char *source, size_t size, const char *name, int *out_again);
 
 /* config_value.c */

@@ -8,11 +8,14 @@
  *       store = {                  path "store"       line of 'store'
  *         url = "mongodb://...",   path "store.url"   line of 'url'
  *
- * What is built in another way (t.url = ...) is not found: line 0, and the
- * fault names the file alone. Only messages depend on this, never values. */
+ * What is built in another way (t.url = ...) is looked for among all that is
+ * assigned to: the place that ends like the name, by the most parts. When there
+ * is none or several, nobody knows: line 0, and the fault names the file alone.
+ * Only messages depend on this, never values. */
 /* SPDX-License-Identifier: MIT */
 #include "base/config_internal.h"
 
+#include <stddef.h>
 #include <string.h>
 
 enum { DEPTH_MAX = 8, PATH_MAX_BYTES = 200 };
@@ -225,14 +228,14 @@ static bool read_key(struct scanner *scanner, enum token token, const char **out
     return true;
 }
 
-int config_line_of(const char *source, size_t size, const char *name, int *out_again)
+/* On which line the constructor behind 'return' has 'name', and on which one again. */
+static int line_in_constructor(const char *source, size_t size, const char *name, int *out_again)
 {
     struct scanner scanner = { .at = source, .end = source + size, .line = 1 };
     struct walk walk = { .depth = 1 };
     bool is_entry = true; /* An entry begins with this token. */
     int line = 0;
 
-    *out_again = 0;
     if (!find_return(&scanner)) {
         return 0;
     }
@@ -268,4 +271,106 @@ int config_line_of(const char *source, size_t size, const char *name, int *out_a
         }
     }
     return line;
+}
+
+/* What is assigned to: 't.store.url' or 't["store"].url', part by part. */
+struct chain {
+    struct {
+        const char *text;
+        size_t size;
+    } part[DEPTH_MAX + 1];
+    size_t count;
+    int line; /* Of the last part. */
+};
+
+static void add_part(struct chain *chain, const struct scanner *scanner)
+{
+    if (chain->count == DEPTH_MAX + 1) {
+        chain->count = 0; /* Deeper than any setting. */
+    }
+    chain->part[chain->count].text = scanner->text;
+    chain->part[chain->count++].size = scanner->size;
+    chain->line = scanner->token_line;
+}
+
+/* How many parts of 'name' the chain ends like. */
+static size_t count_equal(const struct chain *chain, const char *name)
+{
+    const char *end = name + strlen(name);
+    size_t count = 0;
+
+    while (count < chain->count && end > name) {
+        const char *text = chain->part[chain->count - 1 - count].text;
+        size_t size = chain->part[chain->count - 1 - count].size;
+        if ((size_t)(end - name) < size || memcmp(end - size, text, size) != 0 ||
+            (end - size > name && end[-(ptrdiff_t)size - 1] != '.')) {
+            break;
+        }
+        count++;
+        end -= size + (end - size > name ? 1 : 0);
+    }
+    return count;
+}
+
+/* Takes the next token into the chain; false when it is no part of one. */
+static bool extend(struct chain *chain, struct scanner *scanner, enum token token, bool *is_dotted)
+{
+    if (is_mark(scanner, token, '.')) {
+        *is_dotted = true;
+        return chain->count > 0;
+    }
+    if (token == TOKEN_NAME) {
+        chain->count = *is_dotted ? chain->count : 0;
+        add_part(chain, scanner);
+    } else if (is_mark(scanner, token, '[')) {
+        if (next_token(scanner) != TOKEN_STRING) {
+            return false;
+        }
+        add_part(chain, scanner);
+        if (!is_mark(scanner, next_token(scanner), ']')) {
+            return false;
+        }
+    } else {
+        return false;
+    }
+    *is_dotted = false;
+    return true;
+}
+
+/* The one line with an assignment to what ends like 'name'. */
+static int line_of_assignment(const char *source, size_t size, const char *name)
+{
+    struct scanner scanner = { .at = source, .end = source + size, .line = 1 };
+    struct chain chain = { .count = 0 };
+    bool is_dotted = false;
+    size_t best = 0;
+    int line = 0;
+
+    for (enum token token = next_token(&scanner); token != TOKEN_END;
+         token = next_token(&scanner)) {
+        if (extend(&chain, &scanner, token, &is_dotted)) {
+            continue;
+        }
+        bool is_equality =
+            is_mark(&scanner, token, '=') && scanner.at < scanner.end && *scanner.at == '=';
+        if (is_equality) {
+            (void)next_token(&scanner);
+        } else if (is_mark(&scanner, token, '=')) {
+            size_t count = count_equal(&chain, name);
+            if (count > 0 && count >= best) {
+                line = count > best ? chain.line : 0;
+                best = count;
+            }
+        }
+        chain.count = 0;
+        is_dotted = false;
+    }
+    return line;
+}
+
+int config_line_of(const char *source, size_t size, const char *name, int *out_again)
+{
+    *out_again = 0;
+    int line = line_in_constructor(source, size, name, out_again);
+    return line ? line : line_of_assignment(source, size, name);
 }

@@ -30,6 +30,8 @@ static const struct {
     [PK_UNKNOWN] = { "outcome_unknown", 503, true },
     [PK_TIMEOUT] = { "timeout", 504, true },
     [PK_FULL] = { "no_space", 507, true },
+    [PK_MISMATCH] = { "idempotency_mismatch", 422, false },
+    [PK_SHOWN] = { "secret_already_shown", 409, false },
 };
 _Static_assert(sizeof(code_table) / sizeof(code_table[0]) == PK_CODE_COUNT,
                "every code has its row");

@@ -30,6 +30,8 @@ enum pk_code {
     PK_UNKNOWN,      /* Perhaps done: nobody can say. Repeat with the same key. */
     PK_TIMEOUT,      /* Not done in the time the caller gave. */
     PK_FULL,         /* Not done: no room left on the device, or a quota is used up. */
+    PK_MISMATCH,     /* The key of a request that was made already came with another one. */
+    PK_SHOWN,        /* Done before; its answer held a secret, which is shown once. */
     PK_CODE_COUNT
 };
 

@@ -273,7 +273,7 @@ static const struct pk_index persona_behavioral_models_index[] = {
 
 static const struct pk_index artifacts_index[] = {
     { .name = "by_persona", KEYS(UP("persona_id"), UP("model_version_id")) },
-    { .name = "by_key", KEYS(UP("object_key"), UP("version_id")), .is_unique = true },
+    { .name = "by_key", KEYS(UP("object_key")), .is_unique = true },
 };
 
 static const struct pk_index nodes_index[] = {

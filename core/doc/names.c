@@ -7,23 +7,33 @@
  * a list. Where the value changes as well, 'others' says so and whoever
  * imports or exports does it.
  *
- * Fields may come in any order and meet in one object, which libbson cannot
- * build; so the walk makes a small tree of what it moved, with everything
- * below the last row left as it was, and writes the tree at the end.
+ * Fields may come in any order and meet in one object; so the walk makes a
+ * small tree of what it moved, with everything below the last row left as it
+ * was (bytes in the source document), and writes the tree at the end.
+ *
+ * A field has one name in each spelling. From outside, a stored name that is
+ * spelt differently there is refused, and so is what has no name there at all
+ * (secrets): what is not shown cannot be given.
  *
  * Thread: any. */
 /* SPDX-License-Identifier: MIT */
 #include "doc/names.h"
 
 #include "base/alloc.h"
+#include "base/arena.h"
+#include "base/buf.h"
 #include "base/error.h"
+#include "doc/writer.h"
 
 #include <assert.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 
-/* collection, stored, HTTP, v0.2.0, further spellings */
+/* Of an object that is taken apart: those have schemas of far fewer rows, and each new field is
+ * compared with all before it. */
+enum { FIELDS_MAX = 128 };
+
+/* collection, stored, HTTP, v0.2.0, further spellings; the rows of a collection stand together */
 static const struct pk_name name_table[] = {
     { "observations", "_id", "observationId", "id", NULL },
     { "observations", "userId", "personId", "person_id", "human_id" },
@@ -160,124 +170,126 @@ const struct pk_name *pk_names(size_t *out_count)
 
 enum kind { LEAF, OBJECT, LIST };
 
+/* Nodes and their texts lie in the walk's arena. */
 struct node {
-    char *key; /* NULL for elements and the root. */
+    struct node *next; /* The sibling behind this one. */
+    const char *key;   /* NULL for elements and the root. */
+    size_t key_length;
     enum kind kind;
-    /* LEAF: where its value stands in the source document. (Not a bson_iter_t, which wants memory
-     * aligned to 128 bytes.) */
-    const uint8_t *data;
+    bson_type_t type;     /* LEAF: of its value... */
+    const uint8_t *value; /* ...whose bytes lie in the source document. */
     size_t size;
-    uint32_t offset, key_length;
-    struct node **child;
+    struct node *first, *last; /* OBJECT, LIST: what lies in it. */
     size_t count;
 };
 
-static struct node *add_child(struct node *parent, const char *key, size_t length, enum kind kind)
+/* One translation. */
+struct walk {
+    const struct pk_name *row; /* Those of the collection. */
+    size_t row_count;
+    enum pk_spelling from, to;
+    struct pk_arena arena;
+    struct pk_buf from_path; /* Of the field at hand. */
+    struct pk_buf to_path;
+    struct pk_error *err;
+};
+
+static void walk_done(struct walk *walk)
 {
-    struct node *node = pk_calloc(1, sizeof(*node));
-    node->key = key ? pk_strndup(key, length) : NULL;
+    pk_arena_done(&walk->arena);
+    pk_buf_done(&walk->from_path);
+    pk_buf_done(&walk->to_path);
+}
+
+static struct node *add_child(struct walk *walk, struct node *parent, const char *key,
+                              size_t length, enum kind kind)
+{
+    struct node *node = pk_arena_alloc(&walk->arena, sizeof(*node));
+    node->key = key ? pk_arena_strndup(&walk->arena, key, length) : NULL;
+    node->key_length = length;
     node->kind = kind;
-    /* Grows by doubling: at 1, 2, 4, 8 ... children the array is full. */
-    if ((parent->count & (parent->count - 1)) == 0) {
-        size_t capacity = parent->count ? parent->count * 2 : 1;
-        parent->child = pk_realloc(parent->child, capacity * sizeof(struct node *));
-    }
-    parent->child[parent->count++] = node;
+    *(parent->last ? &parent->last->next : &parent->first) = node;
+    parent->last = node;
+    parent->count++;
     return node;
-}
-
-static void node_done(struct node *node)
-{
-    for (size_t i = 0; i < node->count; i++) {
-        node_done(node->child[i]);
-        pk_free(node->child[i]);
-    }
-    pk_free(node->child);
-    pk_free(node->key);
-}
-
-static void set_value(struct node *node, const bson_iter_t *value)
-{
-    node->data = value->raw;
-    node->size = value->len;
-    node->offset = bson_iter_offset((bson_iter_t *)(uintptr_t)value);
-    node->key_length = bson_iter_key_len(value);
-}
-
-static void write_value(const struct node *node, const char *key, bson_t *out)
-{
-    bson_iter_t iter;
-    bool ok = bson_iter_init_from_data_at_offset(&iter, node->data, node->size, node->offset,
-                                                 node->key_length);
-    assert(ok);
-    (void)ok;
-    bson_append_iter(out, key, -1, &iter);
 }
 
 static struct node *find_child(const struct node *parent, const char *key, size_t length)
 {
-    for (size_t i = 0; i < parent->count; i++) {
-        const char *other = parent->child[i]->key;
-        if (strncmp(other, key, length) == 0 && other[length] == '\0') {
-            return parent->child[i];
-        }
+    struct node *node = parent->first;
+    while (node && (node->key_length != length || memcmp(node->key, key, length) != 0)) {
+        node = node->next;
     }
-    return NULL;
+    return node;
 }
 
-/* Makes the node at 'path' below 'base', with the objects on the way; NULL when it is taken. Two
- * objects meet in one. */
-static struct node *place(struct node *base, const char *path, enum kind kind)
+static bool fail_taken(const struct walk *walk, const char *path)
 {
+    return pk_fail(walk->err, PK_INVALID, "give the value once, under one of its names",
+                   "two fields both mean '%.100s'", path);
+}
+
+/* Makes the node at 'path' below 'base', with the objects on the way; two objects meet in one.
+ * NULL when the place is taken, or an object gets too full. */
+static struct node *place(struct walk *walk, struct node *base, const char *path, enum kind kind)
+{
+    const char *at = path;
     for (;;) {
-        size_t length = strcspn(path, ".");
-        bool is_last = path[length] == '\0';
-        struct node *next = find_child(base, path, length);
+        size_t length = strcspn(at, ".");
+        bool is_last = at[length] == '\0';
+        struct node *next = find_child(base, at, length);
         if (next && (next->kind != OBJECT || (is_last && kind != OBJECT))) {
+            (void)fail_taken(walk, path);
+            return NULL;
+        }
+        if (!next && base->count == FIELDS_MAX) {
+            (void)pk_fail(walk->err, PK_INVALID, "send only fields that the schema names",
+                          "more than %d fields in one object", FIELDS_MAX);
             return NULL;
         }
         if (!next) {
-            next = add_child(base, path, length, is_last ? kind : OBJECT);
+            next = add_child(walk, base, at, length, is_last ? kind : OBJECT);
         }
         if (is_last) {
             return next;
         }
         base = next;
-        path += length + 1;
+        at += length + 1;
     }
 }
 
-static void write_children(const struct node *parent, bson_t *out)
+static void set_value(struct node *node, const bson_iter_t *value)
 {
-    for (size_t i = 0; i < parent->count; i++) {
-        const struct node *node = parent->child[i];
-        char number[16];
-        const char *key = node->key;
-        bson_t below;
-        if (!key) {
-            (void)bson_uint32_to_string((uint32_t)i, &key, number, sizeof(number));
+    /* A value lies from d1 (first byte behind the key) to next_off. */
+    node->type = bson_iter_type(value);
+    node->value = value->raw + value->d1;
+    node->size = value->next_off - value->d1;
+}
+
+static void write_children(const struct node *parent, struct pk_buf *out)
+{
+    uint32_t index = 0;
+    size_t start = pk_writer_begin(out);
+    for (const struct node *node = parent->first; node; node = node->next) {
+        char number[PK_ARRAY_KEY];
+        bson_type_t type = node->kind == LEAF     ? node->type
+                           : node->kind == OBJECT ? BSON_TYPE_DOCUMENT
+                                                  : BSON_TYPE_ARRAY;
+        if (node->key) {
+            pk_writer_key(out, type, node->key, node->key_length);
+        } else {
+            pk_writer_key(out, type, number, pk_writer_array_key(number, index++));
         }
         if (node->kind == LEAF) {
-            write_value(node, key, out);
-        } else if (node->kind == OBJECT) {
-            bson_append_document_begin(out, key, -1, &below);
-            write_children(node, &below);
-            bson_append_document_end(out, &below);
+            pk_buf_add(out, node->value, node->size);
         } else {
-            bson_append_array_begin(out, key, -1, &below);
-            write_children(node, &below);
-            bson_append_array_end(out, &below);
+            write_children(node, out);
         }
     }
+    pk_writer_end(out, start);
 }
 
 /* ---- The walk ---- */
-
-struct walk {
-    const char *collection;
-    enum pk_spelling from, to;
-    struct pk_error *err;
-};
 
 /* An object on the walk. Paths are those of rows: '[]' for any element. */
 struct scope {
@@ -300,39 +312,78 @@ static const char *spelt(const struct pk_name *row, enum pk_spelling spelling)
     return NULL;
 }
 
-/* The row of 'path' in the walk's source spelling, or NULL. */
-static const struct pk_name *find_row(const struct walk *walk, const char *path)
+/* The row of the collection that spells 'path' so, or NULL. */
+static const struct pk_name *find_row(const struct walk *walk, enum pk_spelling spelling,
+                                      const char *path)
 {
-    for (size_t i = 0; i < PK_COUNT(name_table); i++) {
-        const char *from = spelt(&name_table[i], walk->from);
-        if (from && strcmp(name_table[i].collection, walk->collection) == 0 &&
-            strcmp(from, path) == 0) {
-            return &name_table[i];
+    for (size_t i = 0; i < walk->row_count; i++) {
+        const char *other = spelt(&walk->row[i], spelling);
+        if (other && strcmp(other, path) == 0) {
+            return &walk->row[i];
         }
     }
     return NULL;
 }
 
-/* True when some row lies below 'path': then the value cannot be moved as a whole. */
-static bool has_rows_below(const struct walk *walk, enum pk_spelling spelling, const char *path)
+/* True when some row goes on behind 'path' with 'mark'. */
+static bool has_rows_below(const struct walk *walk, enum pk_spelling spelling, const char *path,
+                           char mark)
 {
     size_t length = strlen(path);
-    for (size_t i = 0; i < PK_COUNT(name_table); i++) {
-        const char *other = spelt(&name_table[i], spelling);
-        if (other && strcmp(name_table[i].collection, walk->collection) == 0 &&
-            strncmp(other, path, length) == 0 && (other[length] == '.' || other[length] == '[')) {
+    for (size_t i = 0; i < walk->row_count; i++) {
+        const char *other = spelt(&walk->row[i], spelling);
+        if (other && strncmp(other, path, length) == 0 && other[length] == mark) {
             return true;
         }
     }
     return false;
 }
 
-static char *join(const char *path, const char *key)
+/* An object or list is opened when rows leave it or come into it; else it moves as a whole. */
+static enum kind kind_of(const struct walk *walk, const char *from, const char *to,
+                         const bson_iter_t *value)
 {
-    return pk_strdupf("%s%s%s", path, *path ? "." : "", key);
+    bool is_object = BSON_ITER_HOLDS_DOCUMENT(value);
+    char mark = is_object ? '.' : '[';
+    if ((!is_object && !BSON_ITER_HOLDS_ARRAY(value)) ||
+        (!has_rows_below(walk, walk->from, from, mark) &&
+         !has_rows_below(walk, walk->to, to, mark))) {
+        return LEAF;
+    }
+    return is_object ? OBJECT : LIST;
 }
 
-static bool carry_object(const struct walk *walk, const struct scope *scope, bson_iter_t *fields);
+static const char *join(struct pk_buf *buf, const char *path, const char *key)
+{
+    pk_buf_clear(buf);
+    pk_buf_add_text(buf, path);
+    if (*path) {
+        pk_buf_add_char(buf, '.');
+    }
+    pk_buf_add_text(buf, key);
+    return pk_buf_text(buf);
+}
+
+/* A field without a row must not land on a stored path that has another name where it comes
+ * from, or none: else there were two names, and a way in for what is never shown. */
+static bool is_stranger(const struct walk *walk, const char *from, const char *to)
+{
+    const struct pk_name *row = NULL;
+    if (walk->to == PK_SPELLING_STORED) {
+        row = find_row(walk, PK_SPELLING_STORED, to);
+    }
+    const char *name = row ? spelt(row, walk->from) : NULL;
+    if (name) {
+        return !pk_fail(walk->err, PK_INVALID, "use the name that is documented",
+                        "unknown field '%.100s'; it is called '%s'", from, name);
+    }
+    if (row && walk->from == PK_SPELLING_HTTP) {
+        return !pk_fail(walk->err, PK_INVALID, "leave it out", "'%.100s' cannot be given", from);
+    }
+    return false;
+}
+
+static bool carry_object(struct walk *walk, const struct scope *scope, bson_iter_t *fields);
 
 static bool is_empty(const bson_iter_t *object)
 {
@@ -340,21 +391,15 @@ static bool is_empty(const bson_iter_t *object)
     return !bson_iter_recurse(object, &inside) || !bson_iter_next(&inside);
 }
 
-static bool fail_taken(const struct walk *walk, const char *path)
-{
-    return pk_fail(walk->err, PK_INVALID, "give the value once, under one of its names",
-                   "two fields both mean '%s'", path);
-}
-
-static bool carry_list(const struct walk *walk, const char *from, const char *to, struct node *list,
+static bool carry_list(struct walk *walk, const char *from, const char *to, struct node *list,
                        bson_iter_t *element)
 {
-    PK_CLEANUP(pk_freep) char *from_each = pk_strdupf("%s[]", from);
-    PK_CLEANUP(pk_freep) char *to_each = pk_strdupf("%s[]", to);
+    const char *from_each = pk_arena_printf(&walk->arena, "%s[]", from);
+    const char *to_each = pk_arena_printf(&walk->arena, "%s[]", to);
     while (bson_iter_next(element)) {
         bson_iter_t fields;
         bool is_object = BSON_ITER_HOLDS_DOCUMENT(element) && bson_iter_recurse(element, &fields);
-        struct node *node = add_child(list, NULL, 0, is_object ? OBJECT : LEAF);
+        struct node *node = add_child(walk, list, NULL, 0, is_object ? OBJECT : LEAF);
         set_value(node, element);
         struct scope scope = { from_each, to_each, node, to_each };
         if (is_object && !carry_object(walk, &scope, &fields)) {
@@ -364,44 +409,41 @@ static bool carry_list(const struct walk *walk, const char *from, const char *to
     return true;
 }
 
-static bool carry_field(const struct walk *walk, const struct scope *scope,
-                        const bson_iter_t *value)
+static bool carry_field(struct walk *walk, const struct scope *scope, const bson_iter_t *value)
 {
-    PK_CLEANUP(pk_freep) char *from = join(scope->from, bson_iter_key(value));
-    const struct pk_name *row = find_row(walk, from);
-    const char *spelling = row ? spelt(row, walk->to) : NULL;
-    if (row && !spelling) {
+    const char *from = join(&walk->from_path, scope->from, bson_iter_key(value));
+    const struct pk_name *row = find_row(walk, walk->from, from);
+    const char *to =
+        row ? spelt(row, walk->to) : join(&walk->to_path, scope->to, bson_iter_key(value));
+    if (!to) {
         return true; /* Not shown there. */
     }
-    PK_CLEANUP(pk_freep)
-    char *to = row ? pk_strdup(spelling) : join(scope->to, bson_iter_key(value));
+    if (!row && is_stranger(walk, from, to)) {
+        return false;
+    }
     size_t skip = strlen(scope->base_path);
     assert(strncmp(to, scope->base_path, skip) == 0 && (skip == 0 || to[skip] == '.'));
 
-    /* An object is opened when fields of it leave, or others come in. */
-    enum kind kind = LEAF;
-    if (has_rows_below(walk, walk->from, from) || has_rows_below(walk, walk->to, to)) {
-        kind = BSON_ITER_HOLDS_DOCUMENT(value) ? OBJECT
-               : BSON_ITER_HOLDS_ARRAY(value)  ? LIST
-                                               : LEAF;
-    }
+    /* An object that is opened is made by what comes into it. */
+    enum kind kind = kind_of(walk, from, to, value);
     struct node *node = NULL;
     bool is_wanted = kind != OBJECT || is_empty(value);
-    if (is_wanted && !(node = place(scope->base, to + skip + (skip > 0), kind))) {
-        return fail_taken(walk, to);
+    if (is_wanted && !(node = place(walk, scope->base, to + skip + (skip > 0), kind))) {
+        return false;
     }
-    bson_iter_t inside;
-    struct scope below = { from, to, scope->base, scope->base_path };
     if (kind == LEAF) {
         set_value(node, value);
         return true;
     }
+    bson_iter_t inside;
+    struct scope below = { pk_arena_strdup(&walk->arena, from), pk_arena_strdup(&walk->arena, to),
+                           scope->base, scope->base_path };
     return !bson_iter_recurse(value, &inside) ||
-           (kind == LIST ? carry_list(walk, from, to, node, &inside)
+           (kind == LIST ? carry_list(walk, below.from, below.to, node, &inside)
                          : carry_object(walk, &below, &inside));
 }
 
-static bool carry_object(const struct walk *walk, const struct scope *scope, bson_iter_t *fields)
+static bool carry_object(struct walk *walk, const struct scope *scope, bson_iter_t *fields)
 {
     while (bson_iter_next(fields)) {
         if (!carry_field(walk, scope, fields)) {
@@ -411,20 +453,33 @@ static bool carry_object(const struct walk *walk, const struct scope *scope, bso
     return true;
 }
 
+/* The rows of a collection stand together. */
+static void find_rows(struct walk *walk, const char *collection)
+{
+    for (size_t i = 0; i < PK_COUNT(name_table); i++) {
+        if (strcmp(name_table[i].collection, collection) == 0) {
+            walk->row = walk->row ? walk->row : &name_table[i];
+            walk->row_count++;
+        }
+    }
+}
+
 bool pk_names_translate(const char *collection, enum pk_spelling from, enum pk_spelling to,
                         const bson_t *doc, bson_t *out, struct pk_error *err)
 {
-    struct walk walk = { collection, from, to, err };
-    PK_CLEANUP(node_done) struct node root = { .kind = OBJECT };
+    PK_CLEANUP(walk_done) struct walk walk = { .from = from, .to = to, .err = err };
+    PK_CLEANUP(pk_buf_done) struct pk_buf bytes = { 0 };
+    struct node root = { .kind = OBJECT };
     struct scope scope = { "", "", &root, "" };
     bson_iter_t fields;
     if (!bson_iter_init(&fields, doc)) {
         return pk_fail(err, PK_INVALID, "send a well-formed document", "the document is damaged");
     }
+    find_rows(&walk, collection);
     if (!carry_object(&walk, &scope, &fields)) {
         return false;
     }
-    bson_init(out);
-    write_children(&root, out);
+    write_children(&root, &bytes);
+    pk_writer_take(&bytes, out);
     return true;
 }

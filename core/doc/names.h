@@ -28,7 +28,9 @@ enum pk_spelling { PK_SPELLING_STORED, PK_SPELLING_HTTP, PK_SPELLING_V020 };
 
 /* Rewrites a document's field paths from one spelling to another; values stay as they are. 'out'
  * is initialised here and ended by the caller, on success only. Fails when two fields would land
- * on one path. */
+ * on one path, when a field is given to the store under its stored name though it has another one
+ * in 'from', or over HTTP though it has none there, and above 128 fields in an object whose fields
+ * have rows. */
 bool pk_names_translate(const char *collection, enum pk_spelling from, enum pk_spelling to,
                         const bson_t *doc, bson_t *out, struct pk_error *err);
 

@@ -3,6 +3,23 @@
 #include "doc/place.h"
 
 #include "base/buf.h"
+#include "base/text.h"
+#include "base/utf8.h"
+
+#include <string.h>
+
+enum { KEY_SHOWN = 200 }; /* Bytes: a free-form key may have megabytes. */
+
+/* Fit for a person's eyes: a key comes from outside. */
+static void add_key(struct pk_buf *path, const char *key)
+{
+    size_t length = strlen(key);
+    size_t shown = pk_utf8_cut((const uint8_t *)key, length, KEY_SHOWN);
+    pk_text_escape(path, key, shown, false);
+    if (shown < length) {
+        pk_buf_add_text(path, "...");
+    }
+}
 
 void pk_place_add(struct pk_buf *path, const struct pk_place *place)
 {
@@ -17,5 +34,5 @@ void pk_place_add(struct pk_buf *path, const struct pk_place *place)
     if (path->size) {
         pk_buf_add_char(path, '.');
     }
-    pk_buf_add_text(path, place->key);
+    add_key(path, place->key);
 }

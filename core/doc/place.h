@@ -16,7 +16,8 @@ struct pk_place {
     size_t index;                  /* In its array. */
 };
 
-/* Appends "traits[3].confidence"; nothing for the document itself. */
+/* Appends "traits[3].confidence"; nothing for the document itself. Keys are escaped for a person's
+ * eyes and cut at 200 bytes. */
 void pk_place_add(struct pk_buf *path, const struct pk_place *place);
 
 #endif

@@ -3,8 +3,9 @@
  * One walk does both: pk_schema_check walks a stored document, pk_schema_accept
  * one that came as JSON, and writes the stored form as it goes ('out'; NULL
  * when checking). So the two can never disagree. Where they differ is a
- * handful of types: a date is a string in JSON, binary is base64, and 5.0 may
- * be meant as the integer 5.
+ * handful of types: a date is a string in JSON, binary is base64, 5.0 may be
+ * meant as the integer 5, and a text that may be written in several ways (the
+ * case of a UUID) is stored in one, so that equal things are equal bytes.
  *
  * The walk is one pass over the document. The row of a field is looked for
  * from where the last one was found, so documents in the order of their schema
@@ -38,7 +39,7 @@ enum { ROWS_MAX = 256 }; /* Fields of one schema. */
 struct walk {
     struct pk_faults *faults;
     struct pk_buf *out;   /* The stored form; NULL: the document is in it already. */
-    struct pk_buf bytes;  /* Decoded base64. */
+    struct pk_buf bytes;  /* Decoded base64, or a text in its stored spelling. */
     unsigned secret_rows; /* Open rows that are secret. */
     unsigned depth;       /* Open objects and arrays. */
 };
@@ -224,20 +225,63 @@ static bool is_allowed(const char *const *allowed, const char *text, size_t leng
     return false;
 }
 
+/* The letter as it is stored. */
+static char fold(const struct pk_field *field, char c)
+{
+    if (field->format == PK_FORMAT_TRAIT_PATH) {
+        return c == '/' ? '.' : c;
+    }
+    bool is_any_case = field->format == PK_FORMAT_UUID || (field->flags & PK_FIELD_ANY_CASE);
+    return is_any_case && c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+static bool is_folded(const struct pk_field *field, const char *text, size_t length)
+{
+    for (size_t i = 0; i < length; i++) {
+        if (fold(field, text[i]) != text[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The stored spelling; valid until the next one. */
+static const char *fold_text(struct walk *walk, const struct pk_field *field, const char *text,
+                             size_t length)
+{
+    pk_buf_clear(&walk->bytes);
+    pk_buf_add(&walk->bytes, text, length);
+    for (size_t i = 0; i < length; i++) {
+        walk->bytes.data[i] = fold(field, text[i]);
+    }
+    return walk->bytes.data;
+}
+
+static bool is_text_fit(const struct pk_field *field, const char *text, uint32_t length)
+{
+    bool is_closed = field->allowed && !(field->flags & PK_FIELD_OPEN_ENUM);
+    return is_in_range(field, length) && (!is_closed || is_allowed(field->allowed, text, length)) &&
+           pk_format_is_valid(field->format, text, length);
+}
+
 static void walk_string(struct walk *walk, const struct item *item)
 {
     const struct pk_field *field = item->field;
     uint32_t length = 0;
     const char *text =
         BSON_ITER_HOLDS_UTF8(item->value) ? bson_iter_utf8(item->value, &length) : NULL;
-    if (!text || !is_in_range(field, length) ||
-        (field->allowed && !(field->flags & PK_FIELD_OPEN_ENUM) &&
-         !is_allowed(field->allowed, text, length)) ||
-        !pk_format_is_valid(field->format, text, length)) {
-        refuse(walk, item);
-        return;
+    bool is_stored = text && is_folded(field, text, length);
+    if (text && !is_stored && walk->out) {
+        text = fold_text(walk, field, text, length);
     }
-    keep(walk, item);
+    if (!text || (!is_stored && !walk->out) || !is_text_fit(field, text, length)) {
+        refuse(walk, item);
+    } else if (is_stored) {
+        keep(walk, item);
+    } else {
+        pk_writer_key(walk->out, BSON_TYPE_UTF8, item->key, item->key_length);
+        pk_writer_text(walk->out, text, length);
+    }
 }
 
 static void walk_bool(struct walk *walk, const struct item *item)

@@ -32,10 +32,10 @@ enum pk_type {
 /* What a string must be made of, beyond its length. */
 enum pk_format {
     PK_FORMAT_NONE,
-    PK_FORMAT_UUID,          /* Version 4. */
+    PK_FORMAT_UUID,          /* Version 4; taken in any case, stored in lower case. */
     PK_FORMAT_SCRIPT_ID,     /* Mapper, processor or plugin id. */
     PK_FORMAT_SEMVER,        /* 1.2.3-pre+build */
-    PK_FORMAT_TRAIT_PATH,    /* Dot path. */
+    PK_FORMAT_TRAIT_PATH,    /* Dot path; '/' is taken, and stored as '.'. */
     PK_FORMAT_MODEL_VERSION, /* UUID v4 or v_<14 digits>_<short>. */
     PK_FORMAT_EMAIL,         /* Something, one '@', a host with a dot. */
     PK_FORMAT_HASH,          /* 64 lower-case hexadecimal digits. */
@@ -43,11 +43,12 @@ enum pk_format {
 };
 
 enum {
-    PK_FIELD_REQUIRED = 1 << 0, /* Must be there, and not null. */
-    PK_FIELD_NULLABLE = 1 << 1, /* null is a value, not an absence. */
-    PK_FIELD_SECRET = 1 << 2,   /* Never in a log, an answer or an export. */
-    PK_FIELD_OPEN_ENUM = 1 << 3 /* 'allowed' names the built-in values; others of the same format
-                                 * are accepted, too. */
+    PK_FIELD_REQUIRED = 1 << 0,  /* Must be there, and not null. */
+    PK_FIELD_NULLABLE = 1 << 1,  /* null is a value, not an absence. */
+    PK_FIELD_SECRET = 1 << 2,    /* Never in a log, an answer or an export. */
+    PK_FIELD_OPEN_ENUM = 1 << 3, /* 'allowed' names the built-in values; others of the same format
+                                  * are accepted, too. */
+    PK_FIELD_ANY_CASE = 1 << 4   /* Taken in any case from outside, stored in lower case. */
 };
 
 struct pk_field {
@@ -100,8 +101,9 @@ void pk_faults_print(const struct pk_faults *faults, struct pk_buf *out);
 bool pk_schema_check(const struct pk_schema *schema, const bson_t *doc, struct pk_faults *faults);
 
 /* Takes a document that came as JSON (pk_json_read): checks it like pk_schema_check and writes its
- * stored form to 'out': strings in date fields become dates, base64 becomes binary. 'out' is
- * initialised here and ended by the caller, on success only. */
+ * stored form to 'out': strings in date fields become dates, base64 becomes binary, and what may be
+ * written in several ways (the case of a UUID) becomes one. 'out' is initialised here and ended by
+ * the caller, on success only. */
 bool pk_schema_accept(const struct pk_schema *schema, const bson_t *doc, bson_t *out,
                       struct pk_faults *faults);
 

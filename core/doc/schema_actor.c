@@ -12,10 +12,12 @@ static const struct pk_field key_field[] = {
       .format = PK_FORMAT_HASH,
       .flags = PK_FIELD_REQUIRED | PK_FIELD_SECRET,
       .help = "The keyed hash of the secret part." },
+    ROW_NAME("pepperId", OPT, "The pepper that it was hashed with."),
     ROW_TEXT("name", REQ, TEXT_WORD, "What it is for."),
     ROW_DATE("createdAt", REQ, "When it was made."),
     ROW_DATE("lastUsedAt", OPT, "When it was last used."),
     ROW_DATE("expiresAt", OPT, "When it stops working."),
+    ROW_DATE("revokedAt", OPT, "When it was revoked."),
     ROW_ENUM("status", REQ, key_status, "Whether it works."),
 };
 static const struct pk_schema key_schema = {
@@ -28,10 +30,11 @@ static const struct pk_field key_item = ROW_OBJECT(NULL, OPT, &key_schema, "A ke
 static const struct pk_field capability_field[] = {
     ROW_BOOL("canRequestPersonas", REQ, "May ask for personas."),
     ROW_BOOL("canProvideFeedback", REQ, "May send feedback."),
-    ROW_ENUM("maxDetailLevel", REQ, pk_allowed_detail, "The most detail it may ask for."),
+    ROW_DETAIL("maxDetailLevel", REQ, "The most detail it may ask for."),
     ROW_ARRAY("allowedMappers", REQ, LIST_LONG, &pk_item_word, "Mappers it may use; '*' is all."),
     ROW_ARRAY("grants", OPT, LIST_SOME, &pk_item_word,
               "Further capabilities, as routes name them."),
+    ROW_ARRAY("people", OPT, LIST_LONG, &pk_item_word, "People it may see; '*' is all."),
     ROW_ARRAY("hiddenPaths", OPT, LIST_LONG, &pk_item_word, "Traits that it never gets to see."),
 };
 static const struct pk_schema capability_schema = {

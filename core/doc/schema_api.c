@@ -29,7 +29,7 @@ static const struct pk_schema map_context_schema = {
 static const struct pk_field map_request_field[] = {
     ROW_STRING("mapperId", PK_FORMAT_SCRIPT_ID, REQ, "The mapper."),
     ROW_UUID("personaId", REQ, "The person whose mindscape is mapped."),
-    ROW_ENUM("detailLevel", REQ, pk_allowed_detail, "How much it shall say."),
+    ROW_DETAIL("detailLevel", REQ, "How much it shall say."),
     ROW_BOOL("includeStale", OPT, "Whether a cached one that is out of date will do."),
     ROW_BOOL("strict", OPT, "Whether a missing required section is an error, not a warning."),
     ROW_NAME("purpose", OPT, "The purpose that consent is looked up for."),

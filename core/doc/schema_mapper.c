@@ -78,7 +78,7 @@ static const struct pk_field section_field[] = {
     ROW_TEXT("prompt", REQ, TEXT_PAGE, "A template, handed out for the consumer's model."),
     ROW_INT("maxTokens", REQ, 1, 1000000, "The filled template is cut to so many."),
     ROW_BOOL("required", REQ, "Whether a persona without it is incomplete."),
-    ROW_ENUM("detail", OPT, pk_allowed_detail, "The least detail level at which it appears."),
+    ROW_DETAIL("detail", OPT, "The least detail level at which it appears."),
 };
 static const struct pk_schema section_schema = {
     .name = "PersonaSectionTemplate",
@@ -119,7 +119,7 @@ static const struct pk_field condition_field[] = {
     ROW_ARRAY("any", OPT, LIST_SOME, &condition_item, "Conditions of which one must hold."),
     ROW_OBJECT("not", OPT, &condition_schema, "A condition that must not hold."),
     ROW_NAME("type", OPT, "For a test: what is tested, as in 'trait_check'."),
-    ROW_TEXT("trait", OPT, TEXT_WORD, "For 'trait_check': the trait's path."),
+    ROW_TRAIT("trait", OPT, "For 'trait_check': the trait's path."),
     ROW_NAME("operator", OPT, "How it is compared, as in 'equals'."),
     ROW_FREE("value", PK_FIELD_NULLABLE, "What it is compared with."),
 };
@@ -172,7 +172,7 @@ static const struct pk_field rule_field[] = {
     ROW_NAME("id", REQ, "Its name; feedback and explanations use it."),
     ROW_OBJECT("conditions", REQ, &condition_schema, "When it fires."),
     ROW_ARRAY("actions", REQ, LIST_SOME, &action_item, "What it does."),
-    ROW_ENUM("detail", OPT, pk_allowed_detail, "The least detail level at which it appears."),
+    ROW_DETAIL("detail", OPT, "The least detail level at which it appears."),
 };
 static const struct pk_schema rule_schema = {
     .name = "Rule",

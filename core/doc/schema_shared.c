@@ -1,6 +1,8 @@
 /* schema_shared.c - Rows, enumerations and small schemas that many tables use. */
 /* SPDX-License-Identifier: MIT */
 #include "base/alloc.h"
+#include "base/buf.h"
+#include "doc/schema_internal.h"
 #include "doc/schema_tables.h"
 
 #include <string.h>
@@ -97,7 +99,11 @@ void pk_rule_joined_id(const bson_t *doc, const char *path, const char *const *p
         char behind = is_same ? rest[length] : '\0';
         rest = is_same && behind == (i + 1 < count ? ':' : '\0') ? rest + length + 1 : NULL;
     }
-    if (id && !rest) {
-        pk_rule_fault(faults, path, "_id", "the document's own fields joined by ':'", id);
+    bson_iter_t iter;
+    if (id && !rest && find(doc, "_id", &iter)) {
+        PK_CLEANUP(pk_buf_done) struct pk_buf got = { 0 };
+        pk_value_describe(&got, &iter, false);
+        pk_rule_fault(faults, path, "_id", "the document's own fields joined by ':'",
+                      pk_buf_text(&got));
     }
 }

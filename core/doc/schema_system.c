@@ -4,10 +4,12 @@
 
 /* ---- idempotency ---- */
 
+static const char *const withheld[] = { "secret", "too_large", NULL };
 static const struct pk_field answer_field[] = {
     ROW_INT("status", REQ, 100, 599, "The HTTP status."),
     ROW_MAP("headers", OPT, LIST_SHORT, &pk_item_line, "Headers that belong to it."),
     ROW_TEXT("body", OPT, TEXT_RAW, "The body."),
+    ROW_ENUM("withheld", OPT, withheld, "Why the body is not kept."),
 };
 static const struct pk_schema answer_schema = {
     .name = "KeptAnswer",
@@ -15,7 +17,7 @@ static const struct pk_schema answer_schema = {
     .help = "What the first request was answered.",
 };
 static const struct pk_field idempotency_field[] = {
-    ROW_TEXT("_id", REQ, 512, "<actor>:<key>."),
+    ROW_TEXT("_id", REQ, 512, "<actor>:<hash of route and key>."),
     ROW_TEXT("actorId", REQ, TEXT_WORD, "Who asked."),
     ROW_ARRAY("userIds", OPT, LIST_LONG, &pk_item_uuid, "The people whom the answer speaks of."),
     ROW_TEXT("route", REQ, TEXT_WORD, "What was asked: method and route."),

@@ -50,6 +50,8 @@ enum {
         .name = (name_), .type = PK_TYPE_STRING, .flags = (flags_), .allowed = (allowed_), \
         .help = (help_)                                                                    \
     }
+#define ROW_DETAIL(name_, flags_, help_) \
+    ROW_ENUM(name_, (flags_) | PK_FIELD_ANY_CASE, pk_allowed_detail, help_)
 #define ROW_BOOL(name_, flags_, help_)                                            \
     {                                                                             \
         .name = (name_), .type = PK_TYPE_BOOL, .flags = (flags_), .help = (help_) \

@@ -2,7 +2,7 @@
  *
  * One row per type and per format holds its words, so that a refusal, the
  * reference pages and the check agree. Values are shortened, control
- * characters in them replaced, and secrets never shown. */
+ * characters in them escaped, and secrets never shown. */
 /* SPDX-License-Identifier: MIT */
 #include "doc/schema_internal.h"
 
@@ -70,19 +70,21 @@ static bool is_email(const char *text, size_t length)
 
 static const struct {
     bool (*is_valid)(const char *text, size_t length);
-    const char *words;
+    const char *words;        /* Of what is taken from outside. */
+    const char *stored_words; /* Of the stored form, where that is narrower. */
 } format_table[] = {
-    [PK_FORMAT_NONE] = { NULL, "a text" },
-    [PK_FORMAT_UUID] = { pk_uuid_is_v4, "a UUID of version 4" },
+    [PK_FORMAT_NONE] = { NULL, "a text", NULL },
+    [PK_FORMAT_UUID] = { pk_uuid_is_v4, "a UUID of version 4",
+                         "a UUID of version 4 in lower case" },
     [PK_FORMAT_SCRIPT_ID] = { pk_script_id_is_valid,
-                              "an id of 1 to 64 characters a-z, 0-9, '_' and '-'" },
-    [PK_FORMAT_SEMVER] = { is_semver, "a semantic version like 1.2.3" },
-    [PK_FORMAT_TRAIT_PATH] = { pk_trait_path_is_valid, "a dot path like 'work.focus'" },
+                              "an id of 1 to 64 characters a-z, 0-9, '_' and '-'", NULL },
+    [PK_FORMAT_SEMVER] = { is_semver, "a semantic version like 1.2.3", NULL },
+    [PK_FORMAT_TRAIT_PATH] = { pk_trait_path_is_valid, "a dot path like 'work.focus'", NULL },
     [PK_FORMAT_MODEL_VERSION] = { pk_model_version_is_valid,
-                                  "a UUID of version 4 or v_<14 digits>_<short>" },
-    [PK_FORMAT_EMAIL] = { is_email, "an e-mail address" },
-    [PK_FORMAT_HASH] = { is_hash, "64 lower-case hexadecimal digits" },
-    [PK_FORMAT_NAME] = { is_name, "a name of A-Z, a-z, 0-9, '_', '.', ':' and '-'" },
+                                  "a UUID of version 4 or v_<14 digits>_<short>", NULL },
+    [PK_FORMAT_EMAIL] = { is_email, "an e-mail address", NULL },
+    [PK_FORMAT_HASH] = { is_hash, "64 lower-case hexadecimal digits", NULL },
+    [PK_FORMAT_NAME] = { is_name, "a name of A-Z, a-z, 0-9, '_', '.', ':' and '-'", NULL },
 };
 
 bool pk_format_is_valid(enum pk_format format, const char *text, size_t length)
@@ -145,7 +147,9 @@ void pk_field_describe(struct pk_buf *out, const struct pk_field *field, bool is
     }
     const char *json_words = type_table[field->type].json_words;
     if (field->format != PK_FORMAT_NONE) {
-        pk_buf_add_text(out, format_table[field->format].words);
+        const char *stored_words = format_table[field->format].stored_words;
+        pk_buf_add_text(out, !is_json && stored_words ? stored_words
+                                                      : format_table[field->format].words);
     } else {
         pk_buf_add_text(out, is_json && json_words ? json_words : type_table[field->type].words);
     }
@@ -165,10 +169,7 @@ static void describe_text(struct pk_buf *out, const bson_iter_t *value)
     const char *text = bson_iter_utf8(value, &length);
     size_t shown = pk_utf8_cut((const uint8_t *)text, length, TEXT_SHOWN);
     pk_buf_add_char(out, '\'');
-    for (size_t i = 0; i < shown; i++) {
-        bool is_control = (unsigned char)text[i] < 0x20 || text[i] == 0x7F;
-        pk_buf_add_char(out, is_control ? '?' : text[i]);
-    }
+    pk_text_escape(out, text, shown, false);
     pk_buf_add_char(out, '\'');
     if (shown < length) {
         pk_buf_printf(out, "... of %u bytes", length);

@@ -51,6 +51,14 @@ void pk_writer_double(struct pk_buf *buf, double value)
     pk_writer_int64(buf, (int64_t)bytes);
 }
 
+void pk_writer_text(struct pk_buf *buf, const char *text, size_t length)
+{
+    uint32_t size = BSON_UINT32_TO_LE((uint32_t)length + 1); /* With its NUL. */
+    pk_buf_add(buf, &size, sizeof(size));
+    pk_buf_add(buf, text, length);
+    pk_buf_add(buf, "", 1);
+}
+
 void pk_writer_copy(struct pk_buf *buf, const char *key, size_t length, const bson_iter_t *iter)
 {
     /* A value lies from d1 (first byte behind the key) to next_off. */

@@ -25,6 +25,7 @@ size_t pk_writer_key(struct pk_buf *buf, bson_type_t type, const char *key, size
 /* Values, without type and key. */
 void pk_writer_int64(struct pk_buf *buf, int64_t value); /* Also a date. */
 void pk_writer_double(struct pk_buf *buf, double value);
+void pk_writer_text(struct pk_buf *buf, const char *text, size_t length);
 /* Appends the element that 'iter' stands on as it is, under the key 'key'. */
 void pk_writer_copy(struct pk_buf *buf, const char *key, size_t length, const bson_iter_t *iter);
 

@@ -16,6 +16,7 @@
 #include "store/store.h"
 
 struct pk_clock;
+struct pk_collection;
 struct pk_committer; /* Opaque. */
 
 /* One id that a list writes or expects. */
@@ -25,10 +26,18 @@ struct pk_touch {
     bool is_expect;  /* Only looked at. */
 };
 
+/* What store.c worked out about a write: one per write of the list, same order. */
+struct pk_target {
+    const struct pk_collection *collection;
+    int64_t new_version; /* INSERT, REPLACE: what it is stored under. */
+    bool is_folded;      /* An EXPECT that another write of the list covers: nothing to do. */
+};
+
 struct pk_job {
-    struct pk_writes *writes; /* The caller's; prepared by store.c. */
+    struct pk_writes *writes; /* The caller's; checked by store.c, never changed by an engine. */
     int64_t deadline_ns;
-    struct pk_touch *touch; /* Sorted by key. */
+    struct pk_target *target; /* writes->count of them. */
+    struct pk_touch *touch;   /* Sorted by key, each key once. */
     size_t touch_count;
     void *prepared; /* The engine's own, made on the caller's thread. */
 
@@ -37,7 +46,7 @@ struct pk_job {
     struct pk_commit commit;
 
     struct pk_job *next; /* The committer's own from here on. */
-    int state;
+    _Atomic int state;
 };
 
 struct pk_committer_options {
@@ -48,6 +57,10 @@ struct pk_committer_options {
                         */
     /* Commits the jobs as one and sets every job's outcome. Runs on the leader's thread. */
     void (*apply)(void *engine, struct pk_job **job, size_t count);
+    /* Upkeep between two groups (a checkpoint): asked after every group; when it is due, it runs
+     * after the members were woken and before the next group starts. Both NULL: none. */
+    bool (*is_upkeep_due)(void *engine);
+    void (*upkeep)(void *engine);
     void *engine;
     const struct pk_clock *clock;
 };

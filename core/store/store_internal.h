@@ -78,8 +78,21 @@ struct pk_value pk_value_of_iter(const bson_iter_t *iter);
 bool pk_index_holds(const struct pk_index *index, const bson_t *doc);
 /* True when the document's TTL has passed at 'now_ms'. */
 bool pk_doc_is_expired(const struct pk_collection *collection, const bson_t *doc, int64_t now_ms);
-/* Writes the cursor behind a page's last document. */
+/* Writes the cursor behind a page's last document. 'index' is NULL for "_id". */
 char *pk_cursor_write(const struct pk_collection *collection, const struct pk_index *index,
                       const struct pk_query *query, const struct pk_doc *last);
+/* Reads one back; PK_INVALID when it is damaged or of another query. No cursor is the start. 'out'
+ * is ended with pk_after_done. */
+bool pk_cursor_read(const struct pk_collection *collection, const struct pk_index *index,
+                    const struct pk_query *query, struct pk_after *out, struct pk_error *err);
+void pk_after_done(struct pk_after *after);
+
+/* writes.c: checks a list and fills the job's targets and touches, on success only; they are
+ * freed by pk_writes_unresolve. */
+bool pk_writes_resolve(const struct pk_store *store, struct pk_writes *list, struct pk_job *job,
+                       struct pk_error *err);
+void pk_writes_unresolve(struct pk_job *job);
+/* True for an id that may be stored; 'length' is its length in bytes. */
+bool pk_id_check(const char *collection, const char *id, size_t length, struct pk_error *err);
 
 #endif

@@ -131,6 +131,30 @@ static bool is_led_by(const struct pk_collection *collection, const char *path)
     return false;
 }
 
+/* Where a key of a unique index may be absent, one engine lets many documents in and another one:
+ * such an index must be partial and say which documents it is about. */
+TEST(a_unique_index_on_all_documents_has_required_keys)
+{
+    FOR_EACH_COLLECTION(collection)
+    {
+        for (size_t i = 0; i < collection->index_count; i++) {
+            const struct pk_index *index = &collection->index[i];
+            if (!index->is_unique || index->only != PK_ONLY_ALL) {
+                continue;
+            }
+            for (size_t k = 0; k < index->key_count; k++) {
+                const struct pk_field *field =
+                    pk_schema_field(collection->schema, index->key[k].path);
+                assert_non_null(field);
+                if (!(field->flags & PK_FIELD_REQUIRED)) {
+                    fail_msg("%s.%s: '%s' is optional", collection->name, index->name,
+                             index->key[k].path);
+                }
+            }
+        }
+    }
+}
+
 TEST(every_document_of_a_person_is_found_by_the_person)
 {
     static const char *const marks[] = { "userId", "persona_id", "userIds", "userHash" };

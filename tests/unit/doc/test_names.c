@@ -3,6 +3,7 @@
 #include "test.h"
 
 #include "base/alloc.h"
+#include "base/buf.h"
 #include "base/error.h"
 #include "doc/doc.h"
 #include "doc/inventory.h"
@@ -45,15 +46,18 @@ static void assert_becomes(const char *collection, enum pk_spelling from, enum p
     bson_destroy(wanted);
 }
 
-static void assert_taken(const char *collection, enum pk_spelling from, enum pk_spelling to,
-                         const char *json)
+/* 'json' cannot be respelt, for the reason that 'message' gives. */
+static void assert_refused(const char *collection, enum pk_spelling from, enum pk_spelling to,
+                           const char *json, const char *message)
 {
     struct pk_error err;
     bson_t *doc = from_json(json);
     bson_t out;
     assert_false(pk_names_translate(collection, from, to, doc, &out, &err));
     assert_int_equal(err.code, PK_INVALID);
-    assert_non_null(strstr(err.message, "two fields both mean"));
+    if (!strstr(err.message, message)) {
+        fail_msg("'%s' does not say '%s'", err.message, message);
+    }
     bson_destroy(doc);
 }
 
@@ -102,6 +106,18 @@ TEST(no_two_rows_of_names_say_the_same)
                  is_same_text(name[i].v020, name[k].v020))) {
                 fail_msg("%s: '%s' and '%s'", name[i].collection, name[i].stored, name[k].stored);
             }
+        }
+    }
+}
+
+TEST(the_rows_of_a_collection_stand_together)
+{
+    size_t count;
+    const struct pk_name *name = pk_names(&count);
+    for (size_t i = 1; i < count; i++) {
+        bool is_new = strcmp(name[i].collection, name[i - 1].collection) != 0;
+        for (size_t k = 0; is_new && k < i; k++) {
+            assert_string_not_equal(name[i].collection, name[k].collection);
         }
     }
 }
@@ -218,14 +234,51 @@ TEST(rows_of_version_0_2_0_become_documents)
 
 TEST(two_fields_with_one_meaning_are_refused)
 {
-    assert_taken("observations", PK_SPELLING_HTTP, PK_SPELLING_STORED,
-                 "{\"personId\": \"a\", \"userId\": \"b\"}");
-    assert_taken("observations", PK_SPELLING_HTTP, PK_SPELLING_STORED,
-                 "{\"userId\": \"b\", \"personId\": \"a\"}");
-    assert_taken("mindscapes", PK_SPELLING_HTTP, PK_SPELLING_STORED,
-                 "{\"traitMatrix\": [{\"traitName\": \"a\", \"id\": \"b\"}]}");
-    assert_taken("mindscapes", PK_SPELLING_HTTP, PK_SPELLING_STORED,
-                 "{\"traitMatrix\": [], \"traits\": []}");
+    assert_refused("personas", PK_SPELLING_STORED, PK_SPELLING_HTTP,
+                   "{\"generationMetadata\": {\"generatedAt\": 1}, \"generatedAt\": 2}",
+                   "two fields both mean 'generationMetadata.generatedAt'");
+    assert_refused("observations", PK_SPELLING_HTTP, PK_SPELLING_STORED,
+                   "{\"personId\": \"a\", \"personId\": \"b\"}", "two fields both mean 'userId'");
+    assert_refused("mindscapes", PK_SPELLING_HTTP, PK_SPELLING_STORED,
+                   "{\"traitMatrix\": [], \"traitMatrix\": []}", "two fields both mean 'traits'");
+}
+
+TEST(a_stored_name_that_is_spelt_differently_outside_is_refused)
+{
+    assert_refused("observations", PK_SPELLING_HTTP, PK_SPELLING_STORED, "{\"userId\": \"b\"}",
+                   "unknown field 'userId'; it is called 'personId'");
+    assert_refused("mindscapes", PK_SPELLING_HTTP, PK_SPELLING_STORED,
+                   "{\"traitMatrix\": [{\"id\": \"b\"}]}",
+                   "unknown field 'traitMatrix[].id'; it is called 'traitMatrix[].traitName'");
+    assert_refused("narratives", PK_SPELLING_V020, PK_SPELLING_STORED, "{\"rawText\": \"b\"}",
+                   "it is called 'raw_text'");
+}
+
+TEST(what_is_never_shown_cannot_be_given)
+{
+    assert_refused("actors", PK_SPELLING_HTTP, PK_SPELLING_STORED,
+                   "{\"apiKeys\": [{\"keyId\": \"k\", \"keyHash\": \"h\"}]}",
+                   "'apiKeys[].keyHash' cannot be given");
+}
+
+TEST(more_fields_than_any_schema_has_are_refused_and_a_free_form_value_may_have_them)
+{
+    PK_CLEANUP(pk_buf_done) struct pk_buf wide = { 0 };
+    PK_CLEANUP(pk_buf_done) struct pk_buf inside = { 0 };
+    for (int i = 0; i < 129; i++) {
+        pk_buf_printf(&wide, "%s\"f%d\": 1", i ? ", " : "{", i);
+    }
+    pk_buf_add_text(&wide, "}");
+    pk_buf_printf(&inside, "{\"content\": %s}", pk_buf_text(&wide));
+    assert_refused("observations", PK_SPELLING_HTTP, PK_SPELLING_STORED, pk_buf_text(&wide),
+                   "more than 128 fields in one object");
+    assert_becomes("observations", PK_SPELLING_HTTP, PK_SPELLING_STORED, pk_buf_text(&inside),
+                   pk_buf_text(&inside));
+    /* The tree of traits that v0.2.0 has is one value, however wide. */
+    PK_CLEANUP(pk_buf_done) struct pk_buf tree = { 0 };
+    pk_buf_printf(&tree, "{\"traits\": %s}", pk_buf_text(&wide));
+    assert_becomes("mindscapes", PK_SPELLING_V020, PK_SPELLING_STORED, pk_buf_text(&tree),
+                   pk_buf_text(&tree));
 }
 
 TEST(odd_shapes_are_carried_as_they_are)

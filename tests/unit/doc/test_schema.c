@@ -89,6 +89,7 @@ static const struct pk_field thing_field[] = {
     { .name = "email", .type = PK_TYPE_STRING, .format = PK_FORMAT_EMAIL },
     { .name = "version", .type = PK_TYPE_STRING, .format = PK_FORMAT_SEMVER },
     { .name = "path", .type = PK_TYPE_STRING, .format = PK_FORMAT_TRAIT_PATH },
+    { .name = "level", .type = PK_TYPE_STRING, .allowed = color, .flags = PK_FIELD_ANY_CASE },
     { .name = "mapperId", .type = PK_TYPE_STRING, .format = PK_FORMAT_SCRIPT_ID },
     { .name = "modelVersion", .type = PK_TYPE_STRING, .format = PK_FORMAT_MODEL_VERSION },
     { .name = "name", .type = PK_TYPE_STRING, .format = PK_FORMAT_NAME },
@@ -125,6 +126,44 @@ static void accept_json(const char *text, struct pk_buf *out_faults, bson_t *out
 }
 
 #define UUID "11111111-2222-4333-8444-555555555555"
+
+TEST(what_may_be_written_in_several_ways_is_stored_in_one)
+{
+    static const char text[] =
+        "{\"_id\":\"A/b\",\"userId\":\"AAAAAAAA-2222-4333-8444-55555555555F\","
+        "\"path\":\"Work/focus.peak\",\"level\":\"Green\"}";
+    PK_CLEANUP(pk_buf_done) struct pk_buf faults = { 0 };
+    bson_t stored;
+    accept_json(text, &faults, &stored);
+    assert_string_equal(pk_buf_text(&faults), "");
+    struct pk_doc *doc = pk_doc_take(&stored);
+    assert_string_equal(pk_doc_id(doc), "A/b");
+    assert_string_equal(pk_doc_text(doc, "userId"), "aaaaaaaa-2222-4333-8444-55555555555f");
+    assert_string_equal(pk_doc_text(doc, "path"), "Work.focus.peak");
+    assert_string_equal(pk_doc_text(doc, "level"), "green");
+    pk_doc_unref(doc);
+}
+
+TEST(another_way_of_writing_is_refused_in_the_stored_form)
+{
+    PK_CLEANUP(pk_buf_done) struct pk_buf text = { 0 };
+    struct pk_faults faults = { 0 };
+    bson_t doc;
+    bson_init(&doc);
+    BSON_APPEND_UTF8(&doc, "_id", "a");
+    BSON_APPEND_UTF8(&doc, "userId", "AAAAAAAA-2222-4333-8444-555555555555");
+    BSON_APPEND_UTF8(&doc, "path", "work/focus");
+    BSON_APPEND_UTF8(&doc, "level", "Red");
+    assert_false(pk_schema_check(&thing_schema, &doc, &faults));
+    pk_faults_print(&faults, &text);
+    assert_string_equal(pk_buf_text(&text),
+                        "userId: expected a UUID of version 4 in lower case, got "
+                        "'AAAAAAAA-2222-4333-8444-55555555'... of 36 bytes\n"
+                        "path: expected a dot path like 'work.focus', got 'work/focus'\n"
+                        "level: expected 'red', 'green' or 'blue', got 'Red'\n");
+    pk_faults_done(&faults);
+    bson_destroy(&doc);
+}
 
 TEST(what_fits_is_accepted_and_written_back_alike)
 {
@@ -199,12 +238,20 @@ TEST(what_does_not_fit_is_named_by_path_with_what_was_expected_and_got)
           "User-ID: expected a field of Thing, perhaps 'userId', got an unknown field\n" },
         { "{\"_id\":\"a\",\"quite different\":1}",
           "quite different: expected a field of Thing, got an unknown field\n" },
+        { "{\"_id\":\"a\",\"x\\ny\\u202e\":1}",
+          "x\\ny\\u202e: expected a field of Thing, got an unknown field\n" },
+        { "{\"_id\":\"a\",\"level\":\"PINK\"}",
+          "level: expected 'red', 'green' or 'blue', got 'PINK'\n" },
+        { "{\"_id\":\"a\",\"color\":\"Red\"}",
+          "color: expected 'red', 'green' or 'blue', got 'Red'\n" },
+        { "{\"_id\":\"a\",\"path\":\"a/./b\"}",
+          "path: expected a dot path like 'work.focus', got 'a/./b'\n" },
         { "{\"_id\":\"a\",\"color\":\"pink\"}",
           "color: expected 'red', 'green' or 'blue', got 'pink'\n" },
         { "{\"_id\":\"a\",\"color\":\"re\"}",
           "color: expected 'red', 'green' or 'blue', got 're'\n" },
         { "{\"_id\":\"a\",\"color\":\"red\\u0000\"}",
-          "color: expected 'red', 'green' or 'blue', got 'red?'\n" },
+          "color: expected 'red', 'green' or 'blue', got 'red\\x00'\n" },
         { "{\"_id\":\"a\",\"count\":101}", "count: expected an integer from -5 to 100, got 101\n" },
         { "{\"_id\":\"a\",\"count\":-6.0}", "count: expected an integer from -5 to 100, got -6\n" },
         { "{\"_id\":\"a\",\"count\":5.5}", "count: expected an integer from -5 to 100, got 5.5\n" },
@@ -513,7 +560,7 @@ TEST(rows_are_listed_depth_first_and_recursive_schemas_once)
         "_id userId color count confidence big isOn from until tags tags[] sources sources[] "
         "sources[].obsId sources[].weight vector vector[] dimension scores scores.* maybe maybes "
         "maybes[] data freeMap freeMap.* blob open open.known key key.hash key.size tree tree.leaf "
-        "tree.branches tree.branches[] email version path mapperId modelVersion name kind ");
+        "tree.branches tree.branches[] email version path level mapperId modelVersion name kind ");
     pk_buf_done(&list);
 }
 

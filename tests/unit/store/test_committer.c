@@ -1,0 +1,452 @@
+/* test_committer.c - Every job gets exactly one outcome, in order, and apart where it must be.
+ *
+ * The engine here is a recorder: it notes which jobs came together, that no
+ * two of an open group touch one id, and in which order each id saw its jobs. */
+/* SPDX-License-Identifier: MIT */
+#include "store/committer.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "test.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <time.h>
+
+enum { THREADS = 64, ROUNDS = 200, IDS = 8 };
+
+struct recorder {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    int open_writers[IDS]; /* Jobs in open groups that write the id. */
+    int64_t expected[IDS]; /* The version that open expects of the id name; 0: none. */
+    int open_expects[IDS]; /* How many. */
+    bool has_overlap;      /* Two in open groups touched one id. */
+    int open_groups, open_max;
+    size_t largest;
+    atomic_int applied;
+    bool is_gated;   /* 'apply' waits until the test opens the gate. */
+    int arrived;     /* Groups that have come to the gate. */
+    char order[256]; /* Marks of the jobs as they were applied. */
+};
+
+struct marked_job {
+    struct pk_job job; /* First: the recorder casts back. */
+    struct pk_touch touch[2];
+    struct pk_writes writes;
+    char mark;
+    int outcomes;
+};
+
+static void enter(struct recorder *recorder, const struct pk_job *job)
+{
+    for (size_t i = 0; i < job->touch_count; i++) {
+        const struct pk_touch *touch = &job->touch[i];
+        const size_t id = (size_t)touch->key % IDS;
+        if (touch->is_expect) {
+            recorder->has_overlap |= recorder->open_writers[id] > 0;
+            recorder->has_overlap |=
+                recorder->open_expects[id] > 0 && recorder->expected[id] != touch->version;
+            recorder->expected[id] = touch->version;
+            recorder->open_expects[id]++;
+        } else {
+            recorder->has_overlap |=
+                recorder->open_writers[id] > 0 || recorder->open_expects[id] > 0;
+            recorder->open_writers[id]++;
+        }
+    }
+}
+
+static void leave(struct recorder *recorder, const struct pk_job *job)
+{
+    for (size_t i = 0; i < job->touch_count; i++) {
+        const size_t id = (size_t)job->touch[i].key % IDS;
+        if (job->touch[i].is_expect) {
+            recorder->open_expects[id]--;
+        } else {
+            recorder->open_writers[id]--;
+        }
+    }
+}
+
+static void record(void *engine, struct pk_job **job, size_t count)
+{
+    struct recorder *recorder = engine;
+    (void)pthread_mutex_lock(&recorder->lock);
+    recorder->open_groups++;
+    recorder->open_max =
+        recorder->open_groups > recorder->open_max ? recorder->open_groups : recorder->open_max;
+    recorder->largest = count > recorder->largest ? count : recorder->largest;
+    for (size_t i = 0; i < count; i++) {
+        enter(recorder, job[i]);
+    }
+    recorder->arrived++;
+    (void)pthread_cond_broadcast(&recorder->changed);
+    while (recorder->is_gated) {
+        (void)pthread_cond_wait(&recorder->changed, &recorder->lock);
+    }
+    (void)pthread_mutex_unlock(&recorder->lock);
+
+    for (size_t i = 0; i < count; i++) {
+        struct marked_job *marked = (struct marked_job *)job[i];
+        marked->job.is_ok = true;
+        marked->outcomes++;
+        atomic_fetch_add(&recorder->applied, 1);
+    }
+
+    (void)pthread_mutex_lock(&recorder->lock);
+    for (size_t i = 0; i < count; i++) {
+        const struct marked_job *marked = (const struct marked_job *)job[i];
+        const size_t length = strlen(recorder->order);
+        if (marked->mark && length + 1 < sizeof(recorder->order)) {
+            recorder->order[length] = marked->mark;
+        }
+        leave(recorder, job[i]);
+    }
+    recorder->open_groups--;
+    (void)pthread_mutex_unlock(&recorder->lock);
+}
+
+static void recorder_init(struct recorder *recorder)
+{
+    memset(recorder, 0, sizeof(*recorder));
+    (void)pthread_mutex_init(&recorder->lock, NULL);
+    (void)pthread_cond_init(&recorder->changed, NULL);
+}
+
+static struct pk_committer *new_committer(struct recorder *recorder, size_t groups, size_t lists,
+                                          bool is_exclusive, const struct pk_clock *clock)
+{
+    const struct pk_committer_options options = {
+        .groups_max = groups,
+        .lists_max = lists,
+        .bytes_max = 1000000,
+        .is_exclusive = is_exclusive,
+        .apply = record,
+        .engine = recorder,
+        .clock = clock,
+    };
+    return pk_committer_new(&options);
+}
+
+static void job_init(struct marked_job *marked, char mark, uint64_t key, int64_t expect)
+{
+    memset(marked, 0, sizeof(*marked));
+    marked->mark = mark;
+    marked->touch[0] = (struct pk_touch){ .key = key, .version = expect, .is_expect = expect != 0 };
+    marked->job.writes = &marked->writes;
+    marked->job.touch = marked->touch;
+    marked->job.touch_count = 1;
+}
+
+/* Waits until a condition holds; fails the case after ten seconds. */
+#define AWAIT(condition)                                           \
+    do {                                                           \
+        for (int tries_ = 0; !(condition); tries_++) {             \
+            const struct timespec pause_ = { .tv_nsec = 1000000 }; \
+            assert_true(tries_ < 10000);                           \
+            (void)nanosleep(&pause_, NULL);                        \
+        }                                                          \
+    } while (0)
+
+static void set_gate(struct recorder *recorder, bool is_gated)
+{
+    (void)pthread_mutex_lock(&recorder->lock);
+    recorder->is_gated = is_gated;
+    (void)pthread_cond_broadcast(&recorder->changed);
+    (void)pthread_mutex_unlock(&recorder->lock);
+}
+
+/* ---- Sixty-four at once ---- */
+
+struct producer {
+    pthread_t thread;
+    struct pk_committer *committer;
+    unsigned seed;
+    int bad;
+};
+
+static unsigned next_random(unsigned *seed)
+{
+    *seed = *seed * 1664525u + 1013904223u;
+    return *seed >> 8;
+}
+
+static void *produce(void *context)
+{
+    struct producer *producer = context;
+    for (int i = 0; i < ROUNDS; i++) {
+        struct marked_job marked;
+        const uint64_t key = next_random(&producer->seed) % IDS;
+        job_init(&marked, 0, key, next_random(&producer->seed) % 3 ? 0 : 1 + (int64_t)(key % 2));
+        if (next_random(&producer->seed) % 4 == 0 && key + 1 < IDS) {
+            marked.touch[1] = (struct pk_touch){ .key = key + 1 };
+            marked.job.touch_count = 2;
+        }
+        pk_committer_run(producer->committer, &marked.job);
+        producer->bad += marked.outcomes != 1 || !marked.job.is_ok;
+    }
+    return NULL;
+}
+
+/* The first group stands at the gate until the others wait: then there is a crowd to serve. */
+static void run_producers(struct pk_committer *committer, struct recorder *recorder)
+{
+    static struct producer producer[THREADS];
+    set_gate(recorder, true);
+    for (unsigned i = 0; i < THREADS; i++) {
+        producer[i] = (struct producer){ .committer = committer, .seed = i + 1 };
+        assert_int_equal(pthread_create(&producer[i].thread, NULL, produce, &producer[i]), 0);
+    }
+    AWAIT(pk_committer_waiting(committer) >= THREADS / 2);
+    set_gate(recorder, false);
+    int bad = 0;
+    for (unsigned i = 0; i < THREADS; i++) {
+        (void)pthread_join(producer[i].thread, NULL);
+        bad += producer[i].bad;
+    }
+    assert_int_equal(bad, 0);
+}
+
+TEST(every_job_of_sixty_four_threads_has_exactly_one_outcome)
+{
+    struct recorder recorder;
+    recorder_init(&recorder);
+    struct pk_committer *committer = new_committer(&recorder, 1, 32, false, pk_clock_system());
+    run_producers(committer, &recorder);
+    assert_int_equal(recorder.applied, THREADS * ROUNDS);
+    assert_int_equal(recorder.open_max, 1);
+    assert_true(recorder.largest > 1);
+    assert_true(recorder.largest <= 32);
+    assert_int_equal(pk_committer_waiting(committer), 0);
+    pk_committer_free(committer);
+}
+
+TEST(exclusive_groups_never_share_an_id)
+{
+    struct recorder recorder;
+    recorder_init(&recorder);
+    struct pk_committer *committer = new_committer(&recorder, 2, 16, true, pk_clock_system());
+    run_producers(committer, &recorder);
+    assert_int_equal(recorder.applied, THREADS * ROUNDS);
+    assert_false(recorder.has_overlap);
+    assert_true(recorder.open_max <= 2);
+    pk_committer_free(committer);
+}
+
+/* ---- One after the other, behind a gate ---- */
+
+struct caller {
+    pthread_t thread;
+    struct pk_committer *committer;
+    struct marked_job marked;
+};
+
+static void *call(void *context)
+{
+    struct caller *caller = context;
+    pk_committer_run(caller->committer, &caller->marked.job);
+    return NULL;
+}
+
+static int arrived(struct recorder *recorder)
+{
+    (void)pthread_mutex_lock(&recorder->lock);
+    const int count = recorder->arrived;
+    (void)pthread_mutex_unlock(&recorder->lock);
+    return count;
+}
+
+static void start_call(struct caller *caller, struct pk_committer *committer)
+{
+    caller->committer = committer;
+    assert_int_equal(pthread_create(&caller->thread, NULL, call, caller), 0);
+}
+
+TEST(jobs_on_one_id_leave_in_the_order_they_came_and_others_pass_them)
+{
+    struct recorder recorder;
+    struct caller caller[6];
+    recorder_init(&recorder);
+    struct pk_committer *committer = new_committer(&recorder, 1, 16, true, pk_clock_system());
+
+    set_gate(&recorder, true);
+    job_init(&caller[0].marked, 'a', 1, 0); /* Leads, and stands at the gate. */
+    start_call(&caller[0], committer);
+    AWAIT(arrived(&recorder) == 1);
+    const struct {
+        char mark;
+        uint64_t key;
+    } late[] = { { 'b', 2 }, { 'c', 2 }, { 'd', 3 }, { 'e', 2 }, { 'f', 3 } };
+    for (size_t i = 0; i < 5; i++) {
+        job_init(&caller[i + 1].marked, late[i].mark, late[i].key, 0);
+        start_call(&caller[i + 1], committer);
+        AWAIT(pk_committer_waiting(committer) == i + 1);
+    }
+    set_gate(&recorder, false);
+    for (size_t i = 0; i < 6; i++) {
+        (void)pthread_join(caller[i].thread, NULL);
+    }
+    /* Then b with d, then c with f, then e. */
+    assert_string_equal(recorder.order, "abdcfe");
+    pk_committer_free(committer);
+}
+
+TEST(two_groups_are_open_at_once_unless_they_touch_one_id)
+{
+    struct recorder recorder;
+    struct caller caller[3];
+    recorder_init(&recorder);
+    struct pk_committer *committer = new_committer(&recorder, 2, 16, true, pk_clock_system());
+
+    set_gate(&recorder, true);
+    job_init(&caller[0].marked, 'a', 1, 0);
+    start_call(&caller[0], committer);
+    AWAIT(arrived(&recorder) == 1);
+    job_init(&caller[1].marked, 'b', 1, 0); /* Must wait for 'a' although a slot is free. */
+    start_call(&caller[1], committer);
+    AWAIT(pk_committer_waiting(committer) == 1);
+    job_init(&caller[2].marked, 'c', 2, 0); /* Passes it. */
+    start_call(&caller[2], committer);
+    AWAIT(arrived(&recorder) == 2);
+    assert_int_equal(pk_committer_waiting(committer), 1);
+    set_gate(&recorder, false);
+    for (size_t i = 0; i < 3; i++) {
+        (void)pthread_join(caller[i].thread, NULL);
+    }
+    assert_false(recorder.has_overlap);
+    assert_int_equal(recorder.open_max, 2);
+    pk_committer_free(committer);
+}
+
+TEST(expects_of_one_version_share_a_group)
+{
+    struct recorder recorder;
+    struct caller caller[4];
+    recorder_init(&recorder);
+    struct pk_committer *committer = new_committer(&recorder, 1, 16, true, pk_clock_system());
+
+    set_gate(&recorder, true);
+    job_init(&caller[0].marked, 'a', 1, 0);
+    start_call(&caller[0], committer);
+    AWAIT(arrived(&recorder) == 1);
+    for (size_t i = 1; i < 4; i++) {
+        job_init(&caller[i].marked, (char)('a' + i), 2, i == 3 ? 8 : 7);
+        start_call(&caller[i], committer);
+        AWAIT(pk_committer_waiting(committer) == i);
+    }
+    set_gate(&recorder, false);
+    for (size_t i = 0; i < 4; i++) {
+        (void)pthread_join(caller[i].thread, NULL);
+    }
+    assert_string_equal(recorder.order, "abcd");
+    assert_int_equal(recorder.arrived, 3); /* a; b and c; d. */
+    pk_committer_free(committer);
+}
+
+TEST(a_list_too_large_for_the_group_is_not_overtaken)
+{
+    struct recorder recorder;
+    struct caller caller[4];
+    recorder_init(&recorder);
+    struct pk_committer *committer = new_committer(&recorder, 1, 16, false, pk_clock_system());
+
+    set_gate(&recorder, true);
+    for (size_t i = 0; i < 4; i++) {
+        job_init(&caller[i].marked, (char)('a' + i), i, 0);
+        caller[i].marked.writes.bytes = i == 2 ? 900000 : 400000;
+        start_call(&caller[i], committer);
+        if (i == 0) {
+            AWAIT(arrived(&recorder) == 1);
+        } else {
+            AWAIT(pk_committer_waiting(committer) == i);
+        }
+    }
+    set_gate(&recorder, false);
+    for (size_t i = 0; i < 4; i++) {
+        (void)pthread_join(caller[i].thread, NULL);
+    }
+    assert_string_equal(recorder.order, "abcd");
+    assert_int_equal(recorder.arrived, 4);
+    pk_committer_free(committer);
+}
+
+TEST(a_job_whose_deadline_passes_while_it_waits_is_busy_and_not_done)
+{
+    struct recorder recorder;
+    struct pk_clock_fake fake;
+    struct caller caller[3];
+    recorder_init(&recorder);
+    pk_clock_fake_init(&fake, 1000);
+    struct pk_committer *committer = new_committer(&recorder, 1, 16, true, &fake.clock);
+
+    set_gate(&recorder, true);
+    job_init(&caller[0].marked, 'a', 1, 0);
+    /* Its deadline passes, too, but it is in a group by then. */
+    caller[0].marked.job.deadline_ns = pk_deadline_in_ms(&fake.clock, 10);
+    start_call(&caller[0], committer);
+    AWAIT(arrived(&recorder) == 1);
+    for (size_t i = 1; i < 3; i++) {
+        job_init(&caller[i].marked, (char)('a' + i), 1, 0);
+        caller[i].marked.job.deadline_ns = i == 1 ? pk_deadline_in_ms(&fake.clock, 10) : 0;
+        start_call(&caller[i], committer);
+        AWAIT(pk_committer_waiting(committer) == i);
+    }
+    pk_clock_fake_advance(&fake, 11);
+    AWAIT(pk_committer_waiting(committer) == 1);
+    (void)pthread_join(caller[1].thread, NULL);
+    assert_false(caller[1].marked.job.is_ok);
+    assert_int_equal(caller[1].marked.job.error.code, PK_BUSY);
+    assert_int_equal(caller[1].marked.outcomes, 0);
+    set_gate(&recorder, false);
+    (void)pthread_join(caller[0].thread, NULL);
+    (void)pthread_join(caller[2].thread, NULL);
+    assert_true(caller[0].marked.job.is_ok);
+    assert_string_equal(recorder.order, "ac");
+    pk_committer_free(committer);
+}
+
+/* ---- Upkeep ---- */
+
+struct upkept {
+    struct recorder recorder; /* First. */
+    atomic_int runs;
+};
+
+static bool is_due(void *engine)
+{
+    (void)engine;
+    return true;
+}
+
+static void run_upkeep(void *engine)
+{
+    struct upkept *upkept = engine;
+    (void)pthread_mutex_lock(&upkept->recorder.lock);
+    assert_int_equal(upkept->recorder.open_groups, 0);
+    (void)pthread_mutex_unlock(&upkept->recorder.lock);
+    atomic_fetch_add(&upkept->runs, 1);
+}
+
+TEST(upkeep_runs_between_groups_and_nobody_is_lost)
+{
+    struct upkept upkept;
+    recorder_init(&upkept.recorder);
+    upkept.runs = 0;
+    const struct pk_committer_options options = {
+        .groups_max = 1,
+        .lists_max = 8,
+        .bytes_max = 1000,
+        .apply = record,
+        .is_upkeep_due = is_due,
+        .upkeep = run_upkeep,
+        .engine = &upkept,
+        .clock = pk_clock_system(),
+    };
+    struct pk_committer *committer = pk_committer_new(&options);
+    run_producers(committer, &upkept.recorder);
+    assert_int_equal(upkept.recorder.applied, THREADS * ROUNDS);
+    assert_int_equal(upkept.runs, upkept.recorder.arrived);
+    pk_committer_free(committer);
+}

@@ -1,0 +1,34 @@
+/* things.h - A small inventory of the store's unit tests, and documents for it.
+ *
+ * 'things' has one index of each sort; 'events' is the feed; 'plain' has
+ * neither schema nor TTL. */
+/* SPDX-License-Identifier: MIT */
+#ifndef PK_TESTS_THINGS_H
+#define PK_TESTS_THINGS_H
+
+#include "doc/inventory.h"
+#include "store/store.h"
+
+const struct pk_inventory *things_inventory(void);
+/* The same at schema version 2, with one more index ('by_size'). */
+const struct pk_inventory *things_inventory_2(void);
+/* The same at version 1, where 'by_owner' is on other keys. */
+const struct pk_inventory *things_inventory_other(void);
+
+/* A thing; NULL and 0 leave a field out. The caller unrefs it. */
+struct thing {
+    const char *id, *owner, *name, *slot, *status, *tag, *tag2;
+    int64_t at, expires_at;
+    int64_t size;
+};
+struct pk_doc *thing_new(struct thing thing);
+
+/* Opens a store over 'folder' with the machine's clock; fails the case when it cannot. */
+struct pk_store *things_open(const char *folder);
+/* Commits one write and fails the case unless it is done. Returns the new version. */
+int64_t things_insert(struct pk_store *store, struct thing thing);
+int64_t things_replace(struct pk_store *store, struct thing thing, int64_t version);
+/* The ids of a page, joined by spaces, in a static buffer. */
+const char *things_ids(const struct pk_page *page);
+
+#endif
