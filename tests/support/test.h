@@ -18,30 +18,30 @@
 
 void pk_test_register(const char *name, void (*function)(void **state));
 
-#define TEST(name)                                                                                 \
-    static void test_##name(void **state);                                                         \
-    __attribute__((constructor)) static void register_##name(void)                                 \
-    {                                                                                              \
-        pk_test_register(#name, test_##name);                                                      \
-    }                                                                                              \
+#define TEST(name)                                                 \
+    static void test_##name(void **state);                         \
+    __attribute__((constructor)) static void register_##name(void) \
+    {                                                              \
+        pk_test_register(#name, test_##name);                      \
+    }                                                              \
     static void test_##name(void **state __attribute__((unused)))
 
 /* Ends the running case as skipped, and says why. */
-#define SKIP(why)                                                                                  \
-    do {                                                                                           \
-        print_message("# skipped: %s\n", why);                                                     \
-        skip();                                                                                    \
+#define SKIP(why)                              \
+    do {                                       \
+        print_message("# skipped: %s\n", why); \
+        skip();                                \
     } while (0)
 
 /* A fresh empty folder under TMPDIR that is removed when the program ends. Owned by test.c. */
 const char *pk_test_folder(void);
 
 /* Fails the case, saying what 'err' says, unless 'ok'. */
-#define assert_ok(ok, err)                                                                         \
-    do {                                                                                           \
-        if (!(ok)) {                                                                               \
-            fail_msg("%s (%s)", (err)->message, pk_code_name((err)->code));                        \
-        }                                                                                          \
+#define assert_ok(ok, err)                                                  \
+    do {                                                                    \
+        if (!(ok)) {                                                        \
+            fail_msg("%s (%s)", (err)->message, pk_code_name((err)->code)); \
+        }                                                                   \
     } while (0)
 
 #endif

@@ -1,0 +1,343 @@
+/* parse.c - llhttp in strict mode, collecting one request at a time.
+ *
+ * Bytes come in pieces of any size. Target, names and values are appended to
+ * one buffer with a NUL behind each; 'span' remembers where. When the head is
+ * whole the buffer no longer moves, the spans become texts, and the policy is
+ * asked; then the body is collected up to the limit of its route. At the end
+ * llhttp is paused, so that bytes of the next request stay where they are
+ * until this one is answered.
+ *
+ * No lenient flag is ever set. Thread: the loop's. */
+/* SPDX-License-Identifier: MIT */
+#include "net/net_internal.h"
+
+#include "base/alloc.h"
+
+#include <string.h>
+
+enum {
+    EXTENSIONS_MAX = 4 * 1024, /* Bytes of chunk extensions in one body. */
+    HEAD_SLACK = 1024          /* For method, version and empty lines before a request. */
+};
+
+static const struct {
+    enum llhttp_method theirs;
+    enum pk_method ours;
+} method_table[] = {
+    { HTTP_GET, PK_METHOD_GET },         { HTTP_HEAD, PK_METHOD_HEAD },
+    { HTTP_POST, PK_METHOD_POST },       { HTTP_PUT, PK_METHOD_PUT },
+    { HTTP_PATCH, PK_METHOD_PATCH },     { HTTP_DELETE, PK_METHOD_DELETE },
+    { HTTP_OPTIONS, PK_METHOD_OPTIONS },
+};
+
+/* Ends the parse: llhttp reports HPE_USER, and 'refusal' says why. */
+static int refuse(struct pk_parser *parser, enum pk_refusal refusal)
+{
+    parser->refusal = refusal;
+    return HPE_USER;
+}
+
+/* ---- What llhttp calls ---- */
+
+static int on_message_begin(llhttp_t *http)
+{
+    struct pk_parser *parser = http->data;
+    parser->request = pk_calloc(1, sizeof(*parser->request));
+    parser->span = pk_arena_alloc(&parser->request->arena,
+                                  2 * (size_t)PK_NET_HEADERS_MAX * sizeof(*parser->span));
+    return 0;
+}
+
+static int on_url(llhttp_t *http, const char *at, size_t size)
+{
+    struct pk_parser *parser = http->data;
+    parser->target_size += size;
+    if (parser->target_size > PK_NET_LINE_MAX) {
+        return refuse(parser, PK_REFUSAL_TARGET_LONG);
+    }
+    pk_buf_add(&parser->request->text, at, size);
+    return 0;
+}
+
+static int on_url_complete(llhttp_t *http)
+{
+    struct pk_parser *parser = http->data;
+    pk_buf_add_char(&parser->request->text, '\0');
+    return 0;
+}
+
+static int on_version_complete(llhttp_t *http)
+{
+    struct pk_parser *parser = http->data;
+    parser->is_version_seen = true;
+    return 0;
+}
+
+static int count_header_bytes(struct pk_parser *parser, size_t size)
+{
+    parser->header_bytes += size;
+    return parser->header_bytes > PK_NET_HEAD_MAX ? refuse(parser, PK_REFUSAL_HEADERS_LARGE) : 0;
+}
+
+static int on_header_field(llhttp_t *http, const char *at, size_t size)
+{
+    struct pk_parser *parser = http->data;
+    struct pk_buf *text = &parser->request->text;
+    if (parser->name_size == 0) {
+        parser->name_at = text->size;
+    }
+    parser->name_size += size;
+    for (size_t i = 0; i < size; i++) {
+        bool is_upper = at[i] >= 'A' && at[i] <= 'Z';
+        pk_buf_add_char(text, (char)(is_upper ? at[i] | 0x20 : at[i]));
+    }
+    return count_header_bytes(parser, size);
+}
+
+static int on_header_field_complete(llhttp_t *http)
+{
+    struct pk_parser *parser = http->data;
+    pk_buf_add_char(&parser->request->text, '\0');
+    return count_header_bytes(parser, 2); /* ": " */
+}
+
+static int on_header_value(llhttp_t *http, const char *at, size_t size)
+{
+    struct pk_parser *parser = http->data;
+    pk_buf_add(&parser->request->text, at, size);
+    return count_header_bytes(parser, size);
+}
+
+/* A name and its value are whole. */
+static int on_header_value_complete(llhttp_t *http)
+{
+    struct pk_parser *parser = http->data;
+    struct pk_buf *text = &parser->request->text;
+    size_t value_at = parser->name_at + parser->name_size + 1;
+
+    while (text->size > value_at &&
+           (text->data[text->size - 1] == ' ' || text->data[text->size - 1] == '\t')) {
+        text->size--;
+    }
+    enum pk_refusal refusal = pk_policy_header(text->data + parser->name_at, parser->name_size,
+                                               text->data + value_at, text->size - value_at);
+    pk_buf_add_char(text, '\0');
+    if (refusal == PK_REFUSAL_NONE && parser->is_head_done) {
+        refusal = pk_policy_trailer(text->data + parser->name_at);
+    }
+    if (refusal == PK_REFUSAL_NONE && parser->span_count == 2 * (size_t)PK_NET_HEADERS_MAX) {
+        refusal = PK_REFUSAL_HEADERS_LARGE;
+    }
+    if (refusal != PK_REFUSAL_NONE) {
+        return refuse(parser, refusal);
+    }
+    parser->span[parser->span_count++] = (struct pk_span){ parser->name_at, parser->name_size };
+    parser->span[parser->span_count++] = (struct pk_span){ value_at, text->size - 1 - value_at };
+    if (parser->is_head_done) {
+        text->size = parser->name_at; /* A trailer: counted, and dropped. */
+    }
+    parser->name_size = 0;
+    return count_header_bytes(parser, 2); /* The line's end. */
+}
+
+static bool take_method(const llhttp_t *http, struct pk_request *request)
+{
+    for (size_t i = 0; i < PK_COUNT(method_table); i++) {
+        if (method_table[i].theirs == (enum llhttp_method)http->method) {
+            request->method = method_table[i].ours;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void take_headers(struct pk_parser *parser)
+{
+    struct pk_request *request = parser->request;
+    size_t count = parser->span_count / 2;
+    struct pk_header *header = pk_arena_alloc(&request->arena, (count + 1) * sizeof(*header));
+    for (size_t i = 0; i < count; i++) {
+        header[i].name = request->text.data + parser->span[2 * i].at;
+        header[i].value = request->text.data + parser->span[2 * i + 1].at;
+    }
+    request->header = header;
+    request->header_count = count;
+}
+
+/* The client's own id is kept when it is harmless: it goes into logs and answers. */
+static void take_request_id(struct pk_request *request)
+{
+    const char *given = pk_request_header(request, "x-request-id");
+    if (given) {
+        size_t size = strspn(given, "0123456789abcdefghijklmnopqrstuvwxyz"
+                                    "ABCDEFGHIJKLMNOPQRSTUVWXYZ._-");
+        if (size > 0 && size < sizeof(request->id) && given[size] == '\0') {
+            memcpy(request->id, given, size + 1);
+        }
+    }
+}
+
+static int on_headers_complete(llhttp_t *http)
+{
+    struct pk_parser *parser = http->data;
+    struct pk_request *request = parser->request;
+    struct pk_match match;
+
+    if (!parser->is_version_seen) {
+        return refuse(parser, PK_REFUSAL_VERSION); /* HTTP/0.9 has no version. */
+    }
+    take_headers(parser);
+    take_request_id(request);
+    enum pk_refusal refusal = pk_policy_head(http, request);
+    if (refusal == PK_REFUSAL_NONE && !take_method(http, request)) {
+        refusal = PK_REFUSAL_METHOD;
+    }
+    if (refusal == PK_REFUSAL_NONE) {
+        refusal = pk_policy_target(request, pk_arena_strdup(&request->arena, request->text.data));
+    }
+    if (refusal != PK_REFUSAL_NONE) {
+        return refuse(parser, refusal);
+    }
+    /* A request that no route takes may carry a small body, which is read and dropped: then the
+     * connection can go on behind its 404. */
+    pk_route_find(parser->net, request, &match);
+    request->route = match.route;
+    parser->body_max_bytes = match.route ? match.route->body_max_bytes : 64 * 1024;
+    if ((http->flags & F_CONTENT_LENGTH) && http->content_length > parser->body_max_bytes) {
+        return refuse(parser, PK_REFUSAL_BODY_LARGE);
+    }
+    parser->is_continue_wanted = pk_request_header(request, "expect") != NULL &&
+                                 ((http->flags & F_CHUNKED) || http->content_length > 0);
+    request->is_keep_alive = llhttp_should_keep_alive(http) != 0;
+    parser->is_head_done = true;
+    return 0;
+}
+
+static int on_body(llhttp_t *http, const char *at, size_t size)
+{
+    struct pk_parser *parser = http->data;
+    struct pk_buf *body = &parser->request->body;
+    if (size > parser->body_max_bytes - body->size) {
+        return refuse(parser, PK_REFUSAL_BODY_LARGE);
+    }
+    pk_buf_add(body, at, size);
+    return 0;
+}
+
+/* The size of the chunk that begins: one that cannot fit is refused before it arrives. */
+static int on_chunk_header(llhttp_t *http)
+{
+    struct pk_parser *parser = http->data;
+    size_t room = parser->body_max_bytes - parser->request->body.size;
+    return http->content_length > room ? refuse(parser, PK_REFUSAL_BODY_LARGE) : 0;
+}
+
+static int on_extension(llhttp_t *http, const char *at, size_t size)
+{
+    struct pk_parser *parser = http->data;
+    for (size_t i = 0; i < size; i++) {
+        if ((unsigned char)at[i] < ' ' || at[i] == 0x7f) {
+            return refuse(parser, PK_REFUSAL_SYNTAX);
+        }
+    }
+    parser->extension_bytes += size;
+    return parser->extension_bytes > EXTENSIONS_MAX ? refuse(parser, PK_REFUSAL_BODY_LARGE) : 0;
+}
+
+static int on_message_complete(llhttp_t *http)
+{
+    struct pk_parser *parser = http->data;
+    parser->is_complete = true;
+    return HPE_PAUSED;
+}
+
+static const llhttp_settings_t settings = {
+    .on_message_begin = on_message_begin,
+    .on_url = on_url,
+    .on_url_complete = on_url_complete,
+    .on_version_complete = on_version_complete,
+    .on_header_field = on_header_field,
+    .on_header_field_complete = on_header_field_complete,
+    .on_header_value = on_header_value,
+    .on_header_value_complete = on_header_value_complete,
+    .on_headers_complete = on_headers_complete,
+    .on_body = on_body,
+    .on_chunk_extension_name = on_extension,
+    .on_chunk_extension_value = on_extension,
+    .on_chunk_header = on_chunk_header,
+    .on_message_complete = on_message_complete,
+};
+
+/* ---- The parser ---- */
+
+void pk_parser_init(struct pk_parser *parser, const struct pk_net *net)
+{
+    *parser = (struct pk_parser){ .net = net };
+    llhttp_init(&parser->http, HTTP_REQUEST, &settings);
+    parser->http.data = parser;
+}
+
+void pk_parser_done(struct pk_parser *parser)
+{
+    pk_request_free(parser->request);
+    parser->request = NULL;
+}
+
+enum pk_refusal pk_parser_feed(struct pk_parser *parser, const char *data, size_t size,
+                               size_t *out_used)
+{
+    llhttp_errno_t result = llhttp_execute(&parser->http, data, size);
+    *out_used = size;
+    if (result == HPE_OK) {
+        if (!parser->is_head_done) {
+            /* Whatever a head is made of (empty lines, too), there is an end to it. */
+            parser->head_bytes += size;
+            if (parser->head_bytes > PK_NET_LINE_MAX + PK_NET_HEAD_MAX + HEAD_SLACK) {
+                parser->refusal = PK_REFUSAL_HEADERS_LARGE;
+            }
+        }
+        return parser->refusal;
+    }
+    if (result == HPE_PAUSED && parser->is_complete) {
+        *out_used = (size_t)(llhttp_get_error_pos(&parser->http) - data);
+        return PK_REFUSAL_NONE;
+    }
+    if (parser->refusal == PK_REFUSAL_NONE) {
+        parser->refusal = PK_REFUSAL_SYNTAX;
+    }
+    return parser->refusal;
+}
+
+struct pk_request *pk_parser_take(struct pk_parser *parser)
+{
+    struct pk_request *request = parser->request;
+    const struct pk_net *net = parser->net;
+    pk_parser_init(parser, net);
+    return request;
+}
+
+/* ---- Requests ---- */
+
+const char *pk_request_header(const struct pk_request *request, const char *name)
+{
+    for (size_t i = 0; i < request->header_count; i++) {
+        if (strcmp(request->header[i].name, name) == 0) {
+            return request->header[i].value;
+        }
+    }
+    return NULL;
+}
+
+void pk_request_free(struct pk_request *request)
+{
+    if (!request) {
+        return;
+    }
+    if (request->answer) {
+        pk_answer_done(request->answer);
+    }
+    pk_buf_done(&request->body);
+    pk_buf_done(&request->text);
+    pk_arena_done(&request->arena);
+    pk_free(request);
+}

@@ -1,0 +1,93 @@
+/* route.c - From method and path to the row of the route table.
+ *
+ * The table is small and read from top to bottom; the first row whose segments
+ * fit wins. A path that fits with another method is 405 with Allow, one that
+ * fits nowhere is 404 and names the nearest path there is. Pure; any thread. */
+/* SPDX-License-Identifier: MIT */
+#include "net/net_internal.h"
+
+#include "base/alloc.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char *const method_name[] = {
+    [PK_METHOD_GET] = "GET",         [PK_METHOD_HEAD] = "HEAD",   [PK_METHOD_POST] = "POST",
+    [PK_METHOD_PUT] = "PUT",         [PK_METHOD_PATCH] = "PATCH", [PK_METHOD_DELETE] = "DELETE",
+    [PK_METHOD_OPTIONS] = "OPTIONS",
+};
+_Static_assert(PK_COUNT(method_name) == PK_METHOD_COUNT, "every method has its name");
+
+const char *pk_method_name(enum pk_method method)
+{
+    return method_name[method];
+}
+
+static bool fits(const char *pattern, const struct pk_request *request)
+{
+    size_t i = 0;
+    while (pattern[0] == '/' && pattern[1] != '\0') {
+        const char *segment = pattern + 1;
+        size_t size = strcspn(segment, "/");
+        if (i == request->segment_count) {
+            return false;
+        }
+        const char *given = request->segment[i++];
+        bool is_any = segment[0] == '{';
+        bool is_equal = strlen(given) == size && memcmp(given, segment, size) == 0;
+        if (is_any ? given[0] == '\0' : !is_equal) {
+            return false;
+        }
+        pattern = segment + size;
+    }
+    return i == request->segment_count;
+}
+
+void pk_route_find(const struct pk_net *net, const struct pk_request *request, struct pk_match *out)
+{
+    /* HEAD is what GET answers, without the body. */
+    enum pk_method method = request->method == PK_METHOD_HEAD ? PK_METHOD_GET : request->method;
+    *out = (struct pk_match){ 0 };
+    for (size_t i = 0; i < net->options.route_count; i++) {
+        const struct pk_route *route = &net->options.route[i];
+        if (!fits(route->path, request)) {
+            continue;
+        }
+        out->allowed |= 1U << route->method;
+        if (route->method == PK_METHOD_GET) {
+            out->allowed |= 1U << PK_METHOD_HEAD;
+        }
+        if (!out->route && route->method == method) {
+            out->route = route;
+        }
+    }
+}
+
+static const char *allow_text(unsigned allowed, struct pk_request *request)
+{
+    const char *text = "";
+    for (unsigned i = 0; i < PK_METHOD_COUNT; i++) {
+        if (allowed & (1U << i)) {
+            text = pk_arena_printf(&request->arena, "%s%s%s", text, text[0] ? ", " : "",
+                                   method_name[i]);
+        }
+    }
+    return text;
+}
+
+void pk_route_miss(const struct pk_match *match, struct pk_request *request,
+                   struct pk_answer *answer)
+{
+    if (match->allowed) {
+        answer->allow = allow_text(match->allowed, request);
+        pk_answer_problem(request, answer, 405, "method_not_allowed",
+                          pk_arena_printf(&request->arena, "'%.200s' does not take %s",
+                                          request->path, method_name[request->method]),
+                          pk_arena_printf(&request->arena, "use %s", answer->allow));
+        return;
+    }
+    pk_answer_problem(
+        request, answer, 404, "not_found",
+        pk_arena_printf(&request->arena, "there is nothing at '%.200s'", request->path),
+        "check the path; /healthz answers when the server lives");
+}

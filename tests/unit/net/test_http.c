@@ -1,0 +1,440 @@
+/* test_http.c - Requests over a real socket: what is taken, what is refused, what comes back. */
+/* SPDX-License-Identifier: MIT */
+#include "test.h"
+
+#include "base/alloc.h"
+#include "base/buf.h"
+#include "base/error.h"
+#include "net/net.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <semaphore.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { PATIENCE_MS = 5000 };
+
+struct fixture {
+    struct pk_net *net;
+    sem_t entered, leave; /* Of the slow route. */
+};
+
+static void echo(void *context, struct pk_request *request, struct pk_answer *answer)
+{
+    (void)context;
+    pk_buf_printf(&answer->body, "%s %s q=%s", pk_method_name(request->method),
+                  request->segment_count > 1 ? request->segment[1] : "-", request->query);
+    pk_buf_add_text(&answer->body, " b=");
+    pk_buf_add(&answer->body, request->body.data, request->body.size);
+    pk_answer_json(answer, 200);
+}
+
+static void slow(void *context, struct pk_request *request, struct pk_answer *answer)
+{
+    struct fixture *fixture = context;
+    (void)request;
+    (void)sem_post(&fixture->entered);
+    (void)sem_wait(&fixture->leave);
+    pk_buf_add_text(&answer->body, "slow");
+    pk_answer_json(answer, 200);
+}
+
+static const struct pk_route route_table[] = {
+    { PK_METHOD_GET, "/echo", "public", PK_LANE_HOT, 0, echo, "" },
+    { PK_METHOD_GET, "/echo/{what}", "public", PK_LANE_HOT, 0, echo, "" },
+    { PK_METHOD_POST, "/echo/{what}", "public", PK_LANE_STORE, 1000, echo, "" },
+    { PK_METHOD_GET, "/slow", "public", PK_LANE_STORE, 0, slow, "" },
+};
+
+static void start(struct fixture *fixture, struct pk_net_limits limits)
+{
+    struct pk_error err = { 0 };
+    const struct pk_net_options options = { .listen = "127.0.0.1:0",
+                                            .route = route_table,
+                                            .route_count = PK_COUNT(route_table),
+                                            .context = fixture,
+                                            .limits = limits };
+    (void)sem_init(&fixture->entered, 0, 0);
+    (void)sem_init(&fixture->leave, 0, 0);
+    assert_ok(pk_net_open(&fixture->net, &options, &err), &err);
+}
+
+static void stop(struct fixture *fixture)
+{
+    pk_net_close(fixture->net);
+    (void)sem_destroy(&fixture->entered);
+    (void)sem_destroy(&fixture->leave);
+}
+
+static int dial(const struct fixture *fixture)
+{
+    struct sockaddr_in address = { .sin_family = AF_INET };
+    const char *colon = strrchr(pk_net_address(fixture->net), ':');
+    address.sin_port = htons((uint16_t)strtoul(colon + 1, NULL, 10));
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    return fd;
+}
+
+static void say(int fd, const char *text)
+{
+    (void)send(fd, text, strlen(text), MSG_NOSIGNAL);
+}
+
+/* Reads until 'until' is there, the server closes, or patience ends. Static memory. */
+static const char *hear(int fd, const char *until)
+{
+    static char text[65536];
+    size_t size = 0;
+    text[0] = '\0';
+    while (size + 1 < sizeof(text) && !(until && strstr(text, until))) {
+        struct pollfd waiting = { .fd = fd, .events = POLLIN };
+        if (poll(&waiting, 1, PATIENCE_MS) != 1) {
+            fail_msg("the server says nothing more after '%s'", text);
+        }
+        ssize_t got = recv(fd, text + size, sizeof(text) - 1 - size, 0);
+        if (got <= 0) {
+            break;
+        }
+        size += (size_t)got;
+        text[size] = '\0';
+    }
+    return text;
+}
+
+/* One request on a connection of its own; everything that comes back. */
+static const char *ask(const struct fixture *fixture, const char *request)
+{
+    int fd = dial(fixture);
+    say(fd, request);
+    (void)shutdown(fd, SHUT_WR);
+    const char *answer = hear(fd, NULL);
+    (void)close(fd);
+    return answer;
+}
+
+#define assert_says(text, part)                          \
+    do {                                                 \
+        const char *said = (text);                       \
+        if (!strstr(said, part)) {                       \
+            fail_msg("'%s' is not in '%s'", part, said); \
+        }                                                \
+    } while (0)
+
+TEST(a_request_is_answered_with_its_length_and_id)
+{
+    struct fixture fixture;
+    start(&fixture, (struct pk_net_limits){ 0 });
+    const char *answer = ask(&fixture, "GET /echo/a%20b?x=1 HTTP/1.1\r\nHost: a\r\n"
+                                       "X-Request-Id: mine-1\r\n\r\n");
+    assert_says(answer, "HTTP/1.1 200 OK\r\n");
+    assert_says(answer, "Content-Length: 16\r\n");
+    assert_says(answer, "X-Request-Id: mine-1\r\n");
+    assert_says(answer, "\r\n\r\nGET a b q=x=1 b=");
+    stop(&fixture);
+}
+
+TEST(pipelined_requests_are_answered_in_order_across_lanes)
+{
+    struct fixture fixture;
+    start(&fixture, (struct pk_net_limits){ 0 });
+    const char *answer =
+        ask(&fixture, "POST /echo/one HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
+                      "GET /echo/two HTTP/1.1\r\nHost: a\r\n\r\n"
+                      "POST /echo/three HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+                      "3\r\nxyz\r\n0\r\nX-T: 1\r\n\r\n"
+                      "GET /echo/four HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    const char *one = strstr(answer, "POST one q= b=abc");
+    const char *two = strstr(answer, "GET two q= b=");
+    const char *three = strstr(answer, "POST three q= b=xyz");
+    const char *four = strstr(answer, "GET four q= b=");
+    assert_true(one && two && three && four);
+    assert_true(one < two && two < three && three < four);
+    stop(&fixture);
+}
+
+TEST(head_is_get_without_the_body)
+{
+    struct fixture fixture;
+    start(&fixture, (struct pk_net_limits){ 0 });
+    const char *answer = ask(&fixture, "HEAD /echo/a HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_says(answer, "Content-Length: 12\r\n");
+    assert_true(strcmp(strstr(answer, "\r\n\r\n"), "\r\n\r\n") == 0);
+    stop(&fixture);
+}
+
+TEST(no_such_path_is_404_and_no_such_method_405_with_allow)
+{
+    struct fixture fixture;
+    start(&fixture, (struct pk_net_limits){ 0 });
+    const char *answer = ask(&fixture, "GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_says(answer, "HTTP/1.1 404 ");
+    assert_says(answer, "application/problem+json");
+    assert_says(answer, "\"code\":\"not_found\"");
+    answer = ask(&fixture, "DELETE /echo/a HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_says(answer, "HTTP/1.1 405 ");
+    assert_says(answer, "Allow: GET, HEAD, POST\r\n");
+    assert_says(ask(&fixture, "GET /echo/ HTTP/1.1\r\nHost: a\r\n\r\n"), "HTTP/1.1 404 ");
+    stop(&fixture);
+}
+
+TEST(targets_that_mean_two_things_are_refused)
+{
+    static const char *const bad[] = { "/a/../echo",   "/a/%2e%2E/echo", "/./echo", "/a%00b",
+                                       "/a%2",         "/a%zz",          "echo",    "/a#b",
+                                       "/a\xc3\xa4",   "/x%2f..%2fy",    "/x%5c..", "*",
+                                       "http://b/echo" };
+    static const char *const good[] = { "/echo/%252e%252e", "/echo/..x", "/echo/%2F",
+                                        "http://a/echo/x", "/echo?../%zz" };
+    struct fixture fixture;
+    char request[512];
+    start(&fixture, (struct pk_net_limits){ 0 });
+    for (size_t i = 0; i < PK_COUNT(bad); i++) {
+        (void)snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: a\r\n\r\n", bad[i]);
+        assert_says(ask(&fixture, request), "HTTP/1.1 400 ");
+    }
+    for (size_t i = 0; i < PK_COUNT(good); i++) {
+        (void)snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: a\r\n\r\n", good[i]);
+        assert_says(ask(&fixture, request), "HTTP/1.1 200 ");
+    }
+    stop(&fixture);
+}
+
+TEST(hosts_are_checked)
+{
+    static const char *const good[] = { "a", "a.b-c:80", "127.0.0.1:8077", "[::1]:1", "[::1]" };
+    static const char *const bad[] = { "",    "a:b",   "a:123456", "a/b",  "a@b", "[::1",
+                                       "[x]", "a,b c", "a:",       "a%zz", ":80", "[::1]x" };
+    struct fixture fixture;
+    char request[512];
+    start(&fixture, (struct pk_net_limits){ 0 });
+    for (size_t i = 0; i < PK_COUNT(good); i++) {
+        (void)snprintf(request, sizeof(request), "GET /echo HTTP/1.1\r\nHost: %s\r\n\r\n", good[i]);
+        assert_says(ask(&fixture, request), "HTTP/1.1 200 ");
+    }
+    for (size_t i = 0; i < PK_COUNT(bad); i++) {
+        (void)snprintf(request, sizeof(request), "GET /echo HTTP/1.1\r\nHost: %s\r\n\r\n", bad[i]);
+        assert_says(ask(&fixture, request), "HTTP/1.1 400 ");
+    }
+    assert_says(ask(&fixture, "GET /echo HTTP/1.0\r\n\r\n"), "HTTP/1.1 200 ");
+    stop(&fixture);
+}
+
+TEST(nothing_behind_a_refused_request_is_interpreted)
+{
+    struct fixture fixture;
+    start(&fixture, (struct pk_net_limits){ 0 });
+    const char *answer = ask(&fixture, "GET /echo HTTP/1.1\r\nHost: a b\r\n\r\n"
+                                       "GET /echo/second HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_says(answer, "HTTP/1.1 400 ");
+    assert_says(answer, "Connection: close\r\n");
+    assert_null(strstr(answer, "second"));
+    assert_null(strstr(answer + 1, "HTTP/1.1"));
+    stop(&fixture);
+}
+
+TEST(what_is_too_large_is_refused_by_name)
+{
+    PK_CLEANUP(pk_buf_done) struct pk_buf request = { 0 };
+    struct fixture fixture;
+    start(&fixture, (struct pk_net_limits){ 0 });
+
+    pk_buf_add_text(&request, "GET /");
+    for (int i = 0; i < 9000; i++) {
+        pk_buf_add_char(&request, 'a');
+    }
+    pk_buf_add_text(&request, " HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_says(ask(&fixture, request.data), "HTTP/1.1 414 ");
+
+    pk_buf_clear(&request);
+    pk_buf_add_text(&request, "GET /echo HTTP/1.1\r\nHost: a\r\n");
+    for (int i = 0; i < 100; i++) {
+        pk_buf_printf(&request, "X-%d: 1\r\n", i);
+    }
+    pk_buf_add_text(&request, "\r\n");
+    assert_says(ask(&fixture, request.data), "HTTP/1.1 431 ");
+
+    pk_buf_clear(&request);
+    pk_buf_add_text(&request, "GET /echo HTTP/1.1\r\nHost: a\r\nX: ");
+    for (int i = 0; i < 33000; i++) {
+        pk_buf_add_char(&request, 'a');
+    }
+    pk_buf_add_text(&request, "\r\n\r\n");
+    assert_says(ask(&fixture, request.data), "HTTP/1.1 431 ");
+
+    assert_says(ask(&fixture, "POST /echo/a HTTP/1.1\r\nHost: a\r\nContent-Length: 1001\r\n\r\n"),
+                "HTTP/1.1 413 ");
+    pk_buf_clear(&request);
+    pk_buf_add_text(&request, "POST /echo/a HTTP/1.1\r\nHost: a\r\n"
+                              "Transfer-Encoding: chunked\r\n\r\n");
+    for (int i = 0; i < 101; i++) {
+        pk_buf_add_text(&request, "a\r\n0123456789\r\n");
+    }
+    assert_says(ask(&fixture, request.data), "HTTP/1.1 413 ");
+
+    pk_buf_clear(&request);
+    for (int i = 0; i < 50000; i++) {
+        pk_buf_add_text(&request, "\r\n");
+    }
+    assert_says(ask(&fixture, request.data), "HTTP/1.1 431 ");
+    stop(&fixture);
+}
+
+TEST(a_slow_head_and_a_slow_body_are_cut_and_an_idle_connection_is_closed)
+{
+    struct fixture fixture;
+    start(&fixture, (struct pk_net_limits){ .head_ms = 100, .body_ms = 100, .idle_ms = 100 });
+    int fd = dial(&fixture);
+    say(fd, "GET /echo HT");
+    assert_says(hear(fd, NULL), "HTTP/1.1 408 ");
+    (void)close(fd);
+    fd = dial(&fixture);
+    say(fd, "POST /echo/a HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc");
+    assert_says(hear(fd, NULL), "HTTP/1.1 408 ");
+    (void)close(fd);
+    fd = dial(&fixture);
+    say(fd, "GET /echo HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_says(hear(fd, NULL), "HTTP/1.1 200 "); /* hear() returns when it is closed. */
+    (void)close(fd);
+    stop(&fixture);
+}
+
+TEST(drips_do_not_extend_the_deadline_of_the_head)
+{
+    struct fixture fixture;
+    struct timespec pause = { .tv_nsec = 20 * 1000000L };
+    start(&fixture, (struct pk_net_limits){ .head_ms = 200 });
+    int fd = dial(&fixture);
+    const char *drip =
+        "GET /echo HTTP/1.1\r\nHost: a\r\nX: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+    bool is_cut = false;
+    for (size_t i = 0; drip[i] && !is_cut; i++) {
+        struct pollfd waiting = { .fd = fd, .events = POLLIN };
+        (void)send(fd, drip + i, 1, MSG_NOSIGNAL);
+        (void)nanosleep(&pause, NULL);
+        is_cut = poll(&waiting, 1, 0) == 1;
+    }
+    assert_true(is_cut);
+    assert_says(hear(fd, NULL), "HTTP/1.1 408 ");
+    (void)close(fd);
+    stop(&fixture);
+}
+
+TEST(a_full_lane_answers_503_and_what_runs_goes_on)
+{
+    struct fixture fixture;
+    int fd[3];
+    start(&fixture, (struct pk_net_limits){ .executors = 1, .queue_max = 1 });
+    fd[0] = dial(&fixture);
+    say(fd[0], "GET /slow HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    (void)sem_wait(&fixture.entered);
+    fd[1] = dial(&fixture);
+    say(fd[1], "GET /slow HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    /* The second waits once the third is refused; until then the queue may be empty. */
+    const char *answer;
+    do {
+        fd[2] = dial(&fixture);
+        say(fd[2], "GET /slow HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        answer = hear(fd[2], "requestId");
+        (void)close(fd[2]);
+    } while (!strstr(answer, "HTTP/1.1 503 "));
+    assert_says(answer, "Retry-After: 1\r\n");
+    assert_says(ask(&fixture, "GET /echo HTTP/1.1\r\nHost: a\r\n\r\n"), "HTTP/1.1 200 ");
+    (void)sem_post(&fixture.leave);
+    (void)sem_post(&fixture.leave);
+    assert_says(hear(fd[0], NULL), "\r\n\r\nslow");
+    assert_says(hear(fd[1], NULL), "\r\n\r\nslow");
+    (void)close(fd[0]);
+    (void)close(fd[1]);
+    stop(&fixture);
+}
+
+TEST(over_the_cap_a_connection_is_turned_away)
+{
+    struct fixture fixture;
+    start(&fixture, (struct pk_net_limits){ .connections_max = 1 });
+    int first = dial(&fixture);
+    say(first, "GET /echo HTTP/1.1\r\nHost: a\r\n\r\n");
+    (void)hear(first, "b=");
+    int second = dial(&fixture);
+    assert_says(hear(second, NULL), "HTTP/1.1 503 ");
+    (void)close(second);
+    say(first, "GET /echo HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_says(hear(first, "b="), "HTTP/1.1 200 ");
+    (void)close(first);
+    stop(&fixture);
+}
+
+TEST(a_drain_answers_what_was_accepted_and_then_is_done)
+{
+    struct fixture fixture;
+    start(&fixture, (struct pk_net_limits){ 0 });
+    int idle = dial(&fixture);
+    say(idle, "GET /echo HTTP/1.1\r\nHost: a\r\n\r\n");
+    (void)hear(idle, "b=");
+    int fd = dial(&fixture);
+    say(fd, "GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
+    (void)sem_wait(&fixture.entered);
+
+    pk_net_drain(fixture.net);
+    assert_string_equal(hear(idle, NULL), ""); /* Closed. */
+    (void)close(idle);
+    struct pollfd done = { .fd = pk_net_done_fd(fixture.net), .events = POLLIN };
+    assert_int_equal(poll(&done, 1, 0), 0);
+    (void)sem_post(&fixture.leave);
+    const char *answer = hear(fd, NULL);
+    assert_says(answer, "Connection: close\r\n");
+    assert_says(answer, "\r\n\r\nslow");
+    (void)close(fd);
+    assert_int_equal(poll(&done, 1, PATIENCE_MS), 1);
+    stop(&fixture);
+}
+
+TEST(a_client_that_leaves_while_its_request_runs_harms_nobody)
+{
+    struct fixture fixture;
+    start(&fixture, (struct pk_net_limits){ 0 });
+    int fd = dial(&fixture);
+    say(fd, "GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
+    (void)sem_wait(&fixture.entered);
+    struct linger hard = { .l_onoff = 1 };
+    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
+    (void)close(fd);
+    (void)sem_post(&fixture.leave);
+    assert_says(ask(&fixture, "GET /echo HTTP/1.1\r\nHost: a\r\n\r\n"), "HTTP/1.1 200 ");
+    stop(&fixture);
+}
+
+TEST(a_taken_address_is_refused_with_what_to_do)
+{
+    struct fixture fixture;
+    struct pk_net *second = NULL;
+    struct pk_error err = { 0 };
+    start(&fixture, (struct pk_net_limits){ 0 });
+    const struct pk_net_options options = { .listen = pk_net_address(fixture.net) + 7 };
+    assert_false(pk_net_open(&second, &options, &err));
+    assert_int_equal(err.code, PK_CONFLICT);
+    assert_non_null(strstr(err.hint, "--listen"));
+    stop(&fixture);
+}
+
+TEST(expect_100_continue_is_answered_before_the_body)
+{
+    struct fixture fixture;
+    start(&fixture, (struct pk_net_limits){ 0 });
+    int fd = dial(&fixture);
+    say(fd,
+        "POST /echo/a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n");
+    assert_says(hear(fd, "\r\n\r\n"), "HTTP/1.1 100 Continue\r\n");
+    say(fd, "abc");
+    assert_says(hear(fd, "b=abc"), "HTTP/1.1 200 ");
+    (void)close(fd);
+    stop(&fixture);
+}
