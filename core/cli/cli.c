@@ -1,0 +1,369 @@
+/* cli.c - From the words of a command line to the command, and from its error to a person.
+ *
+ *     personakit NOUN [VERB] [--option VALUE | --option=VALUE] ...
+ *
+ * Everything printed here comes from the tables: what --help says is what is
+ * accepted. Results go to standard output, everything else to standard error. */
+/* SPDX-License-Identifier: MIT */
+#include "cli/cli.h"
+
+#include "base/alloc.h"
+#include "base/buf.h"
+#include "base/text.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const struct pk_command *const command_table[] = {
+    &pk_command_serve,
+    &pk_command_config,
+    &pk_command_move,
+    &pk_command_upgrade,
+};
+
+static const struct {
+    enum pk_exit code;
+    const char *help;
+} exit_table[] = {
+    { PK_EXIT_OK, "done; or, of 'upgrade --check', the store is up to date" },
+    { PK_EXIT_FAILED, "not done; the message says why and what helps" },
+    { PK_EXIT_USAGE, "the command line or a setting is wrong; nothing was begun" },
+    { PK_EXIT_UPGRADE_NEEDED, "the store is older than this program ('upgrade --check')" },
+    { PK_EXIT_STORE_NEWER, "the store is newer than this program" },
+    { PK_EXIT_STOPPED, "stopped by a signal; the same command goes on where it stopped" },
+};
+
+static const struct pk_cli_option common_option[] = {
+    { "--help", NULL, "Show this page." },
+    { "--json", NULL, "Print the result, or the error, as JSON." },
+};
+static const struct pk_cli_option config_option = {
+    "--config", "FILE", "Read settings from this file (see etc/personakit.lua)."
+};
+
+/* ---- Help ---- */
+
+static void print_title(FILE *out, const struct pk_command *command)
+{
+    (void)fprintf(out, "personakit %s%s%s", command->noun, command->verb ? " " : "",
+                  command->verb ? command->verb : "");
+}
+
+static void print_overview(FILE *out)
+{
+    (void)fputs("personakit - a server that keeps what is known about people, and serves it as\n"
+                "views made for one task.\n\nCommands\n",
+                out);
+    for (size_t i = 0; i < PK_COUNT(command_table); i++) {
+        const struct pk_command *command = command_table[i];
+        (void)fprintf(out, "  %s%s%-*s %s\n", command->noun, command->verb ? " " : "",
+                      10 - (int)strlen(command->noun) - (command->verb ? 1 : 0),
+                      command->verb ? command->verb : "", command->summary);
+    }
+    (void)fputs("\n  personakit COMMAND --help    its options, with an example\n"
+                "  personakit --version\n\nExit codes\n",
+                out);
+    for (size_t i = 0; i < PK_COUNT(exit_table); i++) {
+        (void)fprintf(out, "  %d  %s\n", (int)exit_table[i].code, exit_table[i].help);
+    }
+}
+
+static void print_option(FILE *out, const struct pk_cli_option *option)
+{
+    int width = (int)strlen(option->name);
+    (void)fprintf(out, "  %s", option->name);
+    if (option->argument) {
+        width += fprintf(out, " %s", option->argument);
+    }
+    (void)fprintf(out, "%*s %s\n", width < 22 ? 22 - width : 1, "", option->help);
+}
+
+static void print_setting_options(FILE *out)
+{
+    PK_CLEANUP(pk_buf_done) struct pk_buf help = { 0 };
+    print_option(out, &config_option);
+    (void)fputs("\nSettings (each also in the file, and as a variable)\n", out);
+    pk_config_help(&help);
+    (void)fputs(pk_buf_text(&help), out);
+}
+
+static void print_help(FILE *out, const struct pk_command *command)
+{
+    print_title(out, command);
+    (void)fprintf(out, " - %s\n\n%s\nExample\n  %s\n\nOptions\n", command->summary, command->text,
+                  command->example);
+    for (size_t i = 0; i < command->option_count; i++) {
+        print_option(out, &command->option[i]);
+    }
+    for (size_t i = 0; i < PK_COUNT(common_option); i++) {
+        print_option(out, &common_option[i]);
+    }
+    if (command->takes_settings) {
+        print_setting_options(out);
+    }
+}
+
+/* ---- Errors ---- */
+
+static void add_json_member(struct pk_buf *buf, const char *name, const char *value)
+{
+    pk_buf_printf(buf, ",\"%s\":", name);
+    pk_text_json(buf, value, strlen(value));
+}
+
+static void print_error(const struct pk_error *err, bool is_json)
+{
+    PK_CLEANUP(pk_buf_done) struct pk_buf line = { 0 };
+    if (is_json) {
+        pk_buf_printf(&line, "{\"code\":\"%s\"", pk_code_name(err->code));
+        add_json_member(&line, "message", err->message);
+        if (err->hint) {
+            add_json_member(&line, "hint", err->hint);
+        }
+        pk_buf_add_text(&line, "}\n");
+    } else {
+        pk_buf_add_text(&line, "personakit: ");
+        pk_text_escape(&line, err->message, strlen(err->message), false);
+        pk_buf_add_text(&line, "\n");
+        if (err->hint) {
+            pk_buf_printf(&line, "  %s\n", err->hint);
+        }
+    }
+    (void)fputs(line.data, stderr);
+}
+
+/* ---- The nearest name ---- */
+
+struct nearest {
+    const char *given;
+    const char *name; /* Owned by a table. */
+    size_t distance;
+};
+
+static void consider(struct nearest *best, const char *name)
+{
+    /* The longer the word, the more of it may be wrong. */
+    size_t limit = best->name ? best->distance : 1 + strlen(best->given) / 3;
+    size_t distance = pk_text_distance(best->given, name, limit);
+    if (distance < limit) {
+        best->name = name;
+        best->distance = distance;
+    }
+}
+
+static bool fail_unknown(const char *what, const struct nearest *best, const char *hint,
+                         struct pk_error *err)
+{
+    if (best->name) {
+        return pk_fail(err, PK_INVALID, hint, "there is no %s '%.60s'; did you mean '%s'?", what,
+                       best->given, best->name);
+    }
+    return pk_fail(err, PK_INVALID, hint, "there is no %s '%.60s'", what, best->given);
+}
+
+static bool fail_unknown_option(const struct pk_command *command, const char *given,
+                                struct pk_error *err)
+{
+    PK_CLEANUP(pk_freep) char *name = pk_strndup(given, strcspn(given, "="));
+    struct nearest best = { .given = name };
+    for (size_t i = 0; i < command->option_count; i++) {
+        consider(&best, command->option[i].name);
+    }
+    for (size_t i = 0; i < PK_COUNT(common_option); i++) {
+        consider(&best, common_option[i].name);
+    }
+    if (command->takes_settings) {
+        consider(&best, config_option.name);
+        consider(&best, "--set");
+        for (size_t i = 0; i < pk_setting_count; i++) {
+            if (pk_setting_table[i].option) {
+                consider(&best, pk_setting_table[i].option);
+            }
+        }
+    }
+    return fail_unknown("option", &best, "'--help' behind the command lists what it takes", err);
+}
+
+/* ---- Reading the command line ---- */
+
+/* Matches "--name" and "--name=value". 0: another option; else the words it takes. */
+static int read_option(const struct pk_cli_option *option, int argc, char **argv, int at,
+                       const char **out_value, struct pk_error *err)
+{
+    size_t size = strlen(option->name);
+    const char *word = argv[at];
+    if (strncmp(word, option->name, size) != 0 || (word[size] != '\0' && word[size] != '=')) {
+        return 0;
+    }
+    if (!option->argument) {
+        if (word[size] == '=') {
+            (void)pk_fail(err, PK_INVALID, "write it without '='", "'%s' takes no value",
+                          option->name);
+            return -1;
+        }
+        *out_value = "";
+        return 1;
+    }
+    bool is_next = word[size] == '\0';
+    if (is_next && at + 1 == argc) {
+        (void)pk_fail(err, PK_INVALID, "write it behind the option, or with '='",
+                      "'%s' needs a value: %s", option->name, option->argument);
+        return -1;
+    }
+    *out_value = is_next ? argv[at + 1] : word + size + 1;
+    if (**out_value == '\0') {
+        (void)pk_fail(err, PK_INVALID, "write it behind the option, or with '='",
+                      "'%s' needs a value: %s", option->name, option->argument);
+        return -1;
+    }
+    return is_next ? 2 : 1;
+}
+
+/* Reads the option at 'at'. -1: 'err' is set; else the words it takes. */
+static int read_word(struct pk_call *call, int argc, char **argv, int at, struct pk_error *err)
+{
+    const struct pk_command *command = call->command;
+    const char *unused;
+    int words = 0;
+
+    for (size_t i = 0; i < command->option_count && words == 0; i++) {
+        words = read_option(&command->option[i], argc, argv, at, &call->value[i], err);
+    }
+    if (words == 0 && (words = read_option(&common_option[1], argc, argv, at, &unused, err)) == 1) {
+        call->is_json = true;
+    }
+    if (words == 0 && command->takes_settings) {
+        words = read_option(&config_option, argc, argv, at, &call->config_file, err);
+    }
+    if (words == 0 && command->takes_settings && call->setting_count < PK_CLI_SETTINGS_MAX) {
+        words = pk_config_option_read(argc, argv, at, &call->setting[call->setting_count]);
+        call->setting_count += words > 0;
+    }
+    if (words != 0) {
+        return words;
+    }
+    if (argv[at][0] == '-') {
+        (void)fail_unknown_option(command, argv[at], err);
+    } else {
+        (void)pk_fail(err, PK_INVALID, "'--help' behind the command lists what it takes",
+                      "'%s' takes no '%.60s'", command->noun, argv[at]);
+    }
+    return -1;
+}
+
+static bool wants_help(int argc, char **argv)
+{
+    for (int i = 0; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The command that argv[1] (and argv[2]) names; '*out_words' are behind it. */
+static const struct pk_command *find_command(int argc, char **argv, int *out_at,
+                                             struct pk_error *err)
+{
+    struct nearest best = { .given = argv[1] };
+    for (size_t i = 0; i < PK_COUNT(command_table); i++) {
+        const struct pk_command *command = command_table[i];
+        consider(&best, command->noun);
+        if (strcmp(command->noun, argv[1]) != 0) {
+            continue;
+        }
+        if (!command->verb || (argc > 2 && strcmp(command->verb, argv[2]) == 0)) {
+            *out_at = command->verb ? 3 : 2;
+            return command;
+        }
+    }
+    (void)fail_unknown("command", &best, "'personakit --help' lists them", err);
+    return NULL;
+}
+
+static enum pk_exit run_command(struct pk_call *call, int argc, char **argv, int at,
+                                struct pk_error *err)
+{
+    if (wants_help(argc - at, argv + at)) {
+        print_help(stdout, call->command);
+        return PK_EXIT_OK;
+    }
+    while (at < argc) {
+        int words = read_word(call, argc, argv, at, err);
+        if (words < 0) {
+            return PK_EXIT_USAGE;
+        }
+        at += words;
+    }
+    return call->command->run(call, err);
+}
+
+int pk_cli_main(const struct pk_app *app, int argc, char **argv)
+{
+    struct pk_call call = { .app = app };
+    struct pk_error err = { 0 };
+    int at = 0;
+
+    if (argc < 2) {
+        print_overview(stderr);
+        return PK_EXIT_USAGE;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        (void)printf("personakit %s\n", PK_VERSION);
+        return PK_EXIT_OK;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        (strcmp(argv[1], "help") == 0 && argc == 2)) {
+        print_overview(stdout);
+        return PK_EXIT_OK;
+    }
+    bool is_help = strcmp(argv[1], "help") == 0;
+    call.command = find_command(argc - is_help, argv + is_help, &at, &err);
+    if (call.command && is_help) {
+        print_help(stdout, call.command);
+        return PK_EXIT_OK;
+    }
+    enum pk_exit code = call.command ? run_command(&call, argc, argv, at, &err) : PK_EXIT_USAGE;
+    if (err.code != PK_OK) {
+        print_error(&err, call.is_json);
+    }
+    if (fflush(stdout) != 0 && code == PK_EXIT_OK) {
+        perror("personakit: standard output");
+        return PK_EXIT_FAILED;
+    }
+    return code;
+}
+
+/* ---- For commands ---- */
+
+const char *pk_call_option(const struct pk_call *call, const char *name)
+{
+    for (size_t i = 0; i < call->command->option_count; i++) {
+        if (strcmp(call->command->option[i].name, name) == 0) {
+            return call->value[i];
+        }
+    }
+    return NULL;
+}
+
+bool pk_call_config(const struct pk_call *call, struct pk_config **out, struct pk_error *err)
+{
+    PK_CLEANUP(pk_buf_done) struct pk_buf faults = { 0 };
+    const struct pk_config_source source = {
+        .file = call->config_file,
+        .environ = (const char *const *)environ,
+        .option = call->setting,
+        .option_count = call->setting_count,
+    };
+    if (pk_config_load(out, &source, &faults, err)) {
+        return true;
+    }
+    if (!call->is_json && faults.size > 0) {
+        (void)fputs(pk_buf_text(&faults),
+                    stderr); /* Every one, so 'err' need not name the first. */
+        (void)pk_fail(err, err->code, err->hint, "the settings are wrong");
+    }
+    return false;
+}

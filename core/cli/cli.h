@@ -1,0 +1,110 @@
+/* cli.h - The commands: one row each in a table, one file each.
+ *
+ * A command says what it is called, which options it takes, and what it does;
+ * reading the command line, --help, --json, the nearest name for a typing
+ * mistake and the printing of errors are done once, in cli.c, from that table.
+ *
+ * If you add a command, write its file, declare its row below, and add it to
+ * 'command_table' in cli.c. */
+/* SPDX-License-Identifier: MIT */
+#ifndef PK_CLI_CLI_H
+#define PK_CLI_CLI_H
+
+#include "base/config.h"
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct pk_clock;
+struct pk_inventory;
+struct pk_log;
+struct pk_store;
+
+/* What the shell is told. If you add one, add its row to 'exit_table' in cli.c. */
+enum pk_exit {
+    PK_EXIT_OK = 0,
+    PK_EXIT_FAILED = 1,
+    PK_EXIT_USAGE = 2,
+    PK_EXIT_UPGRADE_NEEDED = 3,
+    PK_EXIT_STORE_NEWER = 4,
+    PK_EXIT_STOPPED = 5
+};
+
+/* Made in main.c, passed down. */
+struct pk_app {
+    const struct pk_clock *clock;
+    const struct pk_inventory *inventory;
+};
+
+enum { PK_CLI_OPTIONS_MAX = 8, PK_CLI_SETTINGS_MAX = 64 };
+
+struct pk_cli_option {
+    const char *name;     /* "--from" */
+    const char *argument; /* "URL"; NULL: it takes none. */
+    const char *help;     /* One sentence. */
+};
+
+struct pk_call;
+struct pk_command {
+    const char *noun;
+    const char *verb; /* NULL: the noun is all. */
+    const char *summary;
+    const char *text; /* Paragraphs for --help; lines to 80 columns. */
+    const char *example;
+    const struct pk_cli_option *option; /* Its own; --help and --json are everybody's. */
+    size_t option_count;
+    bool takes_settings; /* --config, --set and the options of the settings. */
+    enum pk_exit (*run)(struct pk_call *call, struct pk_error *err);
+};
+
+/* A command line that has been read. */
+struct pk_call {
+    const struct pk_app *app;
+    const struct pk_command *command;
+    const char *value[PK_CLI_OPTIONS_MAX]; /* By option; "" for one without argument; or NULL. */
+    struct pk_config_option setting[PK_CLI_SETTINGS_MAX];
+    size_t setting_count;
+    const char *config_file; /* --config, or NULL. */
+    bool is_json;
+};
+
+/* The program. Returns the exit code. */
+int pk_cli_main(const struct pk_app *app, int argc, char **argv);
+
+/* ---- For commands ---- */
+
+/* The value of an option of this command, or NULL. */
+const char *pk_call_option(const struct pk_call *call, const char *name);
+/* The settings; on failure all faults are printed. */
+bool pk_call_config(const struct pk_call *call, struct pk_config **out, struct pk_error *err);
+
+/* The URL of the store that the settings name: "store.url", or the folder "data". Freed with
+ * pk_free. */
+char *pk_cli_store_url(const struct pk_config *config);
+
+/* An open store, and the lock of its folder when it is an embedded one. */
+struct pk_open_store {
+    struct pk_store *store;
+    int lock_fd; /* -1: none. */
+};
+enum pk_open_how {
+    PK_OPEN_USE,     /* Create what is missing. */
+    PK_OPEN_READ,    /* Change nothing. */
+    PK_OPEN_UPGRADE, /* Raise it to this program's schema version. */
+};
+/* 'held_folder' (may be NULL) is one that the caller has locked himself. */
+bool pk_cli_store_open(const struct pk_app *app, const char *url, const char *held_folder,
+                       enum pk_open_how how, struct pk_open_store *out, struct pk_error *err);
+void pk_cli_store_close(struct pk_open_store *open); /* '{ NULL, -1 }' is fine. */
+/* The folder of "sqlite:FOLDER", or NULL. Points into 'url'. */
+const char *pk_cli_store_folder(const char *url);
+/* The URL without its password, for messages; freed with pk_free. */
+char *pk_cli_store_shown(const char *url);
+
+extern const struct pk_command pk_command_serve;
+extern const struct pk_command pk_command_config;
+extern const struct pk_command pk_command_move;
+extern const struct pk_command pk_command_upgrade;
+
+#endif

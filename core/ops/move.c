@@ -1,0 +1,397 @@
+/* move.c - One list after the other, each with the note of how far it brings us.
+ *
+ *     check ──▶ count ──▶ copy ──▶ compare ──▶ note "finished"
+ *               (note)    (note with every list)
+ *
+ * A list that fails for a passing reason, or whose outcome nobody knows, costs
+ * nothing: the note is read again, and it says which documents are there.
+ *
+ * Rows of the feed are announced again, so they get positions of the target,
+ * whose epoch is new: followers of the source see a gap and start afresh. */
+/* SPDX-License-Identifier: MIT */
+#include "ops/move.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "doc/doc.h"
+#include "ops/move_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+    LIST_MAX = PK_WRITES_MAX - 1,     /* Documents; the note is one more. */
+    LIST_MAX_BYTES = 8 * 1024 * 1024, /* A single larger document goes alone. */
+    ATTEMPTS_MAX = 8,                 /* For one list, of a store that comes and goes. */
+    ATTEMPT_MS = 250                  /* Wait before the second; one more each time. */
+};
+
+/* ---- Reading ---- */
+
+void pk_move_reader_done(struct pk_move_reader *reader)
+{
+    pk_page_done(&reader->page);
+    pk_free(reader->last);
+    reader->last = NULL;
+}
+
+static bool read_page(struct pk_move_reader *reader, struct pk_error *err)
+{
+    struct pk_query query = { .collection = reader->collection,
+                              .index = "_id",
+                              .limit = PK_MOVE_PAGE };
+    pk_page_done(&reader->page);
+    reader->page = (struct pk_page){ 0 };
+    reader->at = 0;
+    if (reader->last) {
+        query.min = (struct pk_bound){ .is_set = true,
+                                       .is_exclusive = true,
+                                       .value = PK_TEXT(reader->last) };
+    }
+    if (!pk_store_find(reader->store, &query, pk_deadline_in_ms(reader->clock, PK_MOVE_CALL_MS),
+                       &reader->page, err)) {
+        return pk_wrap(err, "read '%s' from the %s store", reader->collection,
+                       pk_store_engine(reader->store));
+    }
+    reader->is_end = reader->page.next == NULL;
+    if (reader->page.count > 0) {
+        pk_free(reader->last);
+        reader->last = pk_strdup(pk_doc_id(reader->page.doc[reader->page.count - 1]));
+    }
+    return true;
+}
+
+bool pk_move_reader_next(struct pk_move_reader *reader, struct pk_doc **out, struct pk_error *err)
+{
+    *out = NULL;
+    while (reader->at == reader->page.count) {
+        if (reader->is_end) {
+            return true;
+        }
+        if (!read_page(reader, err)) {
+            return false;
+        }
+    }
+    *out = reader->page.doc[reader->at++];
+    return true;
+}
+
+bool pk_move_tell(const struct pk_move_options *options, enum pk_move_step step,
+                  const char *collection, int64_t done, int64_t all, struct pk_error *err)
+{
+    const struct pk_move_progress progress = { step, collection, done, all };
+    if (options->progress && !options->progress(options->context, &progress)) {
+        return pk_fail(err, PK_TIMEOUT, "run the same command again to go on where it stopped",
+                       "the move was stopped");
+    }
+    return true;
+}
+
+/* ---- Checks before ---- */
+
+/* On MongoDB a server that uses the source holds a lease; a folder has a lock instead. */
+static bool check_quiet(const struct pk_move_options *options, struct pk_error *err)
+{
+    PK_CLEANUP(pk_move_reader_done)
+    struct pk_move_reader reader = { .store = options->from,
+                                     .clock = options->clock,
+                                     .collection = "nodes" };
+    int64_t now_ms = pk_clock_wall_ms(options->clock);
+    struct pk_doc *node;
+    if (strcmp(pk_store_engine(options->from), "sqlite") == 0) {
+        return true;
+    }
+    do {
+        if (!pk_move_reader_next(&reader, &node, err)) {
+            return false;
+        }
+        if (node && pk_doc_date(node, "leaseUntil", 0) > now_ms) {
+            return pk_fail(err, PK_BUSY, "stop the servers that use the source, then move",
+                           "the source is in use: '%s' holds a lease", pk_doc_id(node));
+        }
+    } while (node);
+    return true;
+}
+
+static bool check_empty(const struct pk_move_options *options, struct pk_error *err)
+{
+    for (size_t i = 0; i < options->inventory->count; i++) {
+        PK_CLEANUP(pk_move_reader_done)
+        struct pk_move_reader reader = { .store = options->to,
+                                         .clock = options->clock,
+                                         .collection = options->inventory->collection[i].name };
+        struct pk_doc *doc;
+        if (!pk_move_reader_next(&reader, &doc, err)) {
+            return false;
+        }
+        if (doc) {
+            return pk_fail(err, PK_CONFLICT,
+                           "choose an empty target: a folder that does not exist yet, or another "
+                           "database name",
+                           "the target has documents of its own (in '%s'), and stores are never "
+                           "mixed",
+                           reader.collection);
+        }
+    }
+    return true;
+}
+
+/* ---- Counting ---- */
+
+static bool is_note(const struct pk_move_part *part, const struct pk_doc *doc)
+{
+    return strcmp(part->collection->name, PK_MOVE_COLLECTION) == 0 &&
+           strcmp(pk_doc_id(doc), PK_MOVE_ID) == 0;
+}
+
+static bool count_part(const struct pk_move_options *options, struct pk_move_part *part,
+                       int64_t *counted, struct pk_error *err)
+{
+    PK_CLEANUP(pk_move_reader_done)
+    struct pk_move_reader reader = { .store = options->from,
+                                     .clock = options->clock,
+                                     .collection = part->collection->name };
+    struct pk_doc *doc;
+    do {
+        if (!pk_move_reader_next(&reader, &doc, err)) {
+            return false;
+        }
+        if (doc && !is_note(part, doc)) {
+            part->all++;
+            ++*counted;
+        }
+        if (reader.at == 1 &&
+            !pk_move_tell(options, PK_MOVE_COUNTING, part->collection->name, *counted, 0, err)) {
+            return false;
+        }
+    } while (doc);
+    return true;
+}
+
+/* Counts the source and writes the first note. */
+static bool begin(const struct pk_move_options *options, struct pk_move_state *state,
+                  struct pk_error *err)
+{
+    PK_CLEANUP(pk_writes_done) struct pk_writes list = { 0 };
+    int64_t counted = 0;
+
+    if (!check_empty(options, err)) {
+        return false;
+    }
+    for (size_t i = 0; i < state->count; i++) {
+        if (!count_part(options, &state->part[i], &counted, err)) {
+            return pk_wrap(err, "count the source");
+        }
+    }
+    (void)snprintf(state->from_epoch, sizeof(state->from_epoch), "%s",
+                   pk_store_epoch(options->from));
+    state->started_at_ms = pk_clock_wall_ms(options->clock);
+    pk_move_state_save(state, &list);
+    return pk_store_commit(options->to, &list, pk_deadline_in_ms(options->clock, PK_MOVE_CALL_MS),
+                           NULL, err) &&
+           pk_move_state_load(state, options->to, options->clock, err);
+}
+
+/* ---- Copying ---- */
+
+/* Takes what fits into one list. 'reader' keeps the document that did not fit for the next. */
+static bool fill_list(struct pk_move_reader *reader, struct pk_move_part *part,
+                      struct pk_writes *list, struct pk_error *err)
+{
+    struct pk_doc *doc;
+    while (list->count < LIST_MAX) {
+        if (!pk_move_reader_next(reader, &doc, err)) {
+            return false;
+        }
+        if (!doc) {
+            part->is_done = true;
+            return true;
+        }
+        if (is_note(part, doc)) {
+            continue;
+        }
+        if (list->count > 0 && list->bytes + pk_doc_size(doc) > LIST_MAX_BYTES) {
+            reader->at--;
+            return true;
+        }
+        if (part->collection->is_feed) {
+            pk_writes_announce(list, doc);
+        } else {
+            pk_writes_insert(list, part->collection->name, doc);
+        }
+        pk_free(part->last);
+        part->last = pk_strdup(pk_doc_id(doc));
+        part->done++;
+    }
+    return true;
+}
+
+static int64_t count_done(const struct pk_move_state *state, int64_t *out_all)
+{
+    int64_t done = 0;
+    *out_all = 0;
+    for (size_t i = 0; i < state->count; i++) {
+        done += state->part[i].done;
+        *out_all += state->part[i].all;
+    }
+    return done;
+}
+
+/* Copies what is left of one collection, until an error. */
+static bool copy_part(const struct pk_move_options *options, struct pk_move_state *state,
+                      struct pk_move_part *part, int *attempts, struct pk_move_result *result,
+                      struct pk_error *err)
+{
+    PK_CLEANUP(pk_writes_done) struct pk_writes list = { 0 };
+    PK_CLEANUP(pk_move_reader_done)
+    struct pk_move_reader reader = { .store = options->from,
+                                     .clock = options->clock,
+                                     .collection = part->collection->name,
+                                     .last = part->last ? pk_strdup(part->last) : NULL };
+    int64_t all;
+
+    while (!part->is_done) {
+        pk_writes_clear(&list);
+        if (!fill_list(&reader, part, &list, err)) {
+            return false;
+        }
+        size_t documents = list.count;
+        pk_move_state_save(state, &list);
+        if (!pk_store_commit(options->to, &list, pk_deadline_in_ms(options->clock, PK_MOVE_CALL_MS),
+                             NULL, err)) {
+            return pk_wrap(err, "write '%s' to the target", part->collection->name);
+        }
+        state->version = list.write[list.count - 1].version;
+        result->copied += (int64_t)documents;
+        *attempts = 0;
+        int64_t done = count_done(state, &all);
+        if (!pk_move_tell(options, PK_MOVE_COPYING, part->collection->name, done, all, err)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* True when the failure may pass, or its outcome must be looked up in the note. */
+static bool may_repeat(const struct pk_error *err)
+{
+    return err->code == PK_UNKNOWN || err->code == PK_UNAVAILABLE || err->code == PK_BUSY ||
+           err->code == PK_CONFLICT;
+}
+
+/* Waits a little longer each time, then reads what the target really has. */
+static bool look_again(const struct pk_move_options *options, struct pk_move_state *state,
+                       int *attempts)
+{
+    while (++*attempts < ATTEMPTS_MAX) {
+        struct timespec wait = { .tv_sec = *attempts * ATTEMPT_MS / 1000,
+                                 .tv_nsec = *attempts * ATTEMPT_MS % 1000 * 1000000L };
+        (void)nanosleep(&wait, NULL);
+        if (pk_move_state_load(state, options->to, options->clock, NULL)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool copy(const struct pk_move_options *options, struct pk_move_state *state,
+                 struct pk_move_result *result, struct pk_error *err)
+{
+    struct pk_error reason = { 0 };
+    int attempts = 0;
+    for (size_t i = 0; i < state->count;) {
+        if (copy_part(options, state, &state->part[i], &attempts, result, &reason)) {
+            i++;
+        } else if (!may_repeat(&reason) || !look_again(options, state, &attempts)) {
+            if (err) {
+                *err = reason;
+            }
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- The whole ---- */
+
+static bool finish(const struct pk_move_options *options, struct pk_move_state *state,
+                   struct pk_move_result *result, struct pk_error *err)
+{
+    PK_CLEANUP(pk_writes_done) struct pk_writes list = { 0 };
+    state->finished_at_ms = pk_clock_wall_ms(options->clock);
+    result->finished_at_ms = state->finished_at_ms;
+    pk_move_state_save(state, &list);
+    return pk_store_commit(options->to, &list, pk_deadline_in_ms(options->clock, PK_MOVE_CALL_MS),
+                           NULL, err);
+}
+
+static bool run(const struct pk_move_options *options, struct pk_move_state *state,
+                struct pk_move_result *result, struct pk_error *err)
+{
+    int64_t all;
+    if (strcmp(pk_store_epoch(options->from), pk_store_epoch(options->to)) == 0) {
+        return pk_fail(err, PK_INVALID, "name two different stores",
+                       "source and target are the same store");
+    }
+    if (!pk_move_check_finished(options->from, options->clock, err)) {
+        return pk_wrap(err, "use the source"); /* Half a store would be moved as a whole one. */
+    }
+    if (!pk_move_state_load(state, options->to, options->clock, err)) {
+        return false;
+    }
+    if (state->version && strcmp(state->from_epoch, pk_store_epoch(options->from)) != 0) {
+        return pk_fail(err, PK_CONFLICT, "choose an empty target, or the source it began with",
+                       "the target holds a move from another store");
+    }
+    if (state->finished_at_ms) {
+        result->is_old = true;
+        result->finished_at_ms = state->finished_at_ms;
+        return true;
+    }
+    result->is_resumed = state->version != 0;
+    if (!check_quiet(options, err) || (!state->version && !begin(options, state, err)) ||
+        !copy(options, state, result, err)) {
+        return false;
+    }
+    (void)count_done(state, &all);
+    return pk_move_compare(options, all, result, err) && finish(options, state, result, err);
+}
+
+bool pk_move_run(const struct pk_move_options *options, struct pk_move_result *result,
+                 struct pk_error *err)
+{
+    struct pk_move_state state;
+    *result = (struct pk_move_result){ 0 };
+    pk_move_state_init(&state, options->inventory);
+    bool is_ok = run(options, &state, result, err);
+    pk_move_state_done(&state);
+    return is_ok;
+}
+
+void pk_move_result_done(struct pk_move_result *result)
+{
+    for (size_t i = 0; i < result->count && result->row; i++) {
+        pk_free(result->row[i].first_different);
+    }
+    pk_free(result->row);
+    *result = (struct pk_move_result){ 0 };
+}
+
+bool pk_move_check_finished(struct pk_store *store, const struct pk_clock *clock,
+                            struct pk_error *err)
+{
+    static const struct pk_inventory nothing = { 0 };
+    struct pk_move_state state;
+    pk_move_state_init(&state, &nothing);
+    bool is_read = pk_move_state_load(&state, store, clock, err);
+    bool is_half = is_read && state.version && !state.finished_at_ms;
+    pk_move_state_done(&state);
+    if (is_half) {
+        return pk_fail(err, PK_PRECONDITION,
+                       "run the same 'personakit move' again to finish it, or use another store",
+                       "a move into this store was begun and is not finished");
+    }
+    return is_read;
+}

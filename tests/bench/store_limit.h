@@ -1,0 +1,31 @@
+/* store_limit.h - What the engines themselves can do on the same rows.
+ *
+ * The rows are read back from the store that we filled, so the limit writes
+ * exactly what we wrote: same columns, same indexes, same sizes. Only then a
+ * ratio means something. */
+/* SPDX-License-Identifier: MIT */
+#ifndef PK_BENCH_STORE_LIMIT_H
+#define PK_BENCH_STORE_LIMIT_H
+
+#include <stdint.h>
+
+struct limit_result {
+    int64_t lists; /* Lists (callers' transactions) made durable. */
+    int64_t ns;    /* In that time. */
+    int64_t cpu_ns;
+};
+
+/* A plain C loop on SQLite: rows of 'tables' (NULL-terminated) from the database file in
+ * 'from_folder' go to a new file in 'to_folder' with the same schema and settings, 'group' lists
+ * per transaction, for 'seconds'. */
+struct limit_result limit_sqlite(const char *from_folder, const char *to_folder,
+                                 const char *const *tables, unsigned group, double seconds);
+
+/* libmongoc bulks: documents of 'tables' from database 'from' go to database 'to' (which has the
+ * same indexes), 'group' lists per durable write by each of 'writers' threads. One table is one
+ * ordered bulk with w:majority, j:true; several are one transaction of one bulk each. */
+struct limit_result limit_mongo(const char *url, const char *from, const char *to,
+                                const char *const *tables, unsigned group, unsigned writers,
+                                double seconds);
+
+#endif

@@ -1,0 +1,142 @@
+# lib.bash - For the e2e scripts: cases in TAP, servers that are started, waited for and ended.
+#
+# A script sources this, says what it checks with 'check', 'says' and 'exits', and ends with 'plan'.
+# PK_BUILD is the build folder (build/release). Every wait has a deadline.
+#
+# SPDX-License-Identifier: MIT
+# shellcheck disable=SC2034  # Read by those who source this file.
+set -uo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+build=${PK_BUILD:-$root/build/release}
+pk=$build/personakit
+plant=$build/tests/plant
+[[ -x $pk && -x $plant ]] || {
+    echo "Bail out! there is no $pk; build it, or set PK_BUILD"
+    exit 1
+}
+work=$(mktemp -d "${TMPDIR:-/tmp}/personakit-e2e-XXXXXX")
+cases=0
+pids=()
+mounts=()
+# Settings of the person who runs the tests are not ours.
+for name in "${!PERSONAKIT_@}"; do
+    unset "$name"
+done
+
+clean_up()
+{
+    local each
+    trap - EXIT
+    for each in "${pids[@]}"; do
+        kill -KILL "$each" 2>/dev/null
+    done
+    wait
+    for each in "${mounts[@]}"; do
+        umount "$each"
+    done
+    chmod -R u+w "$work" 2>/dev/null
+    rm -rf "$work"
+}
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# check NAME COMMAND...: passes when COMMAND does.
+check()
+{
+    local name=$1
+    shift
+    ((cases += 1))
+    if "$@"; then
+        printf 'ok %d - %s\n' "$cases" "$name"
+    else
+        printf 'not ok %d - %s\n' "$cases" "$name"
+        [[ -s $work/out ]] && sed 's/^/# out: /' "$work/out"
+        [[ -s $work/err ]] && sed 's/^/# err: /' "$work/err"
+    fi
+}
+
+skip()
+{
+    ((cases += 1))
+    printf 'ok %d - %s # SKIP %s\n' "$cases" "$1" "$2"
+}
+
+plan()
+{
+    printf '1..%d\n' "$cases"
+}
+
+# run ARGUMENTS...: personakit, to $work/out, $work/err and $status.
+run()
+{
+    status=0
+    timeout 120 "$pk" "$@" >"$work/out" 2>"$work/err" </dev/null || status=$?
+}
+
+# exits CODE [WORDS]: the last run ended so, and said these words (a fixed text).
+exits()
+{
+    [[ $status -eq $1 ]] || { printf '# exit code %s, expected %s\n' "$status" "$1"; return 1; }
+    [[ $# -lt 2 ]] || says "$2"
+}
+
+says()
+{
+    grep -qF -- "$1" "$work/out" "$work/err" || { printf '# not said: %s\n' "$1"; return 1; }
+}
+
+# within SECONDS COMMAND...: repeats it until it succeeds.
+within()
+{
+    local end=$((SECONDS + $1))
+    shift
+    until "$@"; do
+        [[ $SECONDS -lt $end ]] || return 1
+        sleep 0.02
+    done
+}
+
+# serve NAME OPTIONS...: starts a server on a free port; sets $pid and $url. Fails if it ends.
+serve()
+{
+    local name=$1
+    shift
+    : >"$work/$name.out" # What an earlier one said is not this one's.
+    "$pk" serve --listen 127.0.0.1:0 "$@" >"$work/$name.out" 2>"$work/$name.err" </dev/null &
+    pid=$!
+    pids+=("$pid")
+    within 20 answered "$name" || return 1
+    url=$(sed -n 's/^ready //p' "$work/$name.out")
+    [[ -n $url ]]
+}
+
+answered()
+{
+    grep -q '^ready ' "$work/$1.out" 2>/dev/null || ! kill -0 "$pid" 2>/dev/null
+}
+
+# ended CODE: the server of $pid ends so, within 20 s.
+ended()
+{
+    local code=0
+    within 20 gone || return 1
+    wait "$pid" || code=$?
+    [[ $code -eq $1 ]] || { printf '# exit code %s, expected %s\n' "$code" "$1"; return 1; }
+}
+
+gone()
+{
+    local state
+    state=$(sed -n 's/^State:[[:space:]]*//p' "/proc/$pid/status" 2>/dev/null)
+    [[ -z $state || $state == [ZX]* ]]
+}
+
+# get PATH [OPTIONS...]: status to $code, body to $work/out.
+get()
+{
+    local path=$1
+    shift
+    : >"$work/err"
+    code=$(curl -s --max-time 10 -o "$work/out" -w '%{http_code}' "$@" "$url$path")
+}
