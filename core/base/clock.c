@@ -149,13 +149,17 @@ static void put_digits(char *out, int value, int count)
     }
 }
 
+bool pk_time_has_text(int64_t wall_ms)
+{
+    return wall_ms >= oldest_ms && wall_ms <= newest_ms;
+}
+
 void pk_time_format(int64_t wall_ms, char out[PK_TIME_TEXT])
 {
     int year = 0;
     int month = 0;
     int day = 0;
 
-    /* Beyond four digits the nearest date that can be written stands in. */
     wall_ms = wall_ms < oldest_ms ? oldest_ms : wall_ms > newest_ms ? newest_ms : wall_ms;
     int64_t days = wall_ms / DAY_MS;
     int64_t ms = wall_ms % DAY_MS;
@@ -316,7 +320,7 @@ bool pk_time_parse(const char *text, size_t length, int64_t *out_wall_ms, struct
                        (int)(length < 40 ? length : 40), text);
     }
     int64_t wall_ms = days * DAY_MS + ms - offset_ms;
-    if (wall_ms < oldest_ms || wall_ms > newest_ms) {
+    if (!pk_time_has_text(wall_ms)) {
         return pk_fail(err, PK_INVALID, hint, "not in the years 0000 to 9999 in UTC: '%.*s'",
                        (int)length, text);
     }

@@ -43,8 +43,10 @@ bool pk_deadline_passed(const struct pk_clock *clock, int64_t deadline_ns);
 /* Milliseconds left, at least 0, at most 'cap_ms'; 'cap_ms' when there is no deadline. */
 int64_t pk_deadline_left_ms(const struct pk_clock *clock, int64_t deadline_ns, int64_t cap_ms);
 
-/* ISO 8601 in UTC: "2026-11-21T07:32:00.123Z" (24 characters and a NUL). Years 0 to 9999. */
+/* ISO 8601 in UTC: "2026-11-21T07:32:00.123Z" (24 characters and a NUL). Years 0 to 9999; beyond
+ * them, where pk_time_has_text says false, the nearest date that can be written stands in. */
 enum { PK_TIME_TEXT = 32 };
+bool pk_time_has_text(int64_t wall_ms);
 void pk_time_format(int64_t wall_ms, char out[PK_TIME_TEXT]);
 /* Takes what pk_time_format writes, also with 0 to 9 decimals (cut to milliseconds), and with an
  * offset (+01:00) instead of Z. A date without time or without zone is refused. */

@@ -312,7 +312,8 @@ static size_t count_equal(const struct chain *chain, const char *name)
     return count;
 }
 
-/* Takes the next token into the chain; false when it is no part of one. */
+/* Takes the token, or '["key"]' from there on, into the chain; false, with nothing taken, when it
+ * is no part of one. */
 static bool extend(struct chain *chain, struct scanner *scanner, enum token token, bool *is_dotted)
 {
     if (is_mark(scanner, token, '.')) {
@@ -323,13 +324,14 @@ static bool extend(struct chain *chain, struct scanner *scanner, enum token toke
         chain->count = *is_dotted ? chain->count : 0;
         add_part(chain, scanner);
     } else if (is_mark(scanner, token, '[')) {
-        if (next_token(scanner) != TOKEN_STRING) {
+        struct scanner key = *scanner;
+        bool is_key = next_token(&key) == TOKEN_STRING;
+        struct scanner behind = key;
+        if (!is_key || !is_mark(&behind, next_token(&behind), ']')) {
             return false;
         }
-        add_part(chain, scanner);
-        if (!is_mark(scanner, next_token(scanner), ']')) {
-            return false;
-        }
+        add_part(chain, &key);
+        *scanner = behind;
     } else {
         return false;
     }

@@ -51,6 +51,16 @@ enum {
     MESSAGE_ROOM = MESSAGE_MAX + 2 /* One byte beyond is printed, so that 'cut' can see it. */
 };
 
+/* A message is one line: what came from outside cannot forge a second one, or move a cursor. */
+static void tame(char *text, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f) {
+            text[i] = '?';
+        }
+    }
+}
+
 /* Prints what fits and returns its bytes. A character that no longer fits whole is left out, so
  * that the message stays valid UTF-8. */
 __attribute__((format(printf, 2, 0))) static size_t print(char out[MESSAGE_ROOM],
@@ -61,7 +71,9 @@ __attribute__((format(printf, 2, 0))) static size_t print(char out[MESSAGE_ROOM]
         out[0] = '\0';
         return 0;
     }
-    return n <= MESSAGE_MAX ? (size_t)n : cut(out, MESSAGE_MAX);
+    size_t size = n <= MESSAGE_MAX ? (size_t)n : cut(out, MESSAGE_MAX);
+    tame(out, size);
+    return size;
 }
 
 /* By way of a local, because an argument may be the old message itself. */

@@ -39,7 +39,8 @@ struct pk_error {
     enum pk_code code;
     const char *field; /* Path of the value at fault, or NULL. Lives as long as the input. */
     const char *hint;  /* Static text: what a person should do. May be NULL. */
-    char message[256]; /* What happened, with values: lower case, no full stop, no secret. */
+    char message[256]; /* What happened, with values: lower case, no full stop, no secret. One line:
+                        * control characters in values become '?'. */
 };
 
 /* Fills 'err'; always returns false, so that 'return pk_fail(...)' reads well. */

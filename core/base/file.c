@@ -255,6 +255,15 @@ static bool write_pid(int fd, const char *path, struct pk_error *err)
     return write_all(fd, path, text, strlen(text), err);
 }
 
+static bool fail_locked(struct pk_error *err, const char *folder, long pid)
+{
+    static const char hint[] = "stop that process, or use another folder with --data";
+    if (pid <= 0) { /* It has the lock and has not said its name yet. */
+        return pk_fail(err, PK_CONFLICT, hint, "folder '%s' is in use by another process", folder);
+    }
+    return pk_fail(err, PK_CONFLICT, hint, "folder '%s' is in use by process %ld", folder, pid);
+}
+
 bool pk_folder_lock(const char *folder, int *out_fd, struct pk_error *err)
 {
     PK_CLEANUP(pk_freep) char *path = pk_strdupf("%s/personakit.pid", folder);
@@ -267,8 +276,7 @@ bool pk_folder_lock(const char *folder, int *out_fd, struct pk_error *err)
         if (errno != EWOULDBLOCK) {
             return fail_errno(err, errno, "lock", path);
         }
-        return pk_fail(err, PK_CONFLICT, "stop that process, or use another folder with --data",
-                       "folder '%s' is in use by process %ld", folder, read_pid(fd));
+        return fail_locked(err, folder, read_pid(fd));
     }
     if (!write_pid(fd, path, err)) {
         return false;

@@ -2,8 +2,10 @@
  *
  *     fields --mask--> --escape--> line --write(2)--> fd
  *
- * Masking comes first, on the raw value, so that no escape can split a secret;
- * a value is cut before it is masked, and a cut secret is still masked.
+ * Masking comes first, on the raw value, so that no escape can split a secret.
+ * A value is cut before it is masked: a cut key is still known for one, and of
+ * a cut URL, whose password may have lost the '@' that betrays it, only the
+ * scheme is kept.
  *
  * A line is built in a buffer of the caller's stack frame, without a lock. The
  * lock is held for the write alone: a write to a pipe above PIPE_BUF may be
@@ -177,10 +179,24 @@ static void add_text_value(struct line *line, const char *text, size_t size)
     }
 }
 
+/* How much of a value is shown: all, or what is before the cut and its last, cut URL. */
+static size_t shown_size(const struct value *value)
+{
+    size_t word = VALUE_MAX;
+
+    if (value->size <= VALUE_MAX) {
+        return value->size;
+    }
+    while (word > 0 && (unsigned char)value->text[word - 1] > ' ') {
+        word--;
+    }
+    const char *url = memmem(value->text + word, VALUE_MAX - word, "://", 3);
+    return url ? (size_t)(url - value->text) + 3 : VALUE_MAX;
+}
+
 static void add_value(struct line *line, const struct value *value)
 {
     bool is_text = line->log->is_text;
-    size_t size = value->size < VALUE_MAX ? value->size : VALUE_MAX;
 
     if (is_text) {
         pk_buf_add_char(&line->buf, ' ');
@@ -198,9 +214,10 @@ static void add_value(struct line *line, const struct value *value)
         return;
     }
     if (value->is_bare) {
-        pk_buf_add(&line->buf, value->text, size);
+        pk_buf_add(&line->buf, value->text, value->size);
         return;
     }
+    size_t size = shown_size(value);
     pk_buf_clear(&line->scratch);
     pk_text_mask(&line->scratch, value->text, size);
     if (size < value->size) {

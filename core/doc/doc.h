@@ -22,7 +22,7 @@ enum {
     PK_DOC_MAX_DEPTH = 64                /* Nesting of objects and arrays. */
 };
 
-/* Copies 'bson'. It must be well-formed (libbson built it, or bson_validate was asked). */
+/* Copies 'bson'. It must be well-formed: libbson or a room's own writer built it. */
 struct pk_doc *pk_doc_new(const bson_t *bson) __attribute__((returns_nonnull, warn_unused_result));
 /* The same, and ends 'bson' (bson_destroy): the usual last step of building one. */
 struct pk_doc *pk_doc_take(bson_t *bson) __attribute__((returns_nonnull, warn_unused_result));

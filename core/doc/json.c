@@ -612,6 +612,7 @@ static bool read_all(struct reader *reader)
         return pk_fail(reader->err, PK_TOO_LARGE, "send it in parts",
                        "JSON of %zu bytes, %d are allowed", reader->length, PK_JSON_MAX_BYTES);
     }
+    (void)pk_buf_reserve(&reader->out, reader->length);
     if (peek(reader) != '{') {
         return expected(reader, reader->at, "an object ('{')");
     }

@@ -41,8 +41,9 @@ enum pk_json_style {
 bool pk_json_write(struct pk_buf *buf, const bson_t *doc, enum pk_json_style style,
                    struct pk_error *err);
 
-/* Appends 'text' as a JSON string with its quotes; invalid UTF-8 becomes U+FFFD. For logs and
- * error answers. */
+/* Appends 'text' as a JSON string with its quotes, escaping what JSON demands and no more; invalid
+ * UTF-8 becomes U+FFFD. For documents and answers; what a person may read on a terminal goes
+ * through pk_text_json (base/text.h). */
 void pk_json_add_string(struct pk_buf *buf, const char *text, size_t length);
 
 /* Escapes and unescapes one key; appends to 'buf'. */

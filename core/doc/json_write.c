@@ -239,11 +239,9 @@ static bool write_bool(struct writer *writer, const bson_iter_t *value,
 static bool write_date(struct writer *writer, const bson_iter_t *value,
                        const struct pk_place *place)
 {
-    static const int64_t year_0_ms = -62167219200000;
-    static const int64_t year_9999_end_ms = 253402300799999;
     int64_t ms = bson_iter_date_time(value);
     char text[PK_TIME_TEXT];
-    if (ms < year_0_ms || ms > year_9999_end_ms) {
+    if (!pk_time_has_text(ms)) {
         return refuse(writer, place, "a date outside the years 0 to 9999");
     }
     pk_time_format(ms, text);
@@ -457,6 +455,7 @@ bool pk_json_write(struct pk_buf *buf, const bson_t *doc, enum pk_json_style sty
     size_t start = buf->size;
     bson_iter_t inside;
 
+    (void)pk_buf_reserve(buf, doc->len);
     if (bson_iter_init(&inside, doc) && write_fields(&writer, &inside, &document, false)) {
         return true;
     }

@@ -479,6 +479,7 @@ bool pk_names_translate(const char *collection, enum pk_spelling from, enum pk_s
     if (!carry_object(&walk, &scope, &fields)) {
         return false;
     }
+    (void)pk_buf_reserve(&bytes, doc->len);
     write_children(&root, &bytes);
     pk_writer_take(&bytes, out);
     return true;

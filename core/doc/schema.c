@@ -103,13 +103,6 @@ static bool is_in_range(const struct pk_field *field, double value)
 
 /* ---- Free-form values ---- */
 
-static bool is_storable_date(int64_t ms)
-{
-    static const int64_t year_0_ms = -62167219200000;
-    static const int64_t year_9999_end_ms = 253402300799999;
-    return ms >= year_0_ms && ms <= year_9999_end_ms;
-}
-
 /* The types that JSON has a form for. */
 static bool is_json_value(const bson_iter_t *value)
 {
@@ -123,7 +116,7 @@ static bool is_json_value(const bson_iter_t *value)
         return isfinite(bson_iter_double(value));
     }
     if (BSON_ITER_HOLDS_DATE_TIME(value)) {
-        return is_storable_date(bson_iter_date_time(value));
+        return pk_time_has_text(bson_iter_date_time(value));
     }
     return type_table[(uint8_t)bson_iter_type(value)];
 }
@@ -225,18 +218,25 @@ static bool is_allowed(const char *const *allowed, const char *text, size_t leng
     return false;
 }
 
+static bool takes_any_case(const struct pk_field *field)
+{
+    return field->format == PK_FORMAT_UUID || (field->flags & PK_FIELD_ANY_CASE);
+}
+
 /* The letter as it is stored. */
 static char fold(const struct pk_field *field, char c)
 {
     if (field->format == PK_FORMAT_TRAIT_PATH) {
         return c == '/' ? '.' : c;
     }
-    bool is_any_case = field->format == PK_FORMAT_UUID || (field->flags & PK_FIELD_ANY_CASE);
-    return is_any_case && c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+    return takes_any_case(field) && c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
 }
 
 static bool is_folded(const struct pk_field *field, const char *text, size_t length)
 {
+    if (field->format != PK_FORMAT_TRAIT_PATH && !takes_any_case(field)) {
+        return true; /* There is one way only. */
+    }
     for (size_t i = 0; i < length; i++) {
         if (fold(field, text[i]) != text[i]) {
             return false;
@@ -334,7 +334,7 @@ static void walk_date(struct walk *walk, const struct item *item)
 {
     if (!walk->out) {
         if (!BSON_ITER_HOLDS_DATE_TIME(item->value) ||
-            !is_storable_date(bson_iter_date_time(item->value))) {
+            !pk_time_has_text(bson_iter_date_time(item->value))) {
             refuse(walk, item);
         }
         return;
@@ -392,14 +392,24 @@ static void walk_value(struct walk *walk, const struct item *item);
 static void walk_fields(struct walk *walk, const struct pk_place *place,
                         const struct pk_schema *schema, bson_iter_t *inside);
 
-/* Opens the nested document in the stored form. */
-static size_t begin(struct walk *walk, const struct item *item)
+/* Opens an object or a list, in the stored form, too: that starts at '*out_start'. False, with the
+ * fault said, when the value is of another type or lies too deep. */
+static bool begin(struct walk *walk, const struct item *item, bson_type_t type,
+                  bson_iter_t *out_inside, size_t *out_start)
 {
-    if (!walk->out) {
-        return 0;
+    if (bson_iter_type(item->value) != type) {
+        refuse(walk, item);
+        return false;
     }
-    pk_writer_key(walk->out, bson_iter_type(item->value), item->key, item->key_length);
-    return pk_writer_begin(walk->out);
+    if (!enter(walk, item->place, item->value, out_inside)) {
+        return false;
+    }
+    *out_start = 0;
+    if (walk->out) {
+        pk_writer_key(walk->out, type, item->key, item->key_length);
+        *out_start = pk_writer_begin(walk->out);
+    }
+    return true;
 }
 
 static void end(struct walk *walk, size_t start)
@@ -425,16 +435,12 @@ static void ask_rule(struct walk *walk, const struct pk_place *place,
 static void walk_object(struct walk *walk, const struct item *item)
 {
     bson_iter_t inside;
-    if (!BSON_ITER_HOLDS_DOCUMENT(item->value)) {
-        refuse(walk, item);
-        return;
-    }
-    if (!enter(walk, item->place, item->value, &inside)) {
+    size_t start;
+    if (!begin(walk, item, BSON_TYPE_DOCUMENT, &inside, &start)) {
         return;
     }
     const uint8_t *data = inside.raw;
     size_t size = inside.len;
-    size_t start = begin(walk, item);
     walk_fields(walk, item->place, item->field->of, &inside);
     end(walk, start);
     if (walk->out) {
@@ -447,14 +453,10 @@ static void walk_object(struct walk *walk, const struct item *item)
 static void walk_list(struct walk *walk, const struct item *item)
 {
     bson_iter_t inside;
-    if (!BSON_ITER_HOLDS_ARRAY(item->value)) {
-        refuse(walk, item);
+    size_t start;
+    if (!begin(walk, item, BSON_TYPE_ARRAY, &inside, &start)) {
         return;
     }
-    if (!enter(walk, item->place, item->value, &inside)) {
-        return;
-    }
-    size_t start = begin(walk, item);
     struct pk_place place = { .parent = item->place };
     char key[PK_ARRAY_KEY];
     while (bson_iter_next(&inside) && !walk->faults->is_cut) {
@@ -486,14 +488,10 @@ static bool is_absent(const struct pk_field *field, const bson_iter_t *value)
 static void walk_map(struct walk *walk, const struct item *item)
 {
     bson_iter_t inside;
-    if (!BSON_ITER_HOLDS_DOCUMENT(item->value)) {
-        refuse(walk, item);
+    size_t start;
+    if (!begin(walk, item, BSON_TYPE_DOCUMENT, &inside, &start)) {
         return;
     }
-    if (!enter(walk, item->place, item->value, &inside)) {
-        return;
-    }
-    size_t start = begin(walk, item);
     size_t count = 0;
     struct pk_place place = { .parent = item->place };
     while (bson_iter_next(&inside) && !walk->faults->is_cut) {
@@ -692,6 +690,7 @@ bool pk_schema_accept(const struct pk_schema *schema, const bson_t *doc, bson_t 
     PK_CLEANUP(walk_done) struct walk walk = { .faults = faults, .out = &bytes };
     size_t before = faults->count;
 
+    (void)pk_buf_reserve(&bytes, doc->len);
     size_t start = pk_writer_begin(&bytes);
     walk_document(&walk, schema, doc);
     pk_writer_end(&bytes, start);

@@ -1,13 +1,14 @@
 /* fuzz_bson.c - Bytes from outside: what pk_doc_parse takes, everybody can live with.
  *
  * The document is written as JSON, walked by paths, checked against a
- * schema of the inventory and accepted by it. Seeds: corpus/fuzz_bson/. */
+ * schema of the inventory, accepted by it and respelt. Seeds: corpus/fuzz_bson/. */
 /* SPDX-License-Identifier: MIT */
 #include "base/buf.h"
 #include "base/error.h"
 #include "doc/doc.h"
 #include "doc/inventory.h"
 #include "doc/json.h"
+#include "doc/names.h"
 #include "doc/path.h"
 #include "doc/schema.h"
 
@@ -66,15 +67,36 @@ static void ask_schema(const struct pk_schema *schema, const bson_t *view)
     pk_buf_done(&text);
 }
 
-/* One of the inventory's schemas, chosen by the bytes: all of them would be slow. */
-static const struct pk_schema *choose_schema(const uint8_t *data, size_t size)
+/* Respelling ends, in a verdict or a document. */
+static void respell(const char *collection, const bson_t *view)
+{
+    bson_t http, back;
+    struct pk_doc *parsed = NULL;
+    if (pk_names_translate(collection, PK_SPELLING_HTTP, PK_SPELLING_STORED, view, &back, NULL)) {
+        bson_destroy(&back);
+    }
+    if (!pk_names_translate(collection, PK_SPELLING_STORED, PK_SPELLING_HTTP, view, &http, NULL)) {
+        return;
+    }
+    /* One level may come in: then what was at the limit is above it. */
+    if (pk_doc_parse(&parsed, bson_get_data(&http), http.len, NULL)) {
+        pk_doc_unref(parsed);
+    }
+    if (pk_names_translate(collection, PK_SPELLING_HTTP, PK_SPELLING_STORED, &http, &back, NULL)) {
+        bson_destroy(&back);
+    }
+    bson_destroy(&http);
+}
+
+/* One of the collections, chosen by the bytes: all of them would be slow. */
+static const struct pk_collection *choose_collection(const uint8_t *data, size_t size)
 {
     const struct pk_inventory *inventory = pk_inventory_builtin();
     size_t sum = 0;
     for (size_t i = 0; i < size; i++) {
         sum += data[i];
     }
-    return inventory->collection[sum % inventory->count].schema;
+    return &inventory->collection[sum % inventory->count];
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -94,7 +116,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     pk_buf_clear(&json);
     (void)pk_json_write(&json, &view, PK_JSON_CANONICAL, NULL);
     walk_paths(&view);
-    ask_schema(choose_schema(data, size), &view);
+    const struct pk_collection *collection = choose_collection(data, size);
+    ask_schema(collection->schema, &view);
+    respell(collection->name, &view);
     pk_buf_done(&json);
     pk_doc_unref(doc);
     return 0;

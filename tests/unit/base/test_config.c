@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/config.h"
+#include "base/config_internal.h"
 #include "base/error.h"
 #include "base/file.h"
 
@@ -172,6 +173,47 @@ TEST(a_wrong_value_says_line_name_given_and_allowed)
     };
     for (size_t i = 0; i < PK_COUNT(row); i++) {
         expect_fault(row[i].lua, row[i].expected);
+    }
+}
+
+TEST(a_value_that_was_assigned_has_its_line_too)
+{
+    static const struct {
+        const char *lua, *expected;
+    } row[] = {
+        { "local t = {}\nt.listen = 'x'\nreturn t", ":2: listen: given 'x'" },
+        { "local t = { store = {} }\n\nt.store.group_lists = 0\nreturn t",
+          ":3: store.group_lists: given 0" },
+        { "local t = { store = {} }\nt['store'][\"group_lists\"] = 0 return t",
+          ":2: store.group_lists: given 0" },
+        { "local log = {\nlevel = 'x' }\nreturn { log = log }", ":2: log.level: given 'x'" },
+        { "local limit_ms = 5\nlocal d = {}\nd.limit_ms = -limit_ms\nreturn { drain = d }",
+          ".lua: drain.limit_ms: given -5" }, /* Two places end like it: nobody knows. */
+        { "local t = { drain = {}, other = {} }\nt.other.limit_ms = 1\n"
+          "if t.drain.limit_ms == 2 then end\nt.drain.limit_ms = -1\nt.other = nil\nreturn t",
+          ":4: drain.limit_ms: given -1" },
+        { "local t = {}\nt['li' .. 'sten'] = 'x'\nreturn t", ".lua: listen: given 'x'" },
+        { "local t = { }\nlocal xlisten = 1\nt[1] = nil t['li' .. 'sten'] = 'x'\nreturn t",
+          ".lua: listen: given 'x'" },
+    };
+    for (size_t i = 0; i < PK_COUNT(row); i++) {
+        expect_fault(row[i].lua, row[i].expected);
+    }
+}
+
+TEST(lines_are_looked_for_within_the_text)
+{
+    static const char *const text[] = {
+        "[",    "x[",        "x['a'",           "x.", "x =", "x['a']=", "--[[", "'\\", "=",
+        "[==[", "return {[", "return {['a'] =", ""
+    };
+    for (size_t i = 0; i < PK_COUNT(text); i++) {
+        size_t size = strlen(text[i]);
+        int again = 0;
+        /* An exact copy on the heap: a byte read behind the end is seen by the sanitizer. */
+        PK_CLEANUP(pk_freep) char *copy = pk_alloc(size);
+        memcpy(copy, text[i], size);
+        assert_int_equal(config_line_of(copy, size, "b.c", &again), 0);
     }
 }
 

@@ -159,6 +159,23 @@ TEST(a_long_value_is_cut_and_a_cut_secret_is_masked)
     assert_non_null(strstr(text_of(&f), "..."));
 }
 
+TEST(a_password_that_the_cut_divides_is_not_shown)
+{
+    for (size_t before = 4060; before < 4100; before++) {
+        PK_CLEANUP(close_log) struct fixture f = { 0 };
+        PK_CLEANUP(pk_buf_done) struct pk_buf value = { 0 };
+        open_log(&f, PK_LOG_JSON);
+        for (size_t i = 0; i < before; i++) {
+            pk_buf_add_char(&value, i % 64 == 63 ? ' ' : 'x');
+        }
+        pk_buf_add_text(&value, " mongodb://me:hushhushhushhush@host/db and more");
+        assert_int_equal(ftruncate(f.fd, 0), 0);
+        pk_log_info(f.log, "x", PK_STR("v", pk_buf_text(&value)));
+        assert_null(strstr(text_of(&f), "hush"));
+        assert_non_null(strstr(text_of(&f), "xxx"));
+    }
+}
+
 TEST(what_is_below_the_level_is_not_evaluated)
 {
     PK_CLEANUP(close_log) struct fixture f = { 0 };

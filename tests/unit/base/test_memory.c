@@ -164,6 +164,14 @@ TEST(a_long_message_loses_its_tail_and_never_half_a_character)
     }
 }
 
+TEST(a_value_cannot_put_a_second_line_into_a_message)
+{
+    struct pk_error err = { 0 };
+    (void)pk_fail(&err, PK_INVALID, NULL, "no '%s'", "a\nforged: b\x1b[2J\x7f \xc3\xa4");
+    (void)pk_wrap(&err, "read '%s'", "\r");
+    assert_string_equal(err.message, "read '?': no 'a?forged: b?[2J? \xc3\xa4'");
+}
+
 TEST(an_error_may_be_made_of_itself)
 {
     struct pk_error err = { 0 };

@@ -284,6 +284,13 @@ static bool is_required(const struct seed_line *line, const char *cover)
     return field && (field->flags & PK_FIELD_REQUIRED);
 }
 
+static bool is_any_case(const struct seed_line *line, const char *cover)
+{
+    (void)line;
+    const struct pk_field *field = find_stored(cover);
+    return field && (field->flags & PK_FIELD_ANY_CASE);
+}
+
 static bool is_rule(const struct seed_line *line, const char *cover)
 {
     const char *rest;
@@ -332,6 +339,7 @@ static const struct {
     { "length:", is_length },
     { "rule:", is_rule },
     { "required:", is_required },
+    { "any_case:", is_any_case },
     { "ttl:", is_ttl },
     { "later:", is_later },
     { "", is_stored_row },
@@ -414,6 +422,7 @@ TEST(a_wrong_cover_is_noticed)
         { "001", "rule", "x", "type:observations._id=date", "" },
         { "001", "rule", "x", "length:vectors.embedding=version", "" },
         { "001", "rule", "x", "required:observations.seq", "" },
+        { "001", "rule", "x", "any_case:observations._id", "" },
         { "001", "rule", "x", "rule:audit", "" },
         { "001", "rule", "x", "ttl:personas.generatedAt", "" },
         { "001", "rule", "x", "later:nowhere: somebody will see to it", "" },
