@@ -9,7 +9,7 @@
  * peace: its follower must have delivered, over all runs, every event.
  *
  * On SQLite (50 cycles) the writer is what holds the database. On MongoDB the
- * writer is killed in some cycles (25) and mongod itself in others (5 more),
+ * writer is killed in some cycles (25) and mongod itself in others (3 more),
  * under a writer that goes on when mongod is started again.
  *
  * The seed is printed; it says when each kill comes. */
@@ -39,7 +39,7 @@
 enum {
     CYCLES_SQLITE = 50,
     CYCLES_MONGODB = 25,
-    SERVER_EVERY = 5,     /* On MongoDB, after so many cycles one more kills mongod. */
+    SERVER_EVERY = 8,     /* On MongoDB, after so many cycles one more kills mongod. */
     CHECK_ALL_EVERY = 10, /* Cycles between looks at everything. */
     EARLY_EVERY = 5,      /* One kill in so many may come before the store is open. */
     WRITING_MS = 150,     /* A kill comes within this time after the store is open. */
