@@ -1,0 +1,68 @@
+/* audit.h - Who changed what: rows that are only ever added.
+ *
+ * Every change of an actor, key, script or setting carries its audit row in
+ * its own list of writes, so a change without one cannot exist. People are
+ * named by a keyed hash (pepper.h): it finds a person's rows for who has the
+ * person's id, and says nothing to others. Facts are ids and names of fields,
+ * never values of a person and never a secret. Any thread. */
+/* SPDX-License-Identifier: MIT */
+#ifndef PK_ACCESS_AUDIT_H
+#define PK_ACCESS_AUDIT_H
+
+#include "base/crypto.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct pk_clock;
+struct pk_peppers;
+struct pk_store;
+struct pk_writes;
+
+/* What every function of this room that writes needs. Made once at start; outlives its users. */
+struct pk_books {
+    struct pk_store *store;
+    const struct pk_clock *clock;
+    const struct pk_peppers *peppers;
+    const char *node;      /* This node's name, for events. */
+    int64_t event_keep_ms; /* store.retention.events */
+    int64_t audit_keep_ms; /* store.retention.audit; 0: for ever. */
+};
+
+/* Who asks for a change. */
+struct pk_by {
+    const char *actor_id;   /* Or "personakit" for what the server does by itself. */
+    const char *request_id; /* NULL: there is no request. */
+};
+
+struct pk_fact {
+    const char *name; /* A literal: no dots. NULL ends a list. */
+    const char *text; /* NULL: left out. */
+};
+
+struct pk_audit {
+    const char *action;         /* "actor.created": the event's type, when there is one. */
+    const char *person;         /* A bare id, hashed here; or NULL. */
+    const char *target_type;    /* A collection or a setting. */
+    const char *target_id;      /* Never one that contains a person's id. */
+    const char *outcome;        /* NULL: "done"; "refused", "failed". */
+    const struct pk_fact *fact; /* Ended by a NULL name; or NULL. */
+};
+/* Adds the row to 'list'. */
+void pk_audit_add(struct pk_writes *list, const struct pk_books *books, const struct pk_by *by,
+                  const struct pk_audit *audit);
+
+/* How audit rows name a person: 64 hexadecimal digits. */
+void pk_audit_person(const struct pk_peppers *peppers, const char *person, char out[PK_HASH_TEXT]);
+
+/* What followers are told: a type, ids and a version, never documents. */
+struct pk_news {
+    const char *type;           /* "actor.created" */
+    const char *entity_type;    /* "actor" */
+    const char *entity_id;      /* Its id. */
+    const struct pk_fact *fact; /* Further ids; ended by a NULL name; or NULL. */
+};
+/* Adds the feed's row to 'list'. */
+void pk_news_add(struct pk_writes *list, const struct pk_books *books, const struct pk_news *news);
+
+#endif
