@@ -21,7 +21,8 @@
 
 #include <string.h>
 
-enum { CURSOR_FORM = 1, CURSOR_MAX_TEXT = 1024 * 1024, SUM_BYTES = 8 };
+/* A cursor may carry the longest keys that a document may have. */
+enum { CURSOR_FORM = 1, CURSOR_MAX_TEXT = PK_DOC_MAX_BYTES / 3 * 4 + 4096, SUM_BYTES = 8 };
 
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
@@ -64,7 +65,7 @@ static bool decode(const char *text, struct pk_buf *out)
             pk_buf_add_char(out, (char)(bits >> have & 0xff));
         }
     }
-    return (bits & ((1u << have) - 1)) == 0;
+    return have < 6 && (bits & ((1u << have) - 1)) == 0;
 }
 
 /* ---- Pieces ---- */
@@ -121,7 +122,8 @@ static uint64_t take_number(struct reader *reader, size_t bytes)
 static char *take_text(struct reader *reader)
 {
     const uint64_t length = take_number(reader, 4);
-    if (reader->is_bad || length > reader->left || memchr(reader->data, 0, length)) {
+    if (reader->is_bad || length > reader->left ||
+        !bson_utf8_validate((const char *)reader->data, length, false)) {
         reader->is_bad = true;
         return NULL;
     }
@@ -220,7 +222,7 @@ bool pk_cursor_read(const struct pk_collection *collection, const struct pk_inde
     static const char hint[] = "use the cursor as it was handed out, or start without one";
 
     *out = (struct pk_after){ 0 };
-    if (!query->cursor) {
+    if (!query->cursor || !*query->cursor) {
         return true;
     }
     if (!decode(query->cursor, &buf) || !has_sum(&buf)) {

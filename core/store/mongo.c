@@ -9,8 +9,10 @@
  * which has stopped answering is noticed there sooner.
  *
  * Time: leases and expiry compare with the server's clock, as this node
- * estimates it from 'hello' every 10 s, on use. Between two answers our
- * monotonic clock carries it on, so a jump of our wall clock changes nothing.
+ * estimates it from 'hello' every 10 s, on use: after a call that the server
+ * has just answered, so that nobody waits for a server only to know the time.
+ * Between two answers our monotonic clock carries it on, so a jump of our wall
+ * clock changes nothing.
  *
  * The two things of the process, not of a store: mongoc_init, called once by
  * whoever comes first, and the driver's log, which is switched off (what
@@ -119,27 +121,22 @@ int64_t mongo_now_ms(struct mongo *mongo)
     const int64_t mono_ns = pk_clock_mono_ns(mongo->clock);
 
     (void)pthread_mutex_lock(&mongo->time.lock);
-    const bool is_due = mono_ns >= mongo->time.next_ns && !mongo->time.is_asking;
-    if (is_due) {
-        mongo->time.is_asking = true;
-    }
-    int64_t now_ms = carried_on(mongo, mono_ns);
-    (void)pthread_mutex_unlock(&mongo->time.lock);
-    if (!is_due) {
-        return now_ms;
-    }
-    /* The old estimate is good enough when the server does not answer; whoever reads or writes
-     * next will say so. */
-    mongoc_client_t *client = mongo_pop(mongo, NULL);
-    if (client) {
-        (void)mongo_time_ask(mongo, client, NULL);
-        mongo_push(mongo, client);
-    }
-    (void)pthread_mutex_lock(&mongo->time.lock);
-    mongo->time.is_asking = false;
-    now_ms = carried_on(mongo, pk_clock_mono_ns(mongo->clock));
+    const int64_t now_ms = carried_on(mongo, mono_ns);
     (void)pthread_mutex_unlock(&mongo->time.lock);
     return now_ms;
+}
+
+void mongo_time_keep(struct mongo *mongo, mongoc_client_t *client)
+{
+    const int64_t mono_ns = pk_clock_mono_ns(mongo->clock);
+
+    (void)pthread_mutex_lock(&mongo->time.lock);
+    const bool is_due = mono_ns >= mongo->time.next_ns && !mongo->time.is_asking;
+    mongo->time.is_asking = mongo->time.is_asking || is_due;
+    (void)pthread_mutex_unlock(&mongo->time.lock);
+    if (is_due) { /* The old estimate goes on when the server does not answer. */
+        (void)mongo_time_ask(mongo, client, NULL);
+    }
 }
 
 /* ---- Errors ---- */
@@ -149,7 +146,7 @@ int64_t mongo_now_ms(struct mongo *mongo)
 static const struct {
     uint32_t code;
     enum pk_code as;
-    const char *hint;
+    const char *hint; /* NULL: the one of its code, in hint_table. */
 } code_table[] = {
     { 6, PK_UNAVAILABLE, NULL },     /* HostUnreachable */
     { 7, PK_UNAVAILABLE, NULL },     /* HostNotFound */
@@ -159,26 +156,47 @@ static const struct {
     { 133, PK_UNAVAILABLE, NULL },   /* FailedToSatisfyReadPreference */
     { 134, PK_UNAVAILABLE, NULL },   /* ReadConcernMajorityNotAvailableYet */
     { 189, PK_UNAVAILABLE, NULL },   /* PrimarySteppedDown */
-    { 262, PK_TIMEOUT, NULL },       /* ExceededTimeLimit */
     { 9001, PK_UNAVAILABLE, NULL },  /* SocketException */
     { 10058, PK_UNAVAILABLE, NULL }, /* LegacyNotPrimary */
     { 10107, PK_UNAVAILABLE, NULL }, /* NotWritablePrimary */
     { 11600, PK_UNAVAILABLE, NULL }, /* InterruptedAtShutdown */
+    { MONGO_CODE_INTERRUPTED, PK_UNAVAILABLE, NULL },
     { 11602, PK_UNAVAILABLE, NULL }, /* InterruptedDueToReplStateChange */
     { 13435, PK_UNAVAILABLE, NULL }, /* NotPrimaryNoSecondaryOk */
     { 13436, PK_UNAVAILABLE, NULL }, /* NotPrimaryOrSecondary */
     { MONGO_CODE_TIME_EXPIRED, PK_TIMEOUT, NULL },
+    { 262, PK_TIMEOUT, NULL }, /* ExceededTimeLimit */
+    { 24, PK_BUSY, NULL },     /* LockTimeout */
     { MONGO_CODE_WRITE_CONFLICT, PK_BUSY, NULL },
-    { MONGO_CODE_DISK_FULL, PK_FULL, "make room on the store's disk" },
-    { 13, PK_FORBIDDEN, "give the store's user the role readWrite on the database" },
-    { 18, PK_UNAUTHORIZED, "check user, password and authSource in the store's URL" },
+    { MONGO_CODE_NO_SUCH_TRANSACTION, PK_BUSY, NULL },
+    { MONGO_CODE_DISK_FULL, PK_FULL, NULL },
+    { 13, PK_FORBIDDEN, NULL },    /* Unauthorized */
+    { 18, PK_UNAUTHORIZED, NULL }, /* AuthenticationFailed */
     { 2, PK_INVALID, NULL },       /* BadValue */
     { 14, PK_INVALID, NULL },      /* TypeMismatch */
     { 28, PK_INVALID, NULL },      /* PathNotViable */
+    { 73, PK_INVALID, "choose a database name that MongoDB allows, of at most 63 bytes" },
+    { 13297, PK_INVALID,
+      "write the database's name as it was written first, in upper and lower "
+      "case" },
+    { 257, PK_TOO_LARGE, NULL },   /* TransactionTooLarge */
     { 10334, PK_TOO_LARGE, NULL }, /* BSONObjectTooLarge */
+    { 17280, PK_TOO_LARGE, NULL }, /* KeyTooLong */
     { 17419, PK_TOO_LARGE, NULL }, /* The updated document would be too large */
     { 17420, PK_TOO_LARGE, NULL },
-    { 17280, PK_TOO_LARGE, NULL }, /* KeyTooLong */
+};
+
+/* What a person should do, when nothing more particular is known. */
+static const char *const hint_table[PK_CODE_COUNT] = {
+    [PK_UNAVAILABLE] = "check that the MongoDB set has a primary that this machine can reach",
+    [PK_TIMEOUT] = "try again, or allow it more time",
+    [PK_BUSY] = "try again: others came first",
+    [PK_FULL] = "make room on the store's disk",
+    [PK_FORBIDDEN] = "give the store's user the role readWrite on the database",
+    [PK_UNAUTHORIZED] = "check user, password and authSource in the store's URL",
+    [PK_INVALID] = "look at the document: a value that is there has another type than this needs",
+    [PK_TOO_LARGE] = "split it, or keep large parts elsewhere",
+    [PK_INTERNAL] = "look into mongod's log, and report this with the server's version",
 };
 
 static bool is_driver_code(const bson_error_t *error)
@@ -211,9 +229,7 @@ bool mongo_is_away(const bson_error_t *error)
 bool mongo_fail(struct pk_error *err, const bson_error_t *error, const char *doing)
 {
     const enum pk_code code = mongo_code(error);
-    const char *hint = code == PK_UNAVAILABLE ? "check that the MongoDB set has a primary that "
-                                                "this machine can reach"
-                                              : NULL;
+    const char *hint = hint_table[code];
     for (size_t i = 0; i < PK_COUNT(code_table); i++) {
         if (!is_driver_code(error) && code_table[i].code == error->code && code_table[i].hint) {
             hint = code_table[i].hint;
@@ -329,6 +345,11 @@ static void tell_stats(struct pk_store *store, struct pk_store_stats *out)
     out->reads = atomic_load(&mongo->reads);
     out->reads_ns = atomic_load(&mongo->reads_ns);
     out->waiting = pk_committer_waiting(mongo->committer);
+    mongoc_client_t *client = mongo_pop(mongo, NULL);
+    if (client) { /* Nobody else may have asked for long. */
+        mongo_time_keep(mongo, client);
+        mongo_push(mongo, client);
+    }
     out->clock_drift_ms = mongo_now_ms(mongo) - pk_clock_wall_ms(mongo->clock);
 }
 

@@ -69,8 +69,8 @@ static bool make_folder(const char *folder, struct pk_error *err)
                        "the folder '%s' is not empty", folder);
     }
     return chmod(folder, 0700) == 0 ||
-           pk_fail(err, PK_UNAVAILABLE, NULL, "cannot set the mode of '%s': %s", folder,
-                   strerror(errno));
+           pk_fail(err, PK_UNAVAILABLE, "name a folder of your own",
+                   "cannot set the mode of '%s': %s", folder, strerror(errno));
 }
 
 static bool fail_to_write(const char *path, struct pk_error *err)
@@ -108,7 +108,8 @@ static bool copy_doc(struct copy *copy, const bson_t *stored)
 static bool report(struct backup *backup, struct pk_error *err)
 {
     if (backup->progress && !backup->progress(backup->context, backup->done, backup->all)) {
-        return pk_fail(err, PK_INVALID, NULL, "the backup was stopped");
+        return pk_fail(err, PK_INVALID, "delete the folder and start again",
+                       "the backup was stopped");
     }
     return true;
 }

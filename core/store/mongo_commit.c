@@ -11,14 +11,20 @@
  *                        and the rest goes on in that same transaction
  *     aborted            another transaction came first: all go again; the
  *                        second time each goes alone
- *     the server is away all go again until the deadline: not done
+ *     the server is away all go again, each until its deadline: not done
  *     refused            each goes alone, so that each hears its own reason
  *     unknown            the commit was sent and not answered until the
- *                        deadline: all are unknown, and none goes again
+ *                        first deadline: all are unknown, and none goes again
  *
  * A list that goes alone is told what it meets there. A duplicate in a
  * collection that expires is tried once more, with expired documents that
  * hold its keys deleted in the same transaction.
+ *
+ * Whoever waits here can be held past his deadline, but only by a server that
+ * has gone silent, and not for long: a socket's silence (MONGO_SOCKET_MS), one
+ * try to connect (MONGO_CONNECT_MS) and to find a primary (MONGO_SELECT_MS),
+ * and for a commit that was sent MONGO_COMMIT_MIN_MS, because an outcome a
+ * moment later is worth more than "unknown" in time.
  *
  * Two transactions that expect one document would abort each other, since an
  * expect is a write. The committer lets both be open (it may be just a look),
@@ -177,10 +183,25 @@ struct attempt {
     size_t count;
     struct pk_job **aside; /* To go alone; NULL when this is alone already. */
     size_t aside_count;
-    int64_t deadline_ns;
+    int64_t patience_ns; /* The deadline of lists without one. */
     bool is_looking;
     unsigned named, aborts, tries;
 };
+
+static int64_t deadline_of(const struct attempt *attempt, const struct pk_job *job)
+{
+    return job->deadline_ns ? job->deadline_ns : attempt->patience_ns;
+}
+
+static int64_t first_deadline(const struct attempt *attempt)
+{
+    int64_t first_ns = attempt->patience_ns;
+    for (size_t i = 0; i < attempt->count; i++) {
+        const int64_t deadline_ns = deadline_of(attempt, attempt->job[i]);
+        first_ns = deadline_ns < first_ns ? deadline_ns : first_ns;
+    }
+    return first_ns;
+}
 
 static void take_out(struct attempt *attempt, const struct pk_job *job)
 {
@@ -217,6 +238,7 @@ static void on_done(struct attempt *attempt, const struct mongo_txn *txn, const 
         }
     }
     attempt->count = 0;
+    mongo_time_keep(attempt->mongo, attempt->client);
 }
 
 static void on_named(struct attempt *attempt, struct pk_job *job, const struct mongo_txn *txn)
@@ -253,19 +275,28 @@ static void on_short(struct attempt *attempt)
     fail_all(attempt, &error);
 }
 
-/* Not written, and may work later: again, unless the time is over. */
+/* Not written, and may work later: those whose time is over are refused, the rest goes again. */
 static void again_until_deadline(struct attempt *attempt, const struct pk_error *error,
                                  enum pk_code late)
 {
-    if (pk_deadline_passed(attempt->mongo->clock, attempt->deadline_ns)) {
-        struct pk_error over = *error;
-        over.code = late;
-        over.hint = late == PK_BUSY ? "try again: until the deadline others kept coming first"
-                                    : "try again when the store has a primary again";
-        fail_all(attempt, &over);
-        return;
+    struct pk_error over = *error;
+    size_t kept = 0;
+
+    over.code = late;
+    over.hint = late == PK_BUSY ? "try again: until the deadline others kept coming first"
+                                : "try again when the store has a primary again";
+    for (size_t i = 0; i < attempt->count; i++) {
+        struct pk_job *job = attempt->job[i];
+        if (pk_deadline_passed(attempt->mongo->clock, deadline_of(attempt, job))) {
+            fail_job(attempt->mongo, job, &over);
+        } else {
+            attempt->job[kept++] = job;
+        }
     }
-    mongo_back_off(++attempt->tries);
+    attempt->count = kept;
+    if (kept) {
+        mongo_back_off(++attempt->tries);
+    }
 }
 
 static void on_aborted(struct attempt *attempt, const struct pk_error *error)
@@ -306,7 +337,7 @@ static void try_once(struct attempt *attempt, const char *epoch)
         .client = attempt->client,
         .job = attempt->job,
         .count = attempt->count,
-        .deadline_ns = attempt->deadline_ns,
+        .deadline_ns = first_deadline(attempt),
         .is_looking = attempt->is_looking,
         .is_out = is_out,
     };
@@ -349,11 +380,6 @@ static void settle(struct attempt *attempt, const char *epoch)
     }
 }
 
-static int64_t own_deadline(const struct mongo *mongo, const struct pk_job *job)
-{
-    return job->deadline_ns ? job->deadline_ns : pk_deadline_in_ms(mongo->clock, MONGO_DEADLINE_MS);
-}
-
 static void settle_alone(struct mongo *mongo, mongoc_client_t *client, struct pk_job *job,
                          const char *epoch)
 {
@@ -362,9 +388,9 @@ static void settle_alone(struct mongo *mongo, mongoc_client_t *client, struct pk
         .client = client,
         .job = &job,
         .count = 1,
-        .deadline_ns = own_deadline(mongo, job),
+        .patience_ns = pk_deadline_in_ms(mongo->clock, MONGO_DEADLINE_MS),
     };
-    if (pk_deadline_passed(mongo->clock, attempt.deadline_ns)) {
+    if (pk_deadline_passed(mongo->clock, first_deadline(&attempt))) {
         struct pk_error error = { 0 };
         (void)pk_fail(&error, PK_TIMEOUT, "try again", "there was no time left to commit alone");
         fail_all(&attempt, &error);
@@ -379,15 +405,14 @@ static void settle_group(struct mongo *mongo, mongoc_client_t *client, struct pk
     PK_CLEANUP(pk_freep) struct pk_job **open = pk_calloc(count, sizeof(struct pk_job *));
     PK_CLEANUP(pk_freep) struct pk_job **aside = pk_calloc(count, sizeof(struct pk_job *));
     struct attempt attempt = {
-        .mongo = mongo, .client = client, .job = open, .count = count, .aside = aside
+        .mongo = mongo,
+        .client = client,
+        .job = open,
+        .count = count,
+        .aside = aside,
+        .patience_ns = pk_deadline_in_ms(mongo->clock, MONGO_DEADLINE_MS),
     };
-    for (size_t i = 0; i < count; i++) {
-        const int64_t deadline_ns = own_deadline(mongo, job[i]);
-        open[i] = job[i];
-        if (deadline_ns > attempt.deadline_ns) {
-            attempt.deadline_ns = deadline_ns;
-        }
-    }
+    memcpy(open, job, count * sizeof(struct pk_job *));
     settle(&attempt, epoch);
     for (size_t i = 0; i < attempt.aside_count; i++) {
         settle_alone(mongo, client, aside[i], epoch);
@@ -490,7 +515,6 @@ void mongo_apply(void *engine, struct pk_job **job, size_t count)
         }
         return;
     }
-    mongo_txn_end_dangling(mongo, client);
     const size_t place = open_group(mongo, job, count);
     if (count == 1) {
         settle_alone(mongo, client, job[0], store->epoch);

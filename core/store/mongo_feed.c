@@ -56,7 +56,7 @@ struct mongo_feed {
     const char *collection;
     char token[TOKEN_TEXT]; /* Behind the last row returned, or looked-up. */
     bson_t *reply;          /* The batch being handed out; NULL: none. */
-    bson_iter_t batch;      /* In 'reply'. */
+    bson_iter_t *batch;     /* In 'reply'. Of its own, because it must lie at 128 bytes. */
     bool is_gap_due;        /* The next item is a GAP. */
     cluster_time last_row;  /* Of the last row returned by this stream; 0: none. */
     cluster_time passed;    /* Every row up to here was returned. */
@@ -161,14 +161,14 @@ static bool take_batch(struct mongo_feed *feed, bson_t *reply, const char *name)
     bson_iter_t found;
 
     end_batch(feed);
-    feed->reply = bson_copy(reply); /* A bson_t lies at 128 bytes, which our memory does not. */
+    feed->reply = bson_copy(reply); /* Which lies where a bson_t must. */
     bson_destroy(reply);
     if (bson_iter_init(&iter, feed->reply) &&
         bson_iter_find_descendant(&iter, "cursor.id", &found)) {
         feed->cursor_id = bson_iter_as_int64(&found);
     }
     return bson_iter_init(&iter, feed->reply) && bson_iter_find_descendant(&iter, name, &found) &&
-           BSON_ITER_HOLDS_ARRAY(&found) && bson_iter_recurse(&found, &feed->batch);
+           BSON_ITER_HOLDS_ARRAY(&found) && bson_iter_recurse(&found, feed->batch);
 }
 
 /* [{$changeStream: {resumeAfter: {_data: token}}}, {$match: {operationType: "insert"}}] */
@@ -346,13 +346,13 @@ static enum row next_row(struct mongo_feed *feed, struct pk_feed_item *out)
     uint32_t size = 0;
     cluster_time when = 0;
 
-    if (!feed->reply || !bson_iter_next(&feed->batch)) {
+    if (!feed->reply || !bson_iter_next(feed->batch)) {
         return ROW_NONE;
     }
-    if (!BSON_ITER_HOLDS_DOCUMENT(&feed->batch)) {
+    if (!BSON_ITER_HOLDS_DOCUMENT(feed->batch)) {
         return ROW_SKIPPED;
     }
-    bson_iter_document(&feed->batch, &size, &data);
+    bson_iter_document(feed->batch, &size, &data);
     if (!bson_init_static(&change, data, size) || !read_token(&change, "_id._data", feed->token)) {
         return ROW_SKIPPED;
     }
@@ -446,10 +446,18 @@ bool mongo_feed_next(struct pk_feed *feed, int64_t timeout_ms, struct pk_feed_it
 
 /* ---- Opening ---- */
 
+/* Whole steps of its alignment, which its size is not. */
+static bson_iter_t *new_iter(void)
+{
+    const size_t step = _Alignof(bson_iter_t);
+    return bson_aligned_alloc0(step, (sizeof(bson_iter_t) + step - 1) / step * step);
+}
+
 bool mongo_feed_open(struct pk_feed *feed, const char *position, struct pk_error *err)
 {
     const struct mongo *mongo = mongo_of(feed->store);
     struct mongo_feed *own = pk_calloc(1, sizeof(*own));
+    own->batch = new_iter();
     mongoc_uri_t *uri = mongoc_uri_copy(mongo->uri);
     bson_error_t error = { 0 };
 
@@ -465,7 +473,7 @@ bool mongo_feed_open(struct pk_feed *feed, const char *position, struct pk_error
     if (!own->client || !own->collection) {
         mongo_feed_close(feed);
         return own->collection ? mongo_fail(err, &error, "follow the feed")
-                               : pk_fail(err, PK_UNSUPPORTED, NULL,
+                               : pk_fail(err, PK_UNSUPPORTED, "declare one with is_feed",
                                          "the inventory has no collection for the feed");
     }
     (void)mongoc_client_set_error_api(own->client, MONGOC_ERROR_API_VERSION_2);
@@ -493,6 +501,7 @@ void mongo_feed_close(struct pk_feed *feed)
         end_stream(own, mongo_of(feed->store)->database, true);
         mongoc_client_destroy(own->client);
     }
+    bson_free(own->batch);
     pk_free(own);
     feed->impl = NULL;
 }

@@ -7,6 +7,7 @@
  *     mongo_read.c     get and find
  *     mongo_commit.c   groups of lists: retries, and each caller's own outcome
  *     mongo_txn.c      one transaction: from prepared lists to bulks and a commit
+ *     mongo_ahead.c    what it does ahead of its writes: guards, looks, making room
  *     mongo_feed.c     the change stream on the feed's collection
  *     mongo_backup.c   a consistent copy into files
  *
@@ -31,7 +32,10 @@
 
 enum {
     MONGO_CLIENTS_MAX = 128,      /* Connections of the pool: lanes, committers and some more. */
-    MONGO_SELECT_MS = 3000,       /* Looking for a primary, when the URL does not say. */
+    MONGO_OPEN_MS = 3000,         /* Looking for a primary when opening, unless the URL says. */
+    MONGO_SELECT_MS = 1000,       /* The same for a call, which looks until its deadline. */
+    MONGO_CONNECT_MS = 2000,      /* Making a connection, when the URL does not say. */
+    MONGO_HEARTBEAT_MS = 500,     /* Between two looks at a member, when the URL does not say. */
     MONGO_SOCKET_MS = 5000,       /* Silence of a socket, when the URL does not say. */
     MONGO_FEED_SOCKET_MS = 2500,  /* The same for a feed, whose server answers every 500 ms. */
     MONGO_FEED_WAIT_MS = 500,     /* Longest wait of one getMore. */
@@ -40,6 +44,7 @@ enum {
     MONGO_CLOCK_EVERY_MS = 10000, /* The server is asked what time it is. */
     MONGO_GUARD_SECONDS = 3600,   /* Guard rows that nobody touched go. */
     MONGO_GROUPS_MAX = 2,         /* Transactions at the same time. */
+    MONGO_DANGLING_MAX = 16,      /* Sessions to be ended. */
     MONGO_LISTS_MAX = 64,         /* Lists joined in one. */
     MONGO_GROUP_BYTES = 8 << 20,  /* Documents joined in one. */
     MONGO_EVENT_ID_MAX = 60,      /* An event's id is part of its position (PK_POSITION_TEXT). */
@@ -58,6 +63,7 @@ enum {
     MONGO_CODE_STREAM_FATAL = 280,
     MONGO_CODE_HISTORY_LOST = 286,
     MONGO_CODE_DUPLICATE = 11000,
+    MONGO_CODE_INTERRUPTED = 11601,
     MONGO_CODE_DISK_FULL = 14031,
     MONGO_CODE_EMPTY_RANGE = 51175
 };
@@ -81,11 +87,11 @@ struct mongo_open_groups {
     size_t count[MONGO_GROUPS_MAX];
 };
 
-/* Sessions whose commit was never answered: their transactions may still be open and hold what
- * they wrote. The next group ends them before it starts. */
+/* Sessions whose transactions were not seen to end: they may still be open and hold what they
+ * wrote. The next transaction ends them before it starts. */
 struct mongo_dangling {
     pthread_mutex_t lock;
-    bson_t *session[MONGO_GROUPS_MAX * 4]; /* Their ids; more than fit are left to the server. */
+    bson_t *session[MONGO_DANGLING_MAX]; /* Their ids; more than fit are left to the server. */
     size_t count;
 };
 
@@ -113,8 +119,10 @@ static inline struct mongo *mongo_of(const struct pk_store *store)
 /* A client of the pool; NULL when none came free in time, with 'err' set. Give it back. */
 mongoc_client_t *mongo_pop(struct mongo *mongo, struct pk_error *err);
 void mongo_push(struct mongo *mongo, mongoc_client_t *client);
-/* The estimate of the server's wall clock; asks every 10 s, on use. */
+/* The estimate of the server's wall clock; asks nobody. */
 int64_t mongo_now_ms(struct mongo *mongo);
+/* Asks the server for its time if that was 10 s ago. */
+void mongo_time_keep(struct mongo *mongo, mongoc_client_t *client);
 bool mongo_time_ask(struct mongo *mongo, mongoc_client_t *client, struct pk_error *err);
 
 /* What kind of failure a driver error is: our code for it. */
@@ -144,6 +152,15 @@ bool mongo_inspect(const struct pk_store_options *options, struct pk_store_state
                    struct pk_error *err);
 bool mongo_open(struct pk_store *store, const struct pk_store_options *options,
                 struct pk_error *err);
+/* One step of an upgrade; a row with 'to' 0 ends a table of them, in the order of 'to'. */
+struct mongo_upgrade {
+    int64_t to; /* The schema version it leads to. */
+    /* Changes documents. It may have been killed half way, so it must be able to run again. */
+    bool (*run)(mongoc_client_t *client, const char *database, struct pk_error *err);
+};
+/* The same with other steps, for tests. */
+bool mongo_open_with(struct pk_store *store, const struct pk_store_options *options,
+                     const struct mongo_upgrade *upgrades, struct pk_error *err);
 /* Ends a half or wholly open engine. */
 void mongo_free(struct mongo *mongo);
 /* Tries transactions, change streams, partial and TTL indexes in a scratch collection. */
@@ -231,6 +248,38 @@ enum mongo_end mongo_txn_run(struct mongo_txn *txn);
 void mongo_txn_end_dangling(struct mongo *mongo, mongoc_client_t *client);
 /* Sets a list's outcome to a conflict. */
 void mongo_conflict(struct mongo *mongo, struct pk_job *job, int write, const char *index);
+
+/* The writes of a transaction, sorted: collection, counts last, then as the lists have them. */
+struct mongo_batch {
+    struct mongo_op **op;
+    size_t count;
+};
+/* What the server's reply to a bulk must say. */
+struct mongo_counts {
+    int64_t inserted, matched, removed;
+    size_t writes; /* In the bulk. */
+};
+int64_t mongo_op_now_ms(const struct mongo_txn *txn, const struct mongo_op *op);
+bool mongo_op_expects_absence(const struct mongo_op *op);
+/* The end of the run of one collection that starts at 'from'; split: counts or not. */
+size_t mongo_batch_run_end(const struct mongo_batch *batch, size_t from, bool is_split);
+/* An ordered bulk in the session; NULL on failure. */
+mongoc_bulk_operation_t *mongo_txn_bulk(struct mongo_txn *txn, mongoc_collection_t *collection,
+                                        bson_error_t *error);
+/* Sends a bulk and looks at its counts; 'counts' is NULL when nobody minds. Ends the bulk. */
+enum mongo_end mongo_txn_send(struct mongo_txn *txn, mongoc_bulk_operation_t *bulk,
+                              struct mongo_op *const *op, const struct mongo_counts *counts);
+/* What an error answer means. 'op' are the writes of the bulk; NULL when they name nobody. */
+enum mongo_end mongo_txn_judge(struct mongo_txn *txn, const bson_t *reply,
+                               const bson_error_t *error, struct mongo_op *const *op, size_t count);
+/* The driver would not even send it. */
+enum mongo_end mongo_txn_refuse(struct mongo_txn *txn, const bson_error_t *error);
+
+/* ---- mongo_ahead.c ---- */
+
+enum mongo_end mongo_ahead_guard(struct mongo_txn *txn, const struct mongo_batch *batch);
+enum mongo_end mongo_ahead_look(struct mongo_txn *txn, const struct mongo_batch *batch);
+enum mongo_end mongo_ahead_reclaim(struct mongo_txn *txn, const struct mongo_batch *batch);
 
 /* ---- mongo_feed.c ---- */
 

@@ -28,8 +28,10 @@ struct opening {
     struct pk_store *store; /* NULL when inspecting. */
     struct mongo *mongo;
     mongoc_client_t *client; /* Without a short socket time-out. */
+    const struct mongo_upgrade *upgrades;
     struct pk_store_state state;
-    bool has_replica_set; /* The URL says how to find the set. */
+    bool has_replica_set; /* The URL says how to find the set... */
+    bool has_patience;    /* ...and how long to look for its primary. */
 };
 
 static void opening_done(struct opening *opening)
@@ -49,13 +51,31 @@ static void set_unless_given(mongoc_uri_t *uri, const char *option, int32_t valu
     }
 }
 
+/* The driver quotes what it does not understand, a password too. So its words are only used about
+ * the URL without user and password. */
+static bool fail_url(const char *url, struct pk_error *err)
+{
+    const char *at = strrchr(url, '@');
+    PK_CLEANUP(pk_freep) char *bare = at ? pk_strdupf("mongodb://%s", at + 1) : pk_strdup(url);
+    bson_error_t error;
+    mongoc_uri_t *uri = mongoc_uri_new_with_error(bare, &error);
+
+    if (uri) {
+        mongoc_uri_destroy(uri);
+        return pk_fail(err, PK_INVALID,
+                       "write characters like @ : / ? # % in them as %40 %3A %2F %3F %23 %25",
+                       "the user or the password in the store's URL is not understood");
+    }
+    return pk_fail(err, PK_INVALID, "use mongodb://USER:PASSWORD@HOST:PORT/DATABASE?OPTIONS",
+                   "the store's URL is not understood: %s", error.message);
+}
+
 static bool read_url(struct opening *opening, struct pk_error *err)
 {
     bson_error_t error;
     mongoc_uri_t *uri = mongoc_uri_new_with_error(opening->options->url, &error);
     if (!uri) {
-        return pk_fail(err, PK_INVALID, "use mongodb://HOST/DATABASE",
-                       "the store's URL is not understood: %s", error.message);
+        return fail_url(opening->options->url, err);
     }
     struct mongo *mongo = pk_calloc(1, sizeof(*mongo));
     mongo->uri = uri;
@@ -71,9 +91,11 @@ static bool read_url(struct opening *opening, struct pk_error *err)
     opening->has_replica_set = mongoc_uri_has_option(uri, MONGOC_URI_REPLICASET) ||
                                mongoc_uri_has_option(uri, MONGOC_URI_DIRECTCONNECTION) ||
                                mongoc_uri_has_option(uri, MONGOC_URI_LOADBALANCED);
+    opening->has_patience = mongoc_uri_has_option(uri, MONGOC_URI_SERVERSELECTIONTIMEOUTMS);
 
-    set_unless_given(uri, MONGOC_URI_SERVERSELECTIONTIMEOUTMS, MONGO_SELECT_MS);
-    set_unless_given(uri, MONGOC_URI_CONNECTTIMEOUTMS, MONGO_SELECT_MS);
+    set_unless_given(uri, MONGOC_URI_SERVERSELECTIONTIMEOUTMS, MONGO_OPEN_MS);
+    set_unless_given(uri, MONGOC_URI_CONNECTTIMEOUTMS, MONGO_CONNECT_MS);
+    set_unless_given(uri, MONGOC_URI_HEARTBEATFREQUENCYMS, MONGO_HEARTBEAT_MS);
     set_unless_given(uri, MONGOC_URI_SOCKETTIMEOUTMS, MONGO_SOCKET_MS);
     set_unless_given(uri, MONGOC_URI_MAXPOOLSIZE, MONGO_CLIENTS_MAX);
     set_unless_given(uri, MONGOC_URI_WAITQUEUETIMEOUTMS, MONGO_SOCKET_MS);
@@ -184,8 +206,9 @@ static bool check_version(struct opening *opening, struct pk_error *err)
     return ok;
 }
 
-/* A standalone mongod has no transactions. A URL that names one host of a set, and not the set, is
- * completed, so that the driver follows the primary wherever it goes. */
+/* A standalone mongod has no transactions, a sharded cluster several logs. A URL that names one
+ * host of a set, and not the set, is completed, so that the driver follows the primary wherever it
+ * goes. */
 static bool check_set(struct opening *opening, struct pk_error *err)
 {
     bson_t reply;
@@ -210,13 +233,17 @@ static bool check_set(struct opening *opening, struct pk_error *err)
         return pk_fail(err, PK_UNSUPPORTED, "run rs.initiate() in mongosh, once",
                        "MongoDB at '%s' waits for its replica set to be initiated", where);
     }
-    if (!set && !is_router) {
+    if (is_router) { /* Its positions and commit outcomes are not those of one set. */
+        return pk_fail(err, PK_UNSUPPORTED, "name the hosts of one replica set, not of a mongos",
+                       "MongoDB at '%s' is the router of a sharded cluster", where);
+    }
+    if (!set) {
         return pk_fail(err, PK_UNSUPPORTED,
                        "start mongod with --replSet rs0 and run rs.initiate() in mongosh, once; a "
                        "set of one member will do",
                        "MongoDB at '%s' is a standalone server, which has no transactions", where);
     }
-    if (is_router || opening->has_replica_set) {
+    if (opening->has_replica_set) {
         return true;
     }
     (void)mongoc_uri_set_option_as_utf8(opening->mongo->uri, MONGOC_URI_REPLICASET, set);
@@ -310,11 +337,7 @@ static bool insert_meta(struct opening *opening, struct pk_error *err)
 /* What must be done to documents to reach a schema version. A version without a row needs nothing:
  * its new collections and indexes are made on opening anyway. If you raise the inventory's
  * schema_version and stored documents change shape, add a row. */
-struct upgrade_step {
-    int64_t to; /* The schema version it leads to; 0 ends the table. */
-    bool (*run)(struct opening *opening, struct pk_error *err); /* May run twice. */
-};
-static const struct upgrade_step upgrade_table[] = { { 0, NULL } };
+static const struct mongo_upgrade upgrade_table[] = { { 0, NULL } };
 
 static bool write_version(struct opening *opening, int64_t from, int64_t to, struct pk_error *err)
 {
@@ -344,14 +367,20 @@ static bool write_version(struct opening *opening, int64_t from, int64_t to, str
 static bool upgrade(struct opening *opening, struct pk_error *err)
 {
     const int64_t to = opening->options->inventory->schema_version;
-    const int64_t from = opening->state.schema_version;
+    int64_t from = opening->state.schema_version;
 
-    for (const struct upgrade_step *step = upgrade_table; step->to; step++) {
-        if (step->to > from && step->to <= to && !step->run(opening, err)) {
+    /* Each step is noted when it is done: what is killed goes on with the step it was in. */
+    for (const struct mongo_upgrade *step = opening->upgrades; step->to; step++) {
+        if (step->to <= from || step->to > to) {
+            continue;
+        }
+        if (!step->run(opening->client, opening->mongo->database, err) ||
+            !write_version(opening, from, step->to, err)) {
             return pk_wrap(err, "upgrade to schema version %lld", (long long)step->to);
         }
+        from = step->to;
     }
-    return write_version(opening, from, to, err) && read_meta(opening, err);
+    return (from == to || write_version(opening, from, to, err)) && read_meta(opening, err);
 }
 
 static bool check_schema(struct opening *opening, struct pk_error *err)
@@ -438,6 +467,10 @@ static bool make_pool(struct opening *opening, struct pk_error *err)
     struct mongo *mongo = opening->mongo;
     bson_error_t error;
 
+    if (!opening->has_patience) {
+        (void)mongoc_uri_set_option_as_int32(mongo->uri, MONGOC_URI_SERVERSELECTIONTIMEOUTMS,
+                                             MONGO_SELECT_MS);
+    }
     mongo->pool = mongoc_client_pool_new_with_error(mongo->uri, &error);
     if (!mongo->pool) {
         return pk_fail(err, PK_INVALID, "check the options in the store's URL",
@@ -472,7 +505,14 @@ static const struct {
 bool mongo_open(struct pk_store *store, const struct pk_store_options *options,
                 struct pk_error *err)
 {
-    PK_CLEANUP(opening_done) struct opening opening = { .options = options, .store = store };
+    return mongo_open_with(store, options, upgrade_table, err);
+}
+
+bool mongo_open_with(struct pk_store *store, const struct pk_store_options *options,
+                     const struct mongo_upgrade *upgrades, struct pk_error *err)
+{
+    PK_CLEANUP(opening_done)
+    struct opening opening = { .options = options, .store = store, .upgrades = upgrades };
 
     for (size_t i = 0; i < PK_COUNT(open_step); i++) {
         if (!open_step[i].run(&opening, err)) {

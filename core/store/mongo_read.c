@@ -390,6 +390,9 @@ static bool find_once(struct pk_store *store, const struct pk_collection *collec
     const bool ok = fill_page(cursor, limit, out, out_has_more, error);
     mongoc_cursor_destroy(cursor);
     mongoc_collection_destroy(handle);
+    if (ok) {
+        mongo_time_keep(mongo, client);
+    }
     mongo_push(mongo, client);
     if (!ok) {
         (void)mongo_fail(err, error, "read from the store");

@@ -2,11 +2,7 @@
  *
  * In this order, all in one session transaction (one snapshot):
  *
- *     guards   inserts and 'expect absent' of guarded collections write a row
- *              under the same key, so that two such lists collide
- *     looks    ids that must be absent are read; when looking, the versions
- *              of all others, too. A list that does not match is out: it has
- *              its conflict, and the rest goes on
+ *     ahead    guards, looks, and making room (mongo_ahead.c)
  *     writes   one ordered bulk per collection; counts in one of their own,
  *              because nobody minds when their document is gone
  *     commit   sent once, and then only ever committed again on the same
@@ -16,28 +12,30 @@
  * on makes the bulk's count short. A unique index that objects names the write.
  *
  * After the commit was sent, the transaction is over for good only when the
- * server says so with the label TransientTransactionError (it attaches it when
- * the abort itself is known to a majority). Everything else is unknown.
+ * server says so with the label TransientTransactionError. That holds for a
+ * commit that was sent again, too, after a fail-over to another member: with
+ * w:majority that member answers "no such transaction" (251) only after a
+ * majority has confirmed that it is the primary, and attaches the label only
+ * then; and what a majority had of the first commit, it has as well. A 251
+ * without the label says nothing. Everything else is unknown.
+ *
+ * A transaction that the server was not seen to end may be open there for a
+ * minute, and whoever wants what it wrote is aborted. So the next transaction
+ * begins with killing the sessions of such ones. The driver may have given such
+ * a session to somebody else by then: he is interrupted (11601), and tries again.
  *
  * Thread: the leader of the group. */
 /* SPDX-License-Identifier: MIT */
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "doc/doc.h"
-#include "doc/path.h"
 #include "store/mongo_internal.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* ---- The writes in the order they go ---- */
-
-struct batch {
-    struct mongo_op **op; /* Sorted: collection, counts last, then as the lists have them. */
-    size_t count;
-};
 
 static bool has_unique(const struct pk_collection *collection)
 {
@@ -74,7 +72,7 @@ static int compare_ops(const void *left, const void *right)
     return a->sequence < b->sequence ? -1 : a->sequence > b->sequence;
 }
 
-static void gather(const struct mongo_txn *txn, struct batch *out)
+static void gather(const struct mongo_txn *txn, struct mongo_batch *out)
 {
     size_t total = 0;
     for (size_t j = 0; j < txn->count; j++) {
@@ -93,17 +91,17 @@ static void gather(const struct mongo_txn *txn, struct batch *out)
     qsort(out->op, out->count, sizeof(struct mongo_op *), compare_ops);
 }
 
-static void batch_done(struct batch *batch)
+static void batch_done(struct mongo_batch *batch)
 {
     pk_free(batch->op);
 }
 
-static int64_t now_of(const struct mongo_txn *txn, const struct mongo_op *op)
+int64_t mongo_op_now_ms(const struct mongo_txn *txn, const struct mongo_op *op)
 {
     return ((const struct mongo_list *)txn->job[op->job]->prepared)->now_ms;
 }
 
-static bool is_expect_absent(const struct mongo_op *op)
+bool mongo_op_expects_absence(const struct mongo_op *op)
 {
     return op->write->kind == PK_WRITE_EXPECT && op->write->version == 0;
 }
@@ -151,11 +149,12 @@ static enum mongo_end name_write(struct mongo_txn *txn, bson_iter_t write_error,
             read_index_name(bson_iter_utf8(&write_error, NULL), txn->index, sizeof(txn->index));
         }
     }
-    if (error.code == MONGO_CODE_WRITE_CONFLICT || !op) {
+    (void)mongo_fail(&txn->error, &error, "write to the store");
+    if (error.code == MONGO_CODE_WRITE_CONFLICT ||
+        (!op && error.code == MONGO_CODE_DUPLICATE)) { /* Another one's guard, a moment ago. */
         return MONGO_ABORTED;
     }
-    (void)mongo_fail(&txn->error, &error, "write to the store");
-    if (index < 0 || (size_t)index >= count) {
+    if (!op || index < 0 || (size_t)index >= count) {
         return MONGO_FAILED;
     }
     txn->named_job = op[index]->job;
@@ -164,8 +163,8 @@ static enum mongo_end name_write(struct mongo_txn *txn, bson_iter_t write_error,
     return MONGO_NAMED;
 }
 
-static enum mongo_end judge(struct mongo_txn *txn, const bson_t *reply, const bson_error_t *error,
-                            struct mongo_op *const *op, size_t count)
+enum mongo_end mongo_txn_judge(struct mongo_txn *txn, const bson_t *reply,
+                               const bson_error_t *error, struct mongo_op *const *op, size_t count)
 {
     bson_iter_t write_error;
 
@@ -173,6 +172,9 @@ static enum mongo_end judge(struct mongo_txn *txn, const bson_t *reply, const bs
         return name_write(txn, write_error, op, count);
     }
     (void)mongo_fail(&txn->error, error, "write to the store");
+    if (error->code == MONGO_CODE_INTERRUPTED) { /* Killed for an earlier one of its session. */
+        return MONGO_ABORTED;
+    }
     if (mongo_is_away(error)) {
         return MONGO_AWAY;
     }
@@ -186,8 +188,8 @@ static enum mongo_end judge(struct mongo_txn *txn, const bson_t *reply, const bs
 
 /* ---- Bulks ---- */
 
-static mongoc_bulk_operation_t *new_bulk(struct mongo_txn *txn, mongoc_collection_t *collection,
-                                         bson_error_t *error)
+mongoc_bulk_operation_t *mongo_txn_bulk(struct mongo_txn *txn, mongoc_collection_t *collection,
+                                        bson_error_t *error)
 {
     bson_t opts = BSON_INITIALIZER;
     BSON_APPEND_BOOL(&opts, "ordered", true);
@@ -211,16 +213,11 @@ static void select_version(const struct mongo_txn *txn, const struct mongo_op *o
     if (op->write->kind != PK_WRITE_COUNT) {
         BSON_APPEND_INT64(out, MONGO_REV, op->write->version);
     }
-    mongo_append_live(op->collection, now_of(txn, op), out);
+    mongo_append_live(op->collection, mongo_op_now_ms(txn, op), out);
 }
 
-struct counts {
-    int64_t inserted, matched, removed; /* What the reply must say. */
-    size_t writes;                      /* In the bulk. */
-};
-
 static bool add_op(struct mongo_txn *txn, mongoc_bulk_operation_t *bulk, struct mongo_op *op,
-                   const bson_t *unchecked, struct counts *counts, bson_error_t *error)
+                   const bson_t *unchecked, struct mongo_counts *counts, bson_error_t *error)
 {
     bson_t selector = BSON_INITIALIZER;
     bson_t expect = BSON_INITIALIZER;
@@ -262,16 +259,15 @@ static bool add_op(struct mongo_txn *txn, mongoc_bulk_operation_t *bulk, struct 
     return ok;
 }
 
-/* Sends a bulk and looks at its counts; 'counts' is NULL when nobody minds. Ends the bulk. */
-static enum mongo_end send_bulk(struct mongo_txn *txn, mongoc_bulk_operation_t *bulk,
-                                struct mongo_op *const *op, const struct counts *counts)
+enum mongo_end mongo_txn_send(struct mongo_txn *txn, mongoc_bulk_operation_t *bulk,
+                              struct mongo_op *const *op, const struct mongo_counts *counts)
 {
     enum mongo_end end = MONGO_DONE;
     bson_t reply;
     bson_error_t error;
 
     if (!mongoc_bulk_operation_execute(bulk, &reply, &error)) {
-        end = judge(txn, &reply, &error, op, op ? counts->writes : 0);
+        end = mongo_txn_judge(txn, &reply, &error, op, op ? counts->writes : 0);
     } else if (counts && (count_of(&reply, "nInserted") != counts->inserted ||
                           count_of(&reply, "nMatched") != counts->matched ||
                           count_of(&reply, "nRemoved") != counts->removed)) {
@@ -282,7 +278,7 @@ static enum mongo_end send_bulk(struct mongo_txn *txn, mongoc_bulk_operation_t *
     return end;
 }
 
-static enum mongo_end refuse(struct mongo_txn *txn, const bson_error_t *error)
+enum mongo_end mongo_txn_refuse(struct mongo_txn *txn, const bson_error_t *error)
 {
     (void)mongo_fail(&txn->error, error, "write to the store");
     return MONGO_FAILED;
@@ -296,27 +292,27 @@ static enum mongo_end write_run(struct mongo_txn *txn, struct mongo_op *const *o
         mongoc_client_get_collection(txn->client, txn->mongo->database, op[0]->collection->name);
     bson_t unchecked = BSON_INITIALIZER; /* Our documents are sound; empty keys are legal. */
     bson_error_t error = { 0 };
-    struct counts counts = { 0 };
+    struct mongo_counts counts = { 0 };
     enum mongo_end end = MONGO_DONE;
     PK_CLEANUP(pk_freep) struct mongo_op **sent = pk_calloc(count, sizeof(struct mongo_op *));
 
     BSON_APPEND_BOOL(&unchecked, "validate", false);
-    mongoc_bulk_operation_t *bulk = new_bulk(txn, handle, &error);
+    mongoc_bulk_operation_t *bulk = mongo_txn_bulk(txn, handle, &error);
     bool ok = bulk != NULL;
     for (size_t i = 0; ok && i < count; i++) {
-        if (!txn->is_out[op[i]->job] && !is_expect_absent(op[i])) {
+        if (!txn->is_out[op[i]->job] && !mongo_op_expects_absence(op[i])) {
             sent[counts.writes] = op[i];
             ok = add_op(txn, bulk, op[i], &unchecked, &counts, &error);
         }
     }
     if (!ok) {
-        end = refuse(txn, &error);
+        end = mongo_txn_refuse(txn, &error);
     } else if (counts.writes && is_counting) {
-        end = send_bulk(txn, bulk, sent, &counts);
+        end = mongo_txn_send(txn, bulk, sent, &counts);
         end = end == MONGO_SHORT ? MONGO_DONE : end;
         bulk = NULL;
     } else if (counts.writes) {
-        end = send_bulk(txn, bulk, sent, &counts);
+        end = mongo_txn_send(txn, bulk, sent, &counts);
         bulk = NULL;
     }
     if (bulk) {
@@ -327,8 +323,7 @@ static enum mongo_end write_run(struct mongo_txn *txn, struct mongo_op *const *o
     return end;
 }
 
-/* The end of the run that starts at 'from': one collection, counts or not. */
-static size_t run_end(const struct batch *batch, size_t from, bool is_split)
+size_t mongo_batch_run_end(const struct mongo_batch *batch, size_t from, bool is_split)
 {
     size_t to = from + 1;
     while (to < batch->count && batch->op[to]->collection == batch->op[from]->collection &&
@@ -339,311 +334,12 @@ static size_t run_end(const struct batch *batch, size_t from, bool is_split)
     return to;
 }
 
-static enum mongo_end write_all(struct mongo_txn *txn, const struct batch *batch)
+static enum mongo_end write_all(struct mongo_txn *txn, const struct mongo_batch *batch)
 {
     enum mongo_end end = MONGO_DONE;
     for (size_t from = 0, to; end == MONGO_DONE && from < batch->count; from = to) {
-        to = run_end(batch, from, true);
+        to = mongo_batch_run_end(batch, from, true);
         end = write_run(txn, batch->op + from, to - from);
-    }
-    return end;
-}
-
-/* ---- Guards ---- */
-
-static bool needs_guard(const struct mongo_op *op)
-{
-    return op->collection->is_guarded &&
-           (op->write->kind == PK_WRITE_INSERT || is_expect_absent(op));
-}
-
-static bool add_guard(struct mongo_txn *txn, mongoc_bulk_operation_t *bulk,
-                      const struct mongo_op *op, const bson_t *upsert, bson_error_t *error)
-{
-    bson_t selector = BSON_INITIALIZER;
-    bson_t update = BSON_INITIALIZER;
-    bson_t set;
-    PK_CLEANUP(pk_freep) char *key = pk_strdupf("%s/%s", op->collection->name, op->write->id);
-
-    BSON_APPEND_UTF8(&selector, "_id", key);
-    BSON_APPEND_DOCUMENT_BEGIN(&update, "$set", &set);
-    BSON_APPEND_DATE_TIME(&set, "at", now_of(txn, op));
-    (void)bson_append_document_end(&update, &set);
-    /* The same time again would change nothing, and what changes nothing does not collide. */
-    BSON_APPEND_DOCUMENT_BEGIN(&update, "$inc", &set);
-    BSON_APPEND_INT64(&set, "n", 1);
-    (void)bson_append_document_end(&update, &set);
-    const bool ok =
-        mongoc_bulk_operation_update_one_with_opts(bulk, &selector, &update, upsert, error);
-    bson_destroy(&selector);
-    bson_destroy(&update);
-    return ok;
-}
-
-static enum mongo_end write_guards(struct mongo_txn *txn, const struct batch *batch)
-{
-    mongoc_collection_t *handle = NULL;
-    mongoc_bulk_operation_t *bulk = NULL;
-    bson_t upsert = BSON_INITIALIZER;
-    bson_error_t error = { 0 };
-    enum mongo_end end = MONGO_DONE;
-    bool ok = true;
-
-    BSON_APPEND_BOOL(&upsert, "upsert", true);
-    for (size_t i = 0; ok && i < batch->count; i++) {
-        if (!needs_guard(batch->op[i])) {
-            continue;
-        }
-        if (!bulk) {
-            handle = mongoc_client_get_collection(txn->client, txn->mongo->database, MONGO_GUARDS);
-            bulk = new_bulk(txn, handle, &error);
-        }
-        ok = bulk && add_guard(txn, bulk, batch->op[i], &upsert, &error);
-    }
-    if (!ok) {
-        end = refuse(txn, &error);
-        if (bulk) {
-            mongoc_bulk_operation_destroy(bulk);
-        }
-    } else if (bulk) {
-        end = send_bulk(txn, bulk, NULL, NULL);
-    }
-    if (handle) {
-        mongoc_collection_destroy(handle);
-    }
-    bson_destroy(&upsert);
-    return end;
-}
-
-/* ---- Looks ---- */
-
-struct seen {
-    char *id;
-    int64_t version;
-};
-struct sight {
-    struct seen *seen; /* What is there, sorted by id. */
-    size_t count;
-};
-
-static int compare_seen(const void *left, const void *right)
-{
-    return strcmp(((const struct seen *)left)->id, ((const struct seen *)right)->id);
-}
-
-static void sight_done(struct sight *sight)
-{
-    for (size_t i = 0; i < sight->count; i++) {
-        pk_free(sight->seen[i].id);
-    }
-    pk_free(sight->seen);
-}
-
-static bool needs_look(const struct mongo_txn *txn, const struct mongo_op *op)
-{
-    return is_expect_absent(op) || (txn->is_looking && (op->write->kind == PK_WRITE_REPLACE ||
-                                                        op->write->kind == PK_WRITE_DELETE ||
-                                                        op->write->kind == PK_WRITE_EXPECT));
-}
-
-/* Reads id and version of those ids that are there. */
-static enum mongo_end look_at(struct mongo_txn *txn, const struct pk_collection *collection,
-                              const bson_t *ids, int64_t now_ms, struct sight *out)
-{
-    mongoc_collection_t *handle =
-        mongo_snapshot_collection(txn->mongo, txn->client, collection->name);
-    bson_t filter = BSON_INITIALIZER;
-    bson_t opts = BSON_INITIALIZER;
-    bson_t child;
-    bson_error_t error = { 0 };
-    const bson_t *stored = NULL;
-    bson_iter_t iter;
-    enum mongo_end end = MONGO_DONE;
-
-    BSON_APPEND_DOCUMENT_BEGIN(&filter, "_id", &child);
-    BSON_APPEND_ARRAY(&child, "$in", ids);
-    (void)bson_append_document_end(&filter, &child);
-    mongo_append_live(collection, now_ms, &filter);
-    BSON_APPEND_DOCUMENT_BEGIN(&opts, "projection", &child);
-    BSON_APPEND_INT32(&child, MONGO_REV, 1);
-    (void)bson_append_document_end(&opts, &child);
-    if (!mongoc_client_session_append(txn->session, &opts, &error)) {
-        end = refuse(txn, &error);
-    }
-    mongoc_cursor_t *cursor = mongoc_collection_find_with_opts(handle, &filter, &opts, NULL);
-    while (end == MONGO_DONE && mongoc_cursor_next(cursor, &stored)) {
-        out->seen = pk_realloc(out->seen, (out->count + 1) * sizeof(*out->seen));
-        struct seen *seen = &out->seen[out->count++];
-        seen->id =
-            pk_strdup(bson_iter_init_find(&iter, stored, "_id") && BSON_ITER_HOLDS_UTF8(&iter)
-                          ? bson_iter_utf8(&iter, NULL)
-                          : "");
-        seen->version =
-            bson_iter_init_find(&iter, stored, MONGO_REV) ? bson_iter_as_int64(&iter) : -1;
-    }
-    const bson_t *reply = NULL;
-    if (end == MONGO_DONE && mongoc_cursor_error_document(cursor, &error, &reply)) {
-        bson_t empty = BSON_INITIALIZER;
-        end = judge(txn, reply ? reply : &empty, &error, NULL, 0);
-        bson_destroy(&empty);
-    }
-    if (out->count) {
-        qsort(out->seen, out->count, sizeof(*out->seen), compare_seen);
-    }
-    mongoc_cursor_destroy(cursor);
-    mongoc_collection_destroy(handle);
-    bson_destroy(&filter);
-    bson_destroy(&opts);
-    return end;
-}
-
-static void compare_sight(struct mongo_txn *txn, struct mongo_op *const *op, size_t count,
-                          const struct sight *sight)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (!needs_look(txn, op[i]) || txn->is_out[op[i]->job]) {
-            continue;
-        }
-        const struct seen key = { .id = op[i]->write->id };
-        const struct seen *seen =
-            sight->count ? bsearch(&key, sight->seen, sight->count, sizeof(key), compare_seen)
-                         : NULL;
-        if ((seen ? seen->version : 0) != op[i]->write->version) {
-            txn->is_out[op[i]->job] = true;
-            mongo_conflict(txn->mongo, txn->job[op[i]->job], op[i]->index, "");
-        }
-    }
-}
-
-static enum mongo_end look_run(struct mongo_txn *txn, struct mongo_op *const *op, size_t count)
-{
-    PK_CLEANUP(sight_done) struct sight sight = { 0 };
-    bson_t ids = BSON_INITIALIZER;
-    uint32_t id_count = 0;
-    int64_t now_ms = 0;
-    char number[16];
-    const char *key = NULL;
-    enum mongo_end end = MONGO_DONE;
-
-    for (size_t i = 0; i < count; i++) {
-        if (needs_look(txn, op[i])) {
-            (void)bson_uint32_to_string(id_count++, &key, number, sizeof(number));
-            BSON_APPEND_UTF8(&ids, key, op[i]->write->id);
-            now_ms = now_of(txn, op[i]);
-        }
-    }
-    if (id_count) {
-        end = look_at(txn, op[0]->collection, &ids, now_ms, &sight);
-    }
-    bson_destroy(&ids);
-    if (end == MONGO_DONE && id_count) {
-        compare_sight(txn, op, count, &sight);
-    }
-    return end;
-}
-
-static enum mongo_end look_all(struct mongo_txn *txn, const struct batch *batch)
-{
-    enum mongo_end end = MONGO_DONE;
-    for (size_t from = 0, to; end == MONGO_DONE && from < batch->count; from = to) {
-        to = run_end(batch, from, false);
-        end = look_run(txn, batch->op + from, to - from);
-    }
-    return end;
-}
-
-/* ---- Expired documents in the way ---- */
-
-static bool collect_value(void *context, const char *below, const bson_iter_t *value)
-{
-    bson_t *array = context;
-    char number[16];
-    const char *key = NULL;
-    (void)below;
-    (void)bson_uint32_to_string(bson_count_keys(array), &key, number, sizeof(number));
-    (void)bson_append_iter(array, key, -1, value);
-    return true;
-}
-
-/* '{ keys of the index as the document has them }' */
-static void select_keys(const struct pk_index *index, const bson_t *doc, bson_t *out)
-{
-    char path[256];
-    bson_iter_t iter;
-
-    for (size_t k = 0; k < index->key_count; k++) {
-        mongo_index_path(index->key[k].path, path, sizeof(path));
-        if (pk_path_is_multi(index->key[k].path)) {
-            bson_t in;
-            bson_t array;
-            BSON_APPEND_DOCUMENT_BEGIN(out, path, &in);
-            BSON_APPEND_ARRAY_BEGIN(&in, "$in", &array);
-            (void)pk_path_each(doc, index->key[k].path, collect_value, &array);
-            (void)bson_append_array_end(&in, &array);
-            (void)bson_append_document_end(out, &in);
-        } else if (pk_path_find(doc, path, &iter)) {
-            (void)bson_append_iter(out, path, -1, &iter);
-        } else {
-            BSON_APPEND_NULL(out, path);
-        }
-    }
-}
-
-static bool add_reclaim(mongoc_bulk_operation_t *bulk, const struct mongo_op *op,
-                        const struct pk_index *index, int64_t now_ms, bson_error_t *error)
-{
-    bson_t selector = BSON_INITIALIZER;
-    bson_t expired;
-
-    if (index) {
-        select_keys(index, op->doc, &selector);
-    } else {
-        BSON_APPEND_UTF8(&selector, "_id", op->write->id);
-    }
-    BSON_APPEND_DOCUMENT_BEGIN(&selector, op->collection->ttl_path, &expired);
-    BSON_APPEND_DATE_TIME(&expired, "$lte", now_ms);
-    (void)bson_append_document_end(&selector, &expired);
-    const bool ok = mongoc_bulk_operation_remove_many_with_opts(bulk, &selector, NULL, error);
-    bson_destroy(&selector);
-    return ok;
-}
-
-static enum mongo_end reclaim_for(struct mongo_txn *txn, const struct mongo_op *op)
-{
-    mongoc_collection_t *handle =
-        mongoc_client_get_collection(txn->client, txn->mongo->database, op->collection->name);
-    bson_error_t error = { 0 };
-    const int64_t now_ms = now_of(txn, op);
-    mongoc_bulk_operation_t *bulk = new_bulk(txn, handle, &error);
-    bool ok = bulk && add_reclaim(bulk, op, NULL, now_ms, &error);
-
-    for (size_t i = 0; ok && i < op->collection->index_count; i++) {
-        if (op->collection->index[i].is_unique) {
-            ok = add_reclaim(bulk, op, &op->collection->index[i], now_ms, &error);
-        }
-    }
-    enum mongo_end end = MONGO_DONE;
-    if (ok) {
-        end = send_bulk(txn, bulk, NULL, NULL);
-    } else {
-        end = refuse(txn, &error);
-        if (bulk) {
-            mongoc_bulk_operation_destroy(bulk);
-        }
-    }
-    mongoc_collection_destroy(handle);
-    return end;
-}
-
-static enum mongo_end reclaim_all(struct mongo_txn *txn, const struct batch *batch)
-{
-    enum mongo_end end = MONGO_DONE;
-    for (size_t i = 0; end == MONGO_DONE && i < batch->count; i++) {
-        const struct mongo_op *op = batch->op[i];
-        const struct mongo_list *list = txn->job[op->job]->prepared;
-        if (list->is_reclaiming && op->collection->ttl_path && op->write->doc) {
-            end = reclaim_for(txn, op);
-        }
     }
     return end;
 }
@@ -675,38 +371,55 @@ static enum mongo_end unknown(struct mongo_txn *txn, const char *why)
     return MONGO_UNKNOWN;
 }
 
-static void note_dangling(struct mongo *mongo, const mongoc_client_session_t *session)
+/* The transaction may still be open at the server, and hold what it wrote. */
+static void note_dangling(struct mongo *mongo, const bson_t *session)
 {
     struct mongo_dangling *dangling = &mongo->dangling;
 
     (void)pthread_mutex_lock(&dangling->lock);
     if (dangling->count < PK_COUNT(dangling->session)) {
-        dangling->session[dangling->count++] = bson_copy(mongoc_client_session_get_lsid(session));
+        dangling->session[dangling->count++] = bson_copy(session);
     }
     (void)pthread_mutex_unlock(&dangling->lock);
 }
 
-void mongo_txn_end_dangling(struct mongo *mongo, mongoc_client_t *client)
+static size_t take_dangling(struct mongo *mongo, bson_t *out[MONGO_DANGLING_MAX])
 {
     struct mongo_dangling *dangling = &mongo->dangling;
-    bson_t command = BSON_INITIALIZER;
-    bson_t ids;
-    char number[16];
-    const char *key = NULL;
 
     (void)pthread_mutex_lock(&dangling->lock);
     const size_t count = dangling->count;
+    memcpy(out, dangling->session, count * sizeof(bson_t *));
+    dangling->count = 0;
+    (void)pthread_mutex_unlock(&dangling->lock);
+    return count;
+}
+
+void mongo_txn_end_dangling(struct mongo *mongo, mongoc_client_t *client)
+{
+    bson_t *session[MONGO_DANGLING_MAX];
+    const size_t count = take_dangling(mongo, session);
+    bson_t command = BSON_INITIALIZER;
+    bson_t ids;
+    bson_error_t error;
+    char number[16];
+    const char *key = NULL;
+
     BSON_APPEND_ARRAY_BEGIN(&command, "killSessions", &ids);
     for (uint32_t i = 0; i < count; i++) {
         (void)bson_uint32_to_string(i, &key, number, sizeof(number));
-        BSON_APPEND_DOCUMENT(&ids, key, dangling->session[i]);
-        bson_destroy(dangling->session[i]);
+        BSON_APPEND_DOCUMENT(&ids, key, session[i]);
     }
     (void)bson_append_array_end(&command, &ids);
-    dangling->count = 0;
-    (void)pthread_mutex_unlock(&dangling->lock);
-    if (count && client) {
-        (void)mongoc_client_command_simple(client, "admin", &command, NULL, NULL, NULL);
+    const bool is_later =
+        count && client &&
+        !mongoc_client_command_simple(client, "admin", &command, NULL, NULL, &error) &&
+        mongo_is_away(&error);
+    for (size_t i = 0; i < count; i++) {
+        if (is_later) {
+            note_dangling(mongo, session[i]);
+        }
+        bson_destroy(session[i]);
     }
     bson_destroy(&command);
 }
@@ -714,6 +427,9 @@ void mongo_txn_end_dangling(struct mongo *mongo, mongoc_client_t *client)
 /* Commits, and commits again while nobody can say what became of it. */
 static enum mongo_end commit(struct mongo_txn *txn)
 {
+    const int64_t least_ns = pk_deadline_in_ms(txn->mongo->clock, MONGO_COMMIT_MIN_MS);
+    const int64_t until_ns = txn->deadline_ns > least_ns ? txn->deadline_ns : least_ns;
+
     for (unsigned attempt = 1;; attempt++) {
         bson_t reply;
         bson_error_t error = { 0 };
@@ -730,8 +446,8 @@ static enum mongo_end commit(struct mongo_txn *txn)
             (void)mongo_fail(&txn->error, &error, "commit");
             return mongo_is_away(&error) ? MONGO_AWAY : MONGO_ABORTED;
         }
-        if (pk_deadline_passed(txn->mongo->clock, txn->deadline_ns)) {
-            note_dangling(txn->mongo, txn->session);
+        if (pk_deadline_passed(txn->mongo->clock, until_ns)) {
+            note_dangling(txn->mongo, mongoc_client_session_get_lsid(txn->session));
             return unknown(txn, is_short_of_nodes ? "a majority has not confirmed" : error.message);
         }
         mongo_back_off(attempt);
@@ -748,37 +464,41 @@ static bool is_all_out(const struct mongo_txn *txn)
     return true;
 }
 
-static enum mongo_end run_in_session(struct mongo_txn *txn, const struct batch *batch)
+static enum mongo_end run_in_session(struct mongo_txn *txn, const struct mongo_batch *batch)
 {
     bson_error_t error = { 0 };
     if (!start(txn, &error)) {
-        return refuse(txn, &error);
+        return mongo_txn_refuse(txn, &error);
     }
-    enum mongo_end end = write_guards(txn, batch);
+    enum mongo_end end = mongo_ahead_guard(txn, batch);
     if (end == MONGO_DONE) {
-        end = look_all(txn, batch);
+        end = mongo_ahead_look(txn, batch);
     }
     if (end == MONGO_DONE && !is_all_out(txn)) {
-        end = reclaim_all(txn, batch);
+        end = mongo_ahead_reclaim(txn, batch);
         end = end == MONGO_DONE ? write_all(txn, batch) : end;
         if (end == MONGO_DONE) {
             return commit(txn);
         }
     }
-    /* Its failure changes nothing: the server aborts what it hears no more of. */
+    /* The driver does not say whether the server heard of it. */
     (void)mongoc_client_session_abort_transaction(txn->session, NULL);
+    if (end == MONGO_AWAY) {
+        note_dangling(txn->mongo, mongoc_client_session_get_lsid(txn->session));
+    }
     return end;
 }
 
 enum mongo_end mongo_txn_run(struct mongo_txn *txn)
 {
-    PK_CLEANUP(batch_done) struct batch batch = { 0 };
+    PK_CLEANUP(batch_done) struct mongo_batch batch = { 0 };
     mongoc_session_opt_t *opts = mongoc_session_opts_new();
     bson_error_t error = { 0 };
 
     txn->error = (struct pk_error){ 0 };
     txn->index[0] = '\0';
     txn->is_duplicate = false;
+    mongo_txn_end_dangling(txn->mongo, txn->client);
     gather(txn, &batch);
     mongoc_session_opts_set_causal_consistency(opts, false);
     txn->session = mongoc_client_start_session(txn->client, opts, &error);

@@ -211,7 +211,7 @@ static bool open_all(struct pk_sqlite *sqlite, const struct pk_store_options *op
     }
     return pk_sql_connect(sqlite, is_read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE,
                           &sqlite->writer.db, err) &&
-           pk_sql_schema_open(sqlite, options, err) &&
+           pk_sql_schema_open(sqlite, options, pk_sql_steps, err) &&
            (is_read_only || (pk_sql_connect(sqlite, SQLITE_OPEN_READWRITE, &sqlite->keeper, err) &&
                              pk_sql_writer_open(sqlite, err)));
 }

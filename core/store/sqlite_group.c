@@ -221,7 +221,7 @@ static void count_outcomes(struct pk_sqlite *sqlite, struct pk_job **job, size_t
     atomic_fetch_add_explicit(&sqlite->commits, commits, memory_order_relaxed);
     atomic_fetch_add_explicit(&sqlite->conflicts, conflicts, memory_order_relaxed);
     atomic_fetch_add_explicit(&sqlite->unknowns, unknowns, memory_order_relaxed);
-    atomic_fetch_add_explicit(&sqlite->groups, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&sqlite->groups, commits > 0, memory_order_relaxed);
     atomic_fetch_add_explicit(&sqlite->commit_ns, (unsigned long long)(end_ns - start_ns),
                               memory_order_relaxed);
 }

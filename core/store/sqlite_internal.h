@@ -209,10 +209,16 @@ bool pk_sql_inspect(const struct pk_store_options *options, struct pk_store_stat
                     struct pk_error *err);
 /* The file, with mode 0600, when it is not there. */
 bool pk_sql_file_make(const struct pk_sqlite *sqlite, struct pk_error *err);
-/* Checks what stands in the file and completes it, through the writer's connection; reads epoch,
- * feed row and floor. */
+/* What raises a store by one version. */
+struct pk_sql_step {
+    int64_t to;      /* The version that the store has after it. */
+    const char *sql; /* Statements; NULL ends the table. */
+};
+extern const struct pk_sql_step pk_sql_steps[]; /* The program's own. */
+/* Checks what stands in the file and completes it, through the writer's connection, in one
+ * transaction; reads epoch, feed row and floor. */
 bool pk_sql_schema_open(struct pk_sqlite *sqlite, const struct pk_store_options *options,
-                        struct pk_error *err);
+                        const struct pk_sql_step *step, struct pk_error *err);
 
 /* ---- sqlite_match.c ---- */
 

@@ -86,7 +86,7 @@ void pk_sql_checkpoint(void *engine)
 struct batch {
     int64_t n[REAP_BATCH];
     size_t count;
-    int64_t last; /* The largest of them. */
+    int64_t last; /* The largest of them, and no less than the floor. */
 };
 
 static bool list_expired(struct pk_sqlite *sqlite, const struct pk_sql_table *table, size_t limit,
@@ -95,7 +95,7 @@ static bool list_expired(struct pk_sqlite *sqlite, const struct pk_sql_table *ta
     PK_CLEANUP(pk_sql_finalize) sqlite3_stmt *stmt = NULL;
     int code;
 
-    *out = (struct batch){ 0 };
+    *out = (struct batch){ .last = sqlite->feed_floor };
     if (!pk_sql_prepare(sqlite, sqlite->writer.db, table->expired, &stmt, err)) {
         return false;
     }
@@ -132,6 +132,17 @@ static bool erase_batch(struct pk_sqlite *sqlite, const struct pk_sql_table *tab
     return !table->collection->is_feed || raise_floor(sqlite, batch->last, err);
 }
 
+/* The floor that followers see, up for rows about to go or back; returns what it was. Nobody else
+ * changes it: the write lock is held. */
+static int64_t set_floor(struct pk_sqlite *sqlite, int64_t floor)
+{
+    (void)pthread_mutex_lock(&sqlite->feed_lock);
+    const int64_t was = sqlite->feed_floor;
+    sqlite->feed_floor = floor;
+    (void)pthread_mutex_unlock(&sqlite->feed_lock);
+    return was;
+}
+
 /* One transaction; '*out_count' is 0 when nothing is left to do. */
 static bool reap_once(struct pk_sqlite *sqlite, const struct pk_sql_table *table, size_t limit,
                       size_t *out_count, struct pk_error *err)
@@ -151,15 +162,12 @@ static bool reap_once(struct pk_sqlite *sqlite, const struct pk_sql_table *table
         pk_sql_rollback(sqlite);
         return false;
     }
-    if (table->collection->is_feed) {
-        /* Before the rows are gone: a follower that misses them must find the floor raised. */
-        (void)pthread_mutex_lock(&sqlite->feed_lock);
-        if (batch.last > sqlite->feed_floor) {
-            sqlite->feed_floor = batch.last;
-        }
-        (void)pthread_mutex_unlock(&sqlite->feed_lock);
-    }
+    /* Before the rows are gone: a follower that misses them must find the floor raised. */
+    const int64_t floor = table->collection->is_feed ? set_floor(sqlite, batch.last) : 0;
     if (pk_sql_commit(sqlite, err) != PK_OK) {
+        if (table->collection->is_feed) {
+            (void)set_floor(sqlite, floor); /* They are still there to be read. */
+        }
         return false;
     }
     *out_count = batch.count;
@@ -286,11 +294,15 @@ static bool backup_to(struct pk_sqlite *sqlite, const char *path, pk_progress_fn
 {
     struct pk_sql_reader *reader;
     const int fd = open(path, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
-    if (fd < 0 || fchmod(fd, 0600) != 0) {
-        return pk_fail(err, PK_UNAVAILABLE, "check who may use the folder",
-                       "'%s' cannot be made: %s", path, strerror(errno));
+    const bool is_made = fd >= 0 && fchmod(fd, 0600) == 0;
+    const int why = errno;
+    if (fd >= 0) {
+        (void)close(fd);
     }
-    (void)close(fd);
+    if (!is_made) {
+        return pk_fail(err, PK_UNAVAILABLE, "check who may use the folder",
+                       "'%s' cannot be made: %s", path, strerror(why));
+    }
     if (!pk_sql_reader_take(sqlite, 0, &reader, err)) {
         return false;
     }

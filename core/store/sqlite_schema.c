@@ -27,12 +27,9 @@
 static const char scheme[] = "sqlite:";
 static const char file_name[] = "/personakit.db";
 
-/* What raises a store by one version. If the schema version is raised and documents or columns
- * change shape, add the step here; new collections and indexes need none. The last row ends it. */
-static const struct {
-    int64_t to;      /* The version that the store has after it. */
-    const char *sql; /* Statements; NULL ends the table. */
-} upgrade_step[] = {
+/* If the schema version is raised and documents or columns change shape, add the step here, in the
+ * order of the versions; new collections and indexes need none. */
+const struct pk_sql_step pk_sql_steps[] = {
     { 0, NULL },
 };
 
@@ -186,12 +183,13 @@ static bool make_store(struct pk_sqlite *sqlite, struct pk_error *err)
            set_meta(sqlite, "epoch", epoch, 0, err) && set_meta(sqlite, "floor", NULL, 0, err);
 }
 
-static bool run_steps(struct pk_sqlite *sqlite, int64_t from, int64_t to, struct pk_error *err)
+static bool run_steps(struct pk_sqlite *sqlite, const struct pk_sql_step *step, int64_t from,
+                      int64_t to, struct pk_error *err)
 {
-    for (size_t i = 0; upgrade_step[i].sql; i++) {
-        if (upgrade_step[i].to > from && upgrade_step[i].to <= to &&
-            !pk_sql_exec(sqlite, sqlite->writer.db, upgrade_step[i].sql, err)) {
-            return pk_wrap(err, "raise the store to version %lld", (long long)upgrade_step[i].to);
+    for (; step->sql; step++) {
+        if (step->to > from && step->to <= to &&
+            !pk_sql_exec(sqlite, sqlite->writer.db, step->sql, err)) {
+            return pk_wrap(err, "raise the store to version %lld", (long long)step->to);
         }
     }
     return true;
@@ -218,7 +216,7 @@ static bool check_version(const struct pk_store_state *state,
     }
     if (!options->is_upgrade_allowed || options->is_read_only) {
         return pk_fail(err, PK_PRECONDITION,
-                       "make a backup, then start once with the upgrade allowed",
+                       "make a backup, run 'personakit upgrade --check', then 'personakit upgrade'",
                        "the store has schema version %lld, this program %s needs %lld", is,
                        PK_VERSION, wanted);
     }
@@ -226,14 +224,15 @@ static bool check_version(const struct pk_store_state *state,
 }
 
 static bool complete(struct pk_sqlite *sqlite, const struct pk_store_options *options,
-                     const struct pk_store_state *state, struct pk_error *err)
+                     const struct pk_sql_step *step, const struct pk_store_state *state,
+                     struct pk_error *err)
 {
     const int64_t wanted = options->inventory->schema_version;
     if (options->is_read_only) {
         return pk_sql_match(sqlite, true, err);
     }
     if (state->is_empty ? !make_store(sqlite, err)
-                        : !run_steps(sqlite, state->schema_version, wanted, err)) {
+                        : !run_steps(sqlite, step, state->schema_version, wanted, err)) {
         return false;
     }
     if (!pk_sql_match(sqlite, false, err)) {
@@ -262,7 +261,7 @@ static bool read_feed(struct pk_sqlite *sqlite, struct pk_error *err)
 }
 
 bool pk_sql_schema_open(struct pk_sqlite *sqlite, const struct pk_store_options *options,
-                        struct pk_error *err)
+                        const struct pk_sql_step *step, struct pk_error *err)
 {
     sqlite3 *db = sqlite->writer.db;
     struct pk_store_state state;
@@ -276,7 +275,7 @@ bool pk_sql_schema_open(struct pk_sqlite *sqlite, const struct pk_store_options 
          !pk_sql_exec(sqlite, db, "BEGIN IMMEDIATE", err))) {
         return false;
     }
-    bool ok = complete(sqlite, options, &state, err) && read_feed(sqlite, err);
+    bool ok = complete(sqlite, options, step, &state, err) && read_feed(sqlite, err);
     if (!options->is_read_only && ok) {
         ok = pk_sql_exec(sqlite, db, "COMMIT", err);
     }

@@ -322,12 +322,16 @@ static enum pk_sql_outcome refuse_key(struct attempt *attempt, const struct pk_s
 }
 
 /* After a unique index (NULL: that of the id) has objected. PK_SQL_DONE: what stood in the way has
- * expired and is gone. */
+ * expired and is gone. A document's own expired row is in the way of an insert by any of its
+ * keys, and is found by its id alone. */
 static enum pk_sql_outcome clear_way(struct attempt *attempt, const struct pk_sql_index *index)
 {
-    bool is_erased;
-    const enum pk_sql_outcome outcome = index ? erase_expired_key(attempt, index, &is_erased)
-                                              : erase_expired_id(attempt, &is_erased);
+    bool is_erased = false;
+    enum pk_sql_outcome outcome =
+        index ? erase_expired_key(attempt, index, &is_erased) : PK_SQL_DONE;
+    if (outcome == PK_SQL_DONE && !is_erased && attempt->write->kind == PK_WRITE_INSERT) {
+        outcome = erase_expired_id(attempt, &is_erased);
+    }
     if (outcome != PK_SQL_DONE) {
         return outcome;
     }

@@ -125,7 +125,8 @@ struct pk_query {
     const char *below;        /* For 'x.*' indexes: the path under x. */
     bool is_reversed;         /* Against the declared order. */
     size_t limit;             /* 1 to PK_PAGE_MAX; 0 means 100. */
-    const char *cursor;       /* 'next' of the page before, with the same query; or NULL. */
+    const char *cursor;       /* 'next' of the page before, with the same query; NULL or "": from
+                               * the start. */
 };
 struct pk_page {
     struct pk_doc **doc; /* References, freed by pk_page_done. */
@@ -147,10 +148,13 @@ enum pk_write_kind {
     PK_WRITE_COUNT
 };
 
-/* One number to add to, or one date to raise, without changing the document's version. */
+/* One number to add to, or one date to raise, without changing the document's version. Whatever is
+ * stored is counted without a look at it, so a count that could take a document out of its schema
+ * is PK_INVALID: of another type, against a limit, or in an object that would lack something. */
 struct pk_count {
     const char *path; /* Plain dot path; missing objects and numbers are made. */
-    bool is_date;     /* Raise to 'amount' (wall ms) if that is later; else add 'amount'. */
+    bool is_date;     /* Raise to 'amount' (wall ms) if that is later; else add 'amount', at most
+                       * 2^31 - 1 where the schema has a limit. */
     int64_t amount;
 };
 

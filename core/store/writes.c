@@ -19,8 +19,13 @@
 #include "doc/schema.h"
 #include "store/store_internal.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* A limit from here on is no limit to what is counted in such steps. */
+#define COUNT_MAX_FROM 9e15
+#define COUNT_STEP_MAX INT32_MAX
 
 /* ---- Building ---- */
 
@@ -167,11 +172,16 @@ static const struct pk_collection *resolve_collection(const struct pk_store *sto
     return collection;
 }
 
-static bool is_clean_text(void *context, const char *below, const bson_iter_t *value)
+/* What both engines order and compare alike: text with a NUL inside would be cut by one of them,
+ * and NaN is nothing to one and the least of all numbers to the other. */
+static bool is_clean_key(void *context, const char *below, const bson_iter_t *value)
 {
     (void)context;
     (void)below;
     uint32_t length = 0;
+    if (bson_iter_type(value) == BSON_TYPE_DOUBLE) {
+        return !isnan(bson_iter_double(value));
+    }
     if (bson_iter_type(value) != BSON_TYPE_UTF8) {
         return true;
     }
@@ -179,27 +189,45 @@ static bool is_clean_text(void *context, const char *below, const bson_iter_t *v
     return !memchr(text, 0, length);
 }
 
-/* Text with a NUL inside would be one key to one engine and another to the other. */
+static bool check_key(const struct pk_collection *collection, const bson_t *doc, const char *path,
+                      struct pk_error *err)
+{
+    bson_iter_t iter;
+    const bool is_clean = pk_path_is_multi(path)
+                              ? pk_path_each(doc, path, is_clean_key, NULL)
+                              : !pk_path_find(doc, path, &iter) || is_clean_key(NULL, "", &iter);
+    return is_clean ||
+           pk_fail_field(err, PK_INVALID, path, "take the NUL character or the NaN out",
+                         "'%s' of '%s' is indexed and contains NUL or NaN", path, collection->name);
+}
+
 static bool check_keys(const struct pk_collection *collection, const bson_t *doc,
                        struct pk_error *err)
 {
     for (size_t i = 0; i < collection->index_count; i++) {
         const struct pk_index *index = &collection->index[i];
         for (size_t k = 0; k < index->key_count; k++) {
-            const char *path = index->key[k].path;
-            bson_iter_t iter;
-            const bool is_clean =
-                pk_path_is_multi(path)
-                    ? pk_path_each(doc, path, is_clean_text, NULL)
-                    : !pk_path_find(doc, path, &iter) || is_clean_text(NULL, "", &iter);
-            if (!is_clean) {
-                return pk_fail_field(err, PK_INVALID, path, "take the NUL character out",
-                                     "'%s' of '%s' is indexed and contains NUL", path,
-                                     collection->name);
+            if (!check_key(collection, doc, index->key[k].path, err)) {
+                return false;
             }
+        }
+        if (index->only == PK_ONLY_TEXT && !check_key(collection, doc, index->only_path, err)) {
+            return false;
         }
     }
     return true;
+}
+
+/* An expiry that is no date would be one to one engine and none to the other. */
+static bool check_expiry(const struct pk_collection *collection, const bson_t *doc,
+                         struct pk_error *err)
+{
+    bson_iter_t iter;
+    return !collection->ttl_path || !pk_path_find(doc, collection->ttl_path, &iter) ||
+           BSON_ITER_HOLDS_DATE_TIME(&iter) || BSON_ITER_HOLDS_NULL(&iter) ||
+           pk_fail_field(err, PK_INVALID, collection->ttl_path, "give it a date, or leave it out",
+                         "'%s' of '%s' says when it expires and is no date", collection->ttl_path,
+                         collection->name);
 }
 
 static bool check_doc(const struct pk_collection *collection, const struct pk_write *write,
@@ -234,17 +262,88 @@ static bool check_doc(const struct pk_collection *collection, const struct pk_wr
         (void)pk_wrap(err, "%s '%s'", collection->name, id);
     }
     pk_faults_done(&faults);
-    return ok && check_keys(collection, &view, err);
+    return ok && check_expiry(collection, &view, err) && check_keys(collection, &view, err);
 }
 
-static bool check_counts(const struct pk_write *write, struct pk_error *err)
+/* ---- Checking counts ---- */
+
+/* The counted document is not seen here, so what is asked is that no document that fits the schema
+ * can be counted out of it. NULL: so it is; else what speaks against it. */
+static const char *fault_of_number(const struct pk_field *field, const struct pk_count *count)
+{
+    const bool has_max = field->max != 0;
+    const bool has_min = has_max || field->min != 0;
+    if (count->is_date) {
+        return field->type == PK_TYPE_DATE ? NULL : "is not a date";
+    }
+    if (field->type != PK_TYPE_INT && field->type != PK_TYPE_NUMBER) {
+        return "is not a number";
+    }
+    if ((has_max && count->amount > 0 && field->max < COUNT_MAX_FROM) ||
+        (has_min && count->amount < 0) || (has_min && (double)count->amount < field->min)) {
+        return "has a limit that counting could pass";
+    }
+    return (has_max || has_min) && count->amount > COUNT_STEP_MAX ? "is counted in smaller steps"
+                                                                  : NULL;
+}
+
+/* An object that is made for the count would lack what else it must have. */
+static bool may_be_made(const struct pk_field *field, const char *key, size_t length)
+{
+    if (field->type != PK_TYPE_OBJECT || (field->flags & PK_FIELD_REQUIRED)) {
+        return true;
+    }
+    for (size_t i = 0; i < field->of->count; i++) {
+        const struct pk_field *row = &field->of->field[i];
+        if ((row->flags & PK_FIELD_REQUIRED) &&
+            (strlen(row->name) != length || memcmp(row->name, key, length) != 0)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static const char *fault_of_count(const struct pk_schema *schema, const struct pk_count *count)
+{
+    for (const char *dot = strchr(count->path, '.'); dot; dot = strchr(dot + 1, '.')) {
+        PK_CLEANUP(pk_freep)
+        char *above = pk_strndup(count->path, (size_t)(dot - count->path));
+        const struct pk_field *field = pk_schema_field(schema, above);
+        if (field && !may_be_made(field, dot + 1, strcspn(dot + 1, "."))) {
+            return "lies in an object that may be absent and needs more than that";
+        }
+    }
+    const struct pk_field *field = pk_schema_field(schema, count->path);
+    if (!field) {
+        return "is no field of it";
+    }
+    return field->type == PK_TYPE_FREE ? NULL : fault_of_number(field, count);
+}
+
+static bool is_plain_path(const char *path)
+{
+    return *path && !pk_path_is_multi(path) && strcmp(path, "_id") != 0 && *path != '.' &&
+           !strstr(path, "..") && path[strlen(path) - 1] != '.';
+}
+
+static bool check_counts(const struct pk_collection *collection, const struct pk_write *write,
+                         struct pk_error *err)
 {
     for (size_t i = 0; i < write->count_count; i++) {
-        const char *path = write->count[i].path;
-        if (!*path || pk_path_is_multi(path) || strcmp(path, "_id") == 0 || *path == '.' ||
-            strstr(path, "..") || path[strlen(path) - 1] == '.') {
+        const struct pk_count *count = &write->count[i];
+        if (!is_plain_path(count->path)) {
             return pk_fail(err, PK_INVALID, "counts take plain dot paths",
-                           "'%s' cannot be counted in '%s'", path, write->collection);
+                           "'%s' cannot be counted in '%s'", count->path, write->collection);
+        }
+        const bool is_expiry =
+            collection->ttl_path && strcmp(count->path, collection->ttl_path) == 0;
+        const char *fault = is_expiry && !count->is_date ? "is not a number"
+                            : collection->schema         ? fault_of_count(collection->schema, count)
+                                                         : NULL;
+        if (fault) {
+            return pk_fail(err, PK_INVALID, "count numbers and raise dates that the schema lets go",
+                           "'%s' of '%s' cannot be counted: it %s", count->path, write->collection,
+                           fault);
         }
     }
     return true;
@@ -281,7 +380,7 @@ static bool check_write(const struct pk_collection *collection, const struct pk_
                        "'%s' is not guarded: nothing in it can be expected to be absent",
                        collection->name);
     }
-    return write->kind != PK_WRITE_COUNT || check_counts(write, err);
+    return write->kind != PK_WRITE_COUNT || check_counts(collection, write, err);
 }
 
 /* ---- Checking the list ---- */

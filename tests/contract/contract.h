@@ -32,6 +32,11 @@ struct bed {
 
 bool is_mongodb(void); /* The engine under test. */
 
+/* A case about what only one engine has. On the other it is not there at all: nothing is counted
+ * that cannot fail. */
+#define TEST_SQLITE(name)  TEST_WHEN(name, !is_mongodb())
+#define TEST_MONGODB(name) TEST_WHEN(name, is_mongodb())
+
 /* Opens a fresh store on the test inventory, on 'inventory', or with a clock that the case moves.
  * All fail the case when that does not work. */
 void bed_open(struct bed *bed);

@@ -388,11 +388,8 @@ TEST(a_position_of_another_epoch_is_a_gap_and_its_cursor_is_refused)
     assert_code(&err, PK_INVALID);
 }
 
-TEST(a_position_past_retention_is_a_gap)
+TEST_SQLITE(a_position_past_retention_is_a_gap)
 {
-    if (is_mongodb()) {
-        return; /* There the oplog decides: the case below. */
-    }
     BED(bed);
     bed_open_fake(&bed, 1700000000000);
     char position[PK_POSITION_TEXT];
@@ -415,11 +412,8 @@ TEST(a_position_past_retention_is_a_gap)
 
 /* ---- A server of our own, to be hurt ---- */
 
-TEST(a_follower_resumes_after_a_step_down)
+TEST_MONGODB(a_follower_resumes_after_a_step_down)
 {
-    if (!is_mongodb()) {
-        return; /* The other engine has nobody to step down. */
-    }
     PK_CLEANUP(own_server_done) struct own_server own = { 0 };
     own_server_start(&own, 1, "");
     BED(bed);
@@ -445,11 +439,8 @@ TEST(a_follower_resumes_after_a_step_down)
     assert_int_equal(next_row(again, NULL, true), 1);
 }
 
-TEST(a_position_past_the_oplog_is_a_gap)
+TEST_MONGODB(a_position_past_the_oplog_is_a_gap)
 {
-    if (!is_mongodb()) {
-        return; /* The other engine has none. */
-    }
     PK_CLEANUP(own_server_done) struct own_server own = { 0 };
     own_server_start(&own, 1, "--oplog 1");
     BED(bed);

@@ -2,6 +2,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "contract.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -155,6 +156,85 @@ TEST(a_key_with_nul_in_an_index_is_refused)
 }
 
 /* ---- Sizes ---- */
+
+TEST(nan_in_an_index_is_refused)
+{
+    BED(bed);
+    bed_open(&bed);
+    struct pk_error err = { 0 };
+    struct pk_doc *rank = pk_doc_take(BCON_NEW("_id", BCON_UTF8("a"), "rank", BCON_DOUBLE(NAN)));
+    assert_false(try_insert(&bed, "things", rank, NULL, &err));
+    assert_code(&err, PK_INVALID);
+    struct pk_doc *deep =
+        pk_doc_take(BCON_NEW("_id", BCON_UTF8("a"), "metadata", "{", "x", BCON_DOUBLE(NAN), "}"));
+    assert_false(try_insert(&bed, "things", deep, NULL, &err));
+    assert_code(&err, PK_INVALID);
+    /* Infinities have their place. */
+    struct pk_doc *least =
+        pk_doc_take(BCON_NEW("_id", BCON_UTF8("a"), "rank", BCON_DOUBLE(-INFINITY)));
+    struct pk_doc *most =
+        pk_doc_take(BCON_NEW("_id", BCON_UTF8("b"), "rank", BCON_DOUBLE(INFINITY)));
+    (void)put(&bed, "things", most);
+    (void)put(&bed, "things", least);
+    (void)put(&bed, "things", doc("{'_id':'c','rank':-9007199254740993}"));
+    expect_find(&bed, &(struct pk_query){ .collection = "things", .index = "by_rank" }, "a c b");
+}
+
+TEST(an_expiry_that_is_no_date_is_refused)
+{
+    BED(bed);
+    bed_open(&bed);
+    struct pk_error err = { 0 };
+    assert_false(try_insert(&bed, "mortals", doc("{'_id':'a','expiresAt':5}"), NULL, &err));
+    assert_code(&err, PK_INVALID);
+    (void)put(&bed, "mortals", doc("{'_id':'b','expiresAt':null}")); /* Never. */
+    LIST(list);
+    pk_writes_count(&list, "mortals", "b", &(struct pk_count){ .path = "expiresAt", .amount = 1 },
+                    1);
+    assert_false(commit(&bed, &list, NULL, &err));
+    assert_code(&err, PK_INVALID);
+    assert_true(version_of(&bed, "mortals", "b") > 0);
+}
+
+TEST(dates_before_1970_come_in_their_order)
+{
+    BED(bed);
+    bed_open(&bed);
+    static const long long when[] = { 5, -62135596800000, 0, -1, 253402300799999 };
+    for (size_t i = 0; i < PK_COUNT(when); i++) {
+        (void)put(
+            &bed, "things",
+            doc("{'_id':'d%zu','flag':true,'when':{'$date':{'$numberLong':'%lld'}}}", i, when[i]));
+    }
+    struct pk_query query = { .collection = "things",
+                              .index = "by_flag_when",
+                              .equal = { PK_BOOL(true) },
+                              .equal_count = 1 };
+    expect_find(&bed, &query, "d4 d0 d2 d3 d1");
+    query.max = (struct pk_bound){ .is_set = true, .is_exclusive = true, .value = PK_DATE(0) };
+    expect_find(&bed, &query, "d3 d1");
+}
+
+/* A key of a mebibyte, which travels in the cursor, too. */
+TEST(very_long_keys_are_found_and_paged)
+{
+    BED(bed);
+    bed_open(&bed);
+    const size_t length = 1024 * 1024;
+    char *text = pk_alloc(length + 1);
+    memset(text, 'k', length);
+    text[length] = 0;
+    for (int i = 0; i < 3; i++) {
+        text[length - 1] = (char)('c' - i); /* They differ at the very end. */
+        (void)put(&bed, "things", doc("{'_id':'l%d','name':'%s'}", i, text));
+    }
+    struct pk_query query = { .collection = "things", .index = "named_by_name" };
+    expect_find(&bed, &query, "l2 l1 l0");
+    query.equal[0] = PK_TEXT(text);
+    query.equal_count = 1;
+    expect_find(&bed, &query, "l2");
+    pk_free(text);
+}
 
 TEST(documents_up_to_15_mib_are_kept_and_larger_ones_refused)
 {

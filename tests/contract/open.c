@@ -63,11 +63,8 @@ TEST(an_unreachable_place_is_refused_in_time)
     pk_free(file);
 }
 
-TEST(a_damaged_file_is_refused)
+TEST_SQLITE(a_damaged_file_is_refused)
 {
-    if (is_mongodb()) {
-        return; /* The server's files are the server's. */
-    }
     BED(bed);
     bed_open(&bed);
     (void)put(&bed, "things", doc("{'_id':'a'}"));
@@ -87,11 +84,8 @@ TEST(a_damaged_file_is_refused)
 
 /* ---- Credentials and kinds of servers ---- */
 
-TEST(wrong_credentials_are_refused_and_never_shown)
+TEST_MONGODB(wrong_credentials_are_refused_and_never_shown)
 {
-    if (!is_mongodb()) {
-        return; /* The other engine has none. */
-    }
     PK_CLEANUP(own_server_done) struct own_server own = { 0 };
     own_server_start(&own, 1, "--auth root:right");
     const char *port = strrchr(own.url, ':') + 1;
@@ -124,11 +118,8 @@ TEST(wrong_credentials_are_refused_and_never_shown)
     pk_free(right);
 }
 
-TEST(a_server_without_transactions_is_refused)
+TEST_MONGODB(a_server_without_transactions_is_refused)
 {
-    if (!is_mongodb()) {
-        return; /* It is about servers. */
-    }
     PK_CLEANUP(own_server_done) struct own_server own = { 0 };
     own_server_start(&own, 0, "");
     const char *port = strrchr(own.url, ':') + 1;

@@ -69,11 +69,8 @@ TEST(an_expired_document_is_not_found_by_any_way)
                 "");
 }
 
-TEST(the_instant_of_expiry_is_expired)
+TEST_SQLITE(the_instant_of_expiry_is_expired)
 {
-    if (is_mongodb()) {
-        return; /* The server's clock cannot be set: the case above says all there is. */
-    }
     BED(bed);
     open_with_clock(&bed);
     (void)put(&bed, "mortals", mortal("a", "n1", now_ms(&bed) + 1000));
@@ -95,6 +92,16 @@ TEST(an_insert_takes_the_place_of_an_expired_document)
     /* The old one's keys went with it. */
     expect_find(&bed, &(struct pk_query){ .collection = "mortals", .index = "one_name" }, "a");
     (void)put(&bed, "mortals", mortal("b", "n1", now_ms(&bed) + HOUR_MS));
+}
+
+TEST(an_expired_document_makes_room_for_one_of_its_own_id_and_key)
+{
+    BED(bed);
+    open_with_clock(&bed);
+    (void)put(&bed, "mortals", mortal("a", "n1", soon_over(&bed)));
+    let_it_pass(&bed);
+    const int64_t version = put(&bed, "mortals", mortal("a", "n1", now_ms(&bed) + HOUR_MS));
+    assert_int_equal(version_of(&bed, "mortals", "a"), version);
 }
 
 TEST(an_expired_document_does_not_hold_its_unique_key)
@@ -228,11 +235,8 @@ static int64_t expire_after(const struct bed *bed, const char *collection, const
     return seconds;
 }
 
-TEST(mongod_itself_deletes_what_has_expired)
+TEST_MONGODB(mongod_itself_deletes_what_has_expired)
 {
-    if (!is_mongodb()) {
-        return; /* It is about the other engine. */
-    }
     PK_CLEANUP(own_server_done) struct own_server own = { 0 };
     own_server_start(&own, 1, "--parameter ttlMonitorSleepSecs=1");
     BED(bed);
@@ -247,11 +251,8 @@ TEST(mongod_itself_deletes_what_has_expired)
     assert_int_equal(count_docs(&bed, "mortals"), 10);
 }
 
-TEST(mongod_deletes_an_expired_persona_of_the_builtin_inventory)
+TEST_MONGODB(mongod_deletes_an_expired_persona_of_the_builtin_inventory)
 {
-    if (!is_mongodb()) {
-        return; /* It is about the other engine. */
-    }
     PK_CLEANUP(own_server_done) struct own_server own = { 0 };
     own_server_start(&own, 1, "--parameter ttlMonitorSleepSecs=1");
     BED(bed);

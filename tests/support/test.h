@@ -18,11 +18,16 @@
 
 void pk_test_register(const char *name, void (*function)(void **state));
 
-#define TEST(name)                                                 \
+#define TEST(name) TEST_WHEN(name, true)
+
+/* A case that is only there when 'condition' holds as the program starts. */
+#define TEST_WHEN(name, condition)                                 \
     static void test_##name(void **state);                         \
     __attribute__((constructor)) static void register_##name(void) \
     {                                                              \
-        pk_test_register(#name, test_##name);                      \
+        if (condition) {                                           \
+            pk_test_register(#name, test_##name);                  \
+        }                                                          \
     }                                                              \
     static void test_##name(void **state __attribute__((unused)))
 

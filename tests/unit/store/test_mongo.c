@@ -1,182 +1,38 @@
-/* test_mongo.c - What only the MongoDB engine can get wrong.
- *
- * PK_TEST_MONGODB is the URL of a replica set that was started with
- * enableTestCommands=1; without it every case is skipped. Each case works in a
- * database of its own, dropped at its end. Faults are the server's own
- * failpoints, switched off again by the case's cleanup. */
+/* test_mongo.c - What only the MongoDB engine can get wrong: opening, indexes, plans, stored form.
+ */
 /* SPDX-License-Identifier: MIT */
 #include "base/alloc.h"
+#include "base/buf.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/id.h"
 #include "doc/doc.h"
-#include "store/mongo_internal.h"
-#include "test.h"
+#include "mongo_bed.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- A small inventory ---- */
+/* ---- Inventories that differ ---- */
 
-static const struct pk_index notes_index[] = {
-    { .name = "by_user",
-      .key = { { .path = "user" }, { .path = "at", .is_descending = true } },
-      .key_count = 2 },
-    { .name = "by_tag", .key = { { .path = "tags[]" }, { .path = "at" } }, .key_count = 2 },
-    { .name = "by_metadata", .key = { { .path = "metadata.*" } }, .key_count = 1 },
-    { .name = "one_slug", .key = { { .path = "slug" } }, .key_count = 1, .is_unique = true },
-    { .name = "done_by_user",
-      .key = { { .path = "user" } },
-      .key_count = 1,
-      .only = PK_ONLY_TRUE,
-      .only_path = "done" },
-};
 static const struct pk_index brief_index[] = {
     { .name = "by_expiry", .key = { { .path = "expiresAt" } }, .key_count = 1 },
 };
 static const struct pk_index moved_index[] = {
     { .name = "by_user", .key = { { .path = "user" } }, .key_count = 1 },
 };
-#define INDEXES(array) .index = (array), .index_count = PK_COUNT(array)
-#define OTHERS                                                           \
-    { .name = "briefs", INDEXES(brief_index), .ttl_path = "expiresAt" }, \
-        { .name = "locks", .is_guarded = true, .ttl_path = "until" },    \
-    {                                                                    \
-        .name = "events", .is_feed = true, .ttl_path = "expiresAt"       \
-    }
-static const struct pk_collection collections[] = {
-    { .name = "notes", INDEXES(notes_index) },
-    OTHERS,
-};
 static const struct pk_collection moved_collections[] = {
     { .name = "notes", INDEXES(moved_index) },
-    OTHERS,
+    OTHERS(brief_index),
 };
-static const struct pk_inventory inventory = { collections, PK_COUNT(collections), 1 };
-static const struct pk_inventory second_inventory = { collections, PK_COUNT(collections), 2 };
 static const struct pk_inventory moved_inventory = { moved_collections, PK_COUNT(moved_collections),
                                                      1 };
 
-/* ---- The bed ---- */
-
-struct bed {
-    struct pk_store *store;
-    char *url;
-    char database[64];
-};
-
-static void run_admin(struct bed *bed, const char *database, const char *json)
+/* The same with a higher schema version. */
+static struct pk_inventory raised_inventory(int64_t version)
 {
-    bson_error_t error;
-    bson_t command;
-    char *text = pk_strdup(json);
-    for (char *c = text; *c; c++) {
-        *c = *c == '\'' ? '"' : *c;
-    }
-    if (!bson_init_from_json(&command, text, -1, &error)) {
-        fail_msg("%s: %s", text, error.message);
-    }
-    pk_free(text);
-    mongoc_client_t *client = mongo_pop(mongo_of(bed->store), NULL);
-    const bool ok = mongoc_client_command_simple(client, database, &command, NULL, NULL, &error);
-    mongo_push(mongo_of(bed->store), client);
-    bson_destroy(&command);
-    if (!ok) {
-        fail_msg("%s: %s", json, error.message);
-    }
-}
-
-/* A case that failed before its end has left its fault on. */
-static void end_faults(const char *url)
-{
-    mongo_init_once();
-    mongoc_client_t *client = mongoc_client_new(url);
-    bson_t *command = BCON_NEW("configureFailPoint", "failCommand", "mode", "off");
-    (void)mongoc_client_command_simple(client, "admin", command, NULL, NULL, NULL);
-    bson_destroy(command);
-    mongoc_client_destroy(client);
-}
-
-static void bed_open(struct bed *bed)
-{
-    const char *url = getenv("PK_TEST_MONGODB");
-    struct pk_error err = { 0 };
-    char uuid[PK_UUID_TEXT];
-    if (!url) {
-        SKIP("PK_TEST_MONGODB names no replica set");
-    }
-    end_faults(url);
-    pk_uuid_new(uuid);
-    (void)snprintf(bed->database, sizeof(bed->database), "unit_%.8s", uuid);
-    const size_t hosts = strcspn(url + strlen("mongodb://"), "/?") + strlen("mongodb://");
-    const char *options = strchr(url, '?');
-    bed->url = pk_strdupf("%.*s/%s%s", (int)hosts, url, bed->database, options ? options : "");
-    assert_ok(pk_store_open(&bed->store,
-                            &(struct pk_store_options){ .url = bed->url,
-                                                        .inventory = &inventory,
-                                                        .clock = pk_clock_system() },
-                            &err),
-              &err);
-}
-
-static void bed_done(struct bed *bed)
-{
-    if (bed->store) {
-        run_admin(bed, "admin", "{'configureFailPoint':'failCommand','mode':'off'}");
-        run_admin(bed, bed->database, "{'dropDatabase':1}");
-        pk_store_close(bed->store);
-    }
-    pk_free(bed->url);
-}
-#define BED(name)                                 \
-    PK_CLEANUP(bed_done) struct bed name = { 0 }; \
-    bed_open(&name)
-
-static int64_t in_ms(int64_t ms)
-{
-    return pk_deadline_in_ms(pk_clock_system(), ms);
-}
-
-static struct pk_doc *json_doc(const char *json)
-{
-    bson_error_t error;
-    bson_t bson;
-    char *text = pk_strdup(json);
-    for (char *c = text; *c; c++) {
-        *c = *c == '\'' ? '"' : *c;
-    }
-    if (!bson_init_from_json(&bson, text, -1, &error)) {
-        fail_msg("%s: %s", text, error.message);
-    }
-    pk_free(text);
-    return pk_doc_take(&bson);
-}
-
-static bool write_one(struct bed *bed, const char *collection, const char *json,
-                      int64_t deadline_ns, struct pk_commit *out, struct pk_error *err)
-{
-    PK_CLEANUP(pk_writes_done) struct pk_writes list = { 0 };
-    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *doc = json_doc(json);
-    if (collection) {
-        pk_writes_insert(&list, collection, doc);
-    } else {
-        pk_writes_announce(&list, doc);
-    }
-    return pk_store_commit(bed->store, &list, deadline_ns, out, err);
-}
-
-static bool is_there(struct bed *bed, const char *collection, const char *id)
-{
-    struct pk_error err = { 0 };
-    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *doc = NULL;
-    assert_ok(pk_store_get(bed->store, collection, id, in_ms(10000), &doc, &err), &err);
-    return doc != NULL;
-}
-
-static uint64_t groups_of(struct bed *bed)
-{
-    struct pk_store_stats stats;
-    pk_store_stats(bed->store, &stats);
-    return stats.groups;
+    struct pk_inventory raised = mongo_bed_inventory;
+    raised.schema_version = version;
+    return raised;
 }
 
 /* ---- Indexes ---- */
@@ -253,7 +109,7 @@ TEST(an_index_that_differs_stops_the_start_and_is_named_as_it_is_and_as_declared
 {
     struct pk_error err = { 0 };
     BED(bed);
-    assert_true(open_again(&bed, &inventory, false, &err));
+    assert_true(open_again(&bed, &mongo_bed_inventory, false, &err));
     assert_false(open_again(&bed, &moved_inventory, false, &err));
     assert_int_equal(err.code, PK_CONFLICT);
     assert_non_null(strstr(err.message, "'by_user' of 'notes' is {\"key\":{\"user\":1,\"at\":-1"));
@@ -268,22 +124,163 @@ TEST(a_foreign_index_is_left_alone_and_a_dropped_one_is_made_again)
     run_admin(&bed, bed.database,
               "{'createIndexes':'notes','indexes':[{'key':{'foreign':1},'name':'foreign'}]}");
     run_admin(&bed, bed.database, "{'dropIndexes':'notes','index':'by_user'}");
-    assert_ok(open_again(&bed, &inventory, false, &err), &err);
+    assert_ok(open_again(&bed, &mongo_bed_inventory, false, &err), &err);
     expect_index(&bed, "notes", "foreign", "foreign");
     expect_index(&bed, "notes", "by_user", "\"at\" : -1");
 }
 
 TEST(an_older_store_waits_for_permission_and_a_newer_one_is_refused)
 {
+    const struct pk_inventory second = raised_inventory(2);
     struct pk_error err = { 0 };
     BED(bed);
-    assert_false(open_again(&bed, &second_inventory, false, &err));
+    assert_false(open_again(&bed, &second, false, &err));
     assert_int_equal(err.code, PK_PRECONDITION);
-    assert_ok(open_again(&bed, &second_inventory, true, &err), &err);
-    assert_false(open_again(&bed, &inventory, true, &err));
+    assert_ok(open_again(&bed, &second, true, &err), &err);
+    assert_false(open_again(&bed, &mongo_bed_inventory, true, &err));
     assert_int_equal(err.code, PK_UNSUPPORTED);
     assert_non_null(strstr(err.message, "schema version 2"));
     assert_non_null(strstr(err.message, "knows 1"));
+}
+
+/* Both steps add 1 to what they have not yet changed, so a run too many would show. */
+static bool raise_notes(mongoc_client_t *client, const char *database, int64_t from, bool is_half,
+                        struct pk_error *err)
+{
+    mongoc_collection_t *notes = mongoc_client_get_collection(client, database, "notes");
+    bson_t *filter = BCON_NEW("shape", BCON_INT64(from));
+    bson_t *update = BCON_NEW("$inc", "{", "shape", BCON_INT64(1), "}");
+    bson_error_t error;
+    const bool ok = is_half
+                        ? mongoc_collection_update_one(notes, filter, update, NULL, NULL, &error)
+                        : mongoc_collection_update_many(notes, filter, update, NULL, NULL, &error);
+    bson_destroy(filter);
+    bson_destroy(update);
+    mongoc_collection_destroy(notes);
+    return ok || mongo_fail(err, &error, "raise the notes");
+}
+
+static bool raise_to_2(mongoc_client_t *client, const char *database, struct pk_error *err)
+{
+    return raise_notes(client, database, 1, false, err);
+}
+
+static bool stop_half_way_to_3(mongoc_client_t *client, const char *database, struct pk_error *err)
+{
+    return raise_notes(client, database, 2, true, err) &&
+           pk_fail(err, PK_UNAVAILABLE, "start again", "the power went");
+}
+
+static bool raise_to_3(mongoc_client_t *client, const char *database, struct pk_error *err)
+{
+    return raise_notes(client, database, 2, false, err);
+}
+
+static bool never_again(mongoc_client_t *client, const char *database, struct pk_error *err)
+{
+    (void)client;
+    (void)database;
+    return pk_fail(err, PK_INTERNAL, "do not", "a step that was done ran again");
+}
+
+static bool open_upgraded(struct bed *bed, const struct mongo_upgrade *upgrades,
+                          struct pk_error *err)
+{
+    const struct pk_inventory third = raised_inventory(3);
+    const struct pk_store_options options = {
+        .url = bed->url, .inventory = &third, .clock = pk_clock_system(), .is_upgrade_allowed = true
+    };
+    struct pk_store store = { .engine = &pk_engine_mongo,
+                              .inventory = options.inventory,
+                              .clock = options.clock };
+    const bool ok = mongo_open_with(&store, &options, upgrades, err);
+    if (ok) {
+        pk_engine_mongo.close(&store);
+    }
+    return ok;
+}
+
+TEST(an_upgrade_that_was_stopped_in_the_middle_of_a_step_goes_on_with_that_step)
+{
+    static const struct mongo_upgrade stopped[] = {
+        { 2, raise_to_2 }, { 3, stop_half_way_to_3 }, { 4, never_again }, { 0, NULL }
+    };
+    static const struct mongo_upgrade whole[] = {
+        { 2, never_again }, { 3, raise_to_3 }, { 4, never_again }, { 0, NULL }
+    };
+    struct pk_error err = { 0 };
+    struct pk_store_state is;
+    const struct pk_inventory third = raised_inventory(3);
+    BED(bed);
+    const struct pk_store_options options = { .url = bed.url,
+                                              .inventory = &third,
+                                              .clock = pk_clock_system() };
+    for (int i = 0; i < 4; i++) {
+        char json[64];
+        (void)snprintf(json, sizeof(json), "{'_id':'n%d','shape':{'$numberLong':'1'}}", i);
+        assert_ok(write_one(&bed, "notes", json, in_ms(10000), NULL, &err), &err);
+    }
+    assert_false(open_upgraded(&bed, stopped, &err));
+    assert_non_null(strstr(err.message, "upgrade to schema version 3: the power went"));
+    assert_ok(pk_store_inspect(&options, &is, &err), &err);
+    assert_int_equal(is.schema_version, 2);
+    assert_ok(open_upgraded(&bed, whole, &err), &err);
+    assert_ok(pk_store_inspect(&options, &is, &err), &err);
+    assert_int_equal(is.schema_version, 3);
+    for (int i = 0; i < 4; i++) {
+        char id[8];
+        (void)snprintf(id, sizeof(id), "n%d", i);
+        PK_CLEANUP(pk_doc_unrefp) struct pk_doc *doc = NULL;
+        assert_ok(pk_store_get(bed.store, "notes", id, 0, &doc, &err), &err);
+        assert_int_equal(pk_doc_int(doc, "shape", 0), 3);
+    }
+}
+
+/* ---- URLs ---- */
+
+TEST(a_url_that_is_not_understood_is_refused_without_its_password)
+{
+    static const char *const url[] = {
+        "mongodb://root:hunter2:x@127.0.0.1:1/x",
+        "mongodb://root:hun/ter2@127.0.0.1:1/x",
+        "mongodb://root:hunter2%zz@127.0.0.1:1/x",
+        "mongodb://root:hunter2@127.0.0.1:999999/x",
+        "mongodb://root:hunter2@/x",
+        "mongodb://root:hunter2@h:1/x?bogus",
+        "mongodb://root:hunter2@h:1/x?tls=hunter2",
+        "mongodb://root:hunter2@h:1/a.b",
+        "mongodb://hunter2:hunter2:@h:1/a b",
+        "mongodb://",
+    };
+    for (size_t i = 0; i < PK_COUNT(url); i++) {
+        struct pk_error err = { 0 };
+        struct pk_store *store = NULL;
+        const struct pk_store_options options = { .url = url[i],
+                                                  .inventory = &mongo_bed_inventory,
+                                                  .clock = pk_clock_system() };
+        assert_false(pk_store_open(&store, &options, &err));
+        assert_int_equal(err.code, PK_INVALID);
+        assert_non_null(err.hint);
+        if (strstr(err.message, "hunter2") && !strstr(url[i], "tls=")) {
+            fail_msg("%s: %s", url[i], err.message);
+        }
+    }
+}
+
+TEST(a_database_name_that_mongodb_does_not_allow_is_refused_with_a_hint)
+{
+    struct pk_error err = { 0 };
+    struct pk_store *store = NULL;
+    BED(bed);
+    char *url = pk_strdupf("%.*s/%070d%s", (int)(strchr(bed.url + 10, '/') - bed.url), bed.url, 7,
+                           strchr(bed.url, '?') ? strchr(bed.url, '?') : "");
+    const struct pk_store_options options = { .url = url,
+                                              .inventory = &mongo_bed_inventory,
+                                              .clock = pk_clock_system() };
+    assert_false(pk_store_open(&store, &options, &err));
+    assert_int_equal(err.code, PK_INVALID);
+    assert_non_null(err.hint);
+    pk_free(url);
 }
 
 /* ---- Plans ---- */
@@ -292,7 +289,8 @@ static void explain(struct bed *bed, const struct pk_query *query, const struct 
                     const char *index_name, bool may_sort)
 {
     struct mongo *mongo = mongo_of(bed->store);
-    const struct pk_collection *collection = pk_inventory_find(&inventory, query->collection);
+    const struct pk_collection *collection =
+        pk_inventory_find(&mongo_bed_inventory, query->collection);
     const struct pk_index *index = pk_collection_index(collection, query->index);
     bson_t filter = BSON_INITIALIZER;
     bson_t opts = BSON_INITIALIZER;
@@ -380,296 +378,6 @@ TEST(pages_come_from_their_index_and_are_never_sorted)
                              .equal_count = 1,
                              .limit = 10 };
     explain(&bed, &wild, &start, "by_metadata", true);
-}
-
-/* ---- Outcomes ---- */
-
-TEST(a_commit_without_an_answer_is_committed_again_and_nothing_is_written_twice)
-{
-    struct pk_error err = { 0 };
-    struct pk_commit out;
-    BED(bed);
-    /* Thrice, so that the driver's own second try is not enough. */
-    run_admin(&bed, "admin",
-              "{'configureFailPoint':'failCommand','mode':{'times':3},'data':{'failCommands':"
-              "['commitTransaction'],'closeConnection':true,'appName':'personakit'}}");
-    assert_ok(write_one(&bed, "notes", "{'_id':'a','user':'u'}", in_ms(10000), &out, &err), &err);
-    assert_true(is_there(&bed, "notes", "a"));
-    assert_int_equal(groups_of(&bed), 1);
-}
-
-TEST(a_commit_that_is_never_answered_is_unknown_and_is_not_run_again)
-{
-    struct pk_error err = { 0 };
-    struct pk_commit out;
-    BED(bed);
-    run_admin(&bed, "admin",
-              "{'configureFailPoint':'failCommand','mode':'alwaysOn','data':{'failCommands':"
-              "['commitTransaction'],'closeConnection':true,'appName':'personakit'}}");
-    assert_false(write_one(&bed, "notes", "{'_id':'a','user':'u'}", in_ms(500), &out, &err));
-    assert_int_equal(err.code, PK_UNKNOWN);
-    run_admin(&bed, "admin", "{'configureFailPoint':'failCommand','mode':'off'}");
-    struct pk_store_stats stats;
-    pk_store_stats(bed.store, &stats);
-    assert_int_equal(stats.unknowns, 1);
-    assert_int_equal(stats.groups, 0);
-    /* The server holds it open for a minute, unless the next group ends it. */
-    assert_ok(
-        write_one(&bed, "notes", "{'_id':'a','user':'u','slug':'s'}", in_ms(5000), &out, &err),
-        &err);
-}
-
-TEST(a_majority_that_has_not_confirmed_is_not_success)
-{
-    struct pk_error err = { 0 };
-    struct pk_commit out;
-    BED(bed);
-    run_admin(&bed, "admin",
-              "{'configureFailPoint':'failCommand','mode':'alwaysOn','data':{'failCommands':"
-              "['commitTransaction'],'writeConcernError':{'code':64,'errmsg':'waiting for "
-              "replication timed out'},'appName':'personakit'}}");
-    assert_false(write_one(&bed, "notes", "{'_id':'a','user':'u'}", in_ms(500), &out, &err));
-    assert_int_equal(err.code, PK_UNKNOWN);
-}
-
-TEST(a_transaction_that_the_server_aborted_is_run_again)
-{
-    struct pk_error err = { 0 };
-    struct pk_commit out;
-    BED(bed);
-    run_admin(&bed, "admin",
-              "{'configureFailPoint':'failCommand','mode':{'times':2},'data':{'failCommands':"
-              "['insert'],'errorCode':112,'errorLabels':['TransientTransactionError'],"
-              "'appName':'personakit'}}");
-    assert_ok(write_one(&bed, "notes", "{'_id':'a','user':'u'}", in_ms(10000), &out, &err), &err);
-    run_admin(&bed, "admin",
-              "{'configureFailPoint':'failCommand','mode':{'times':1},'data':{'failCommands':"
-              "['commitTransaction'],'errorCode':251,'errorLabels':['TransientTransactionError'],"
-              "'appName':'personakit'}}");
-    assert_ok(write_one(&bed, "notes", "{'_id':'b','user':'u'}", in_ms(10000), &out, &err), &err);
-    assert_true(is_there(&bed, "notes", "a") && is_there(&bed, "notes", "b"));
-}
-
-TEST(a_server_that_goes_before_the_commit_is_tried_until_the_deadline_and_then_nothing_is_done)
-{
-    struct pk_error err = { 0 };
-    struct pk_commit out;
-    BED(bed);
-    run_admin(&bed, "admin",
-              "{'configureFailPoint':'failCommand','mode':'alwaysOn','data':{'failCommands':"
-              "['insert'],'closeConnection':true,'appName':'personakit'}}");
-    assert_false(write_one(&bed, "notes", "{'_id':'a','user':'u'}", in_ms(500), &out, &err));
-    assert_int_equal(err.code, PK_UNAVAILABLE);
-    run_admin(&bed, "admin",
-              "{'configureFailPoint':'failCommand','mode':{'times':1},'data':{'failCommands':"
-              "['insert'],'closeConnection':true,'appName':'personakit'}}");
-    assert_false(is_there(&bed, "notes", "a"));
-    assert_ok(write_one(&bed, "notes", "{'_id':'a','user':'u'}", in_ms(10000), &out, &err), &err);
-}
-
-/* ---- The feed ---- */
-
-static struct pk_feed *follow(struct bed *bed, const char *position)
-{
-    struct pk_feed *feed = NULL;
-    struct pk_error err = { 0 };
-    assert_ok(pk_feed_open(&feed, bed->store, position, &err), &err);
-    return feed;
-}
-
-/* The next item that is not QUIET. */
-static void next_item(struct pk_feed *feed, struct pk_feed_item *out)
-{
-    struct pk_error err = { 0 };
-    const int64_t until_ns = in_ms(10000);
-    do {
-        assert_false(pk_deadline_passed(pk_clock_system(), until_ns));
-        assert_ok(pk_feed_next(feed, 100, out, &err), &err);
-    } while (out->kind == PK_FEED_QUIET);
-}
-
-static void expect_event(struct pk_feed *feed, const char *id, char position[PK_POSITION_TEXT])
-{
-    struct pk_feed_item item;
-    next_item(feed, &item);
-    assert_int_equal(item.kind, PK_FEED_EVENT);
-    assert_string_equal(pk_doc_id(item.doc), id);
-    if (position) {
-        (void)snprintf(position, PK_POSITION_TEXT, "%s", item.position);
-    }
-    pk_doc_unref(item.doc);
-}
-
-static void announce_three(struct bed *bed, struct pk_commit *out)
-{
-    struct pk_error err = { 0 };
-    PK_CLEANUP(pk_writes_done) struct pk_writes list = { 0 };
-    static const char *const json[] = { "{'_id':'e1'}", "{'_id':'e2'}", "{'_id':'e3'}" };
-    for (size_t i = 0; i < PK_COUNT(json); i++) {
-        PK_CLEANUP(pk_doc_unrefp) struct pk_doc *doc = json_doc(json[i]);
-        pk_writes_announce(&list, doc);
-    }
-    assert_ok(pk_store_commit(bed->store, &list, in_ms(10000), out, &err), &err);
-}
-
-TEST(a_commits_operation_time_is_the_cluster_time_of_its_rows)
-{
-    struct pk_commit out;
-    char position[PK_POSITION_TEXT];
-    unsigned seconds = 0;
-    unsigned increment = 0;
-    char expected[32];
-    BED(bed);
-    struct pk_feed *feed = follow(&bed, NULL);
-    announce_three(&bed, &out);
-    const char *rest = out.cursor + strlen(pk_store_epoch(bed.store)) + 1;
-    assert_int_equal(sscanf(rest, "t%u.%u", &seconds, &increment), 2);
-    (void)snprintf(expected, sizeof(expected), ".82%08X%08X", seconds, increment);
-    static const char *const id[] = { "e1", "e2", "e3" };
-    for (size_t i = 0; i < PK_COUNT(id); i++) {
-        expect_event(feed, id[i], position);
-        assert_int_equal(
-            strncmp(position + strlen(pk_store_epoch(bed.store)), expected, strlen(expected)), 0);
-    }
-    pk_feed_close(feed);
-}
-
-TEST(the_feed_resumes_in_the_middle_of_a_transaction)
-{
-    struct pk_commit out;
-    char position[PK_POSITION_TEXT];
-    BED(bed);
-    struct pk_feed *feed = follow(&bed, NULL);
-    announce_three(&bed, &out);
-    expect_event(feed, "e1", position);
-    pk_feed_close(feed);
-    feed = follow(&bed, position);
-    expect_event(feed, "e2", NULL);
-    expect_event(feed, "e3", NULL);
-    pk_feed_close(feed);
-}
-
-static bool has_passed(struct pk_feed *feed, const char *cursor)
-{
-    struct pk_error err = { 0 };
-    bool is_passed = false;
-    assert_ok(pk_feed_has_passed(feed, cursor, &is_passed, &err), &err);
-    return is_passed;
-}
-
-TEST(a_feed_passes_a_commit_only_behind_its_last_row)
-{
-    struct pk_commit out;
-    struct pk_error err = { 0 };
-    struct pk_feed_item item;
-    BED(bed);
-    struct pk_feed *feed = follow(&bed, NULL);
-    announce_three(&bed, &out);
-    expect_event(feed, "e1", NULL);
-    assert_false(has_passed(feed, out.cursor));
-    expect_event(feed, "e2", NULL);
-    expect_event(feed, "e3", NULL);
-    assert_ok(pk_feed_next(feed, 50, &item, &err), &err);
-    assert_int_equal(item.kind, PK_FEED_QUIET);
-    assert_true(has_passed(feed, out.cursor));
-    pk_feed_close(feed);
-}
-
-TEST(a_barrier_moves_a_feed_past_a_commit_that_announced_nothing)
-{
-    struct pk_commit out;
-    struct pk_error err = { 0 };
-    struct pk_feed_item item;
-    BED(bed);
-    struct pk_feed *feed = follow(&bed, NULL);
-    assert_ok(write_one(&bed, "notes", "{'_id':'a','user':'u'}", in_ms(10000), &out, &err), &err);
-    assert_false(has_passed(feed, out.cursor));
-    assert_ok(pk_store_barrier(bed.store, &err), &err);
-    assert_ok(pk_feed_next(feed, 10000, &item, &err), &err);
-    assert_int_equal(item.kind, PK_FEED_QUIET); /* It is no event. */
-    assert_true(has_passed(feed, out.cursor));
-    struct pk_page page;
-    struct pk_query query = { .collection = "events", .index = "_id" };
-    assert_ok(pk_store_find(bed.store, &query, 0, &page, &err), &err);
-    assert_int_equal(page.count, 0);
-    pk_page_done(&page);
-    pk_feed_close(feed);
-}
-
-TEST(a_broken_stream_is_told_and_resumes_without_loss)
-{
-    struct pk_error err = { 0 };
-    struct pk_commit out;
-    struct pk_feed_item item = { 0 };
-    BED(bed);
-    struct pk_feed *feed = follow(&bed, NULL);
-    run_admin(&bed, "admin",
-              "{'configureFailPoint':'failCommand','mode':{'times':1},'data':{'failCommands':"
-              "['getMore'],'closeConnection':true,'appName':'personakit'}}");
-    assert_ok(write_one(&bed, NULL, "{'_id':'e1'}", in_ms(10000), &out, &err), &err);
-    assert_false(pk_feed_next(feed, 100, &item, &err));
-    assert_int_equal(err.code, PK_UNAVAILABLE);
-    expect_event(feed, "e1", NULL);
-    pk_feed_close(feed);
-}
-
-TEST(a_lost_history_is_one_gap_and_the_feed_goes_on)
-{
-    struct pk_error err = { 0 };
-    struct pk_commit out;
-    struct pk_feed_item item = { 0 };
-    BED(bed);
-    struct pk_feed *feed = follow(&bed, NULL);
-    run_admin(&bed, "admin",
-              "{'configureFailPoint':'failCommand','mode':{'times':1},'data':{'failCommands':"
-              "['getMore'],'errorCode':286,'appName':'personakit'}}");
-    assert_ok(pk_feed_next(feed, 100, &item, &err), &err);
-    assert_int_equal(item.kind, PK_FEED_GAP);
-    assert_ok(write_one(&bed, NULL, "{'_id':'e1'}", in_ms(10000), &out, &err), &err);
-    expect_event(feed, "e1", NULL);
-    pk_feed_close(feed);
-}
-
-TEST(a_position_that_is_none_of_ours_is_one_gap)
-{
-    struct pk_error err = { 0 };
-    struct pk_commit out;
-    struct pk_feed_item item = { 0 };
-    BED(bed);
-    const char *epoch = pk_store_epoch(bed.store);
-    char *position[] = {
-        pk_strdup("00000000-0000-4000-8000-000000000000.826B014F74000001352B0229296E04"),
-        pk_strdupf("%s.nonsense", epoch),
-        pk_strdupf("%s.826B014F7400000135FFFF", epoch), /* Damaged behind its time. */
-    };
-    for (size_t i = 0; i < PK_COUNT(position); i++) {
-        char json[32];
-        char id[8];
-        struct pk_feed *feed = follow(&bed, position[i]);
-        next_item(feed, &item);
-        assert_int_equal(item.kind, PK_FEED_GAP);
-        (void)snprintf(id, sizeof(id), "e%zu", i);
-        (void)snprintf(json, sizeof(json), "{'_id':'%s'}", id);
-        assert_ok(write_one(&bed, NULL, json, in_ms(10000), &out, &err), &err);
-        expect_event(feed, id, NULL);
-        pk_feed_close(feed);
-        pk_free(position[i]);
-    }
-}
-
-TEST(a_dropped_feed_is_one_gap)
-{
-    struct pk_error err = { 0 };
-    struct pk_commit out;
-    struct pk_feed_item item = { 0 };
-    BED(bed);
-    struct pk_feed *feed = follow(&bed, NULL);
-    run_admin(&bed, bed.database, "{'drop':'events'}");
-    next_item(feed, &item);
-    assert_int_equal(item.kind, PK_FEED_GAP);
-    assert_ok(write_one(&bed, NULL, "{'_id':'e1'}", in_ms(10000), &out, &err), &err);
-    expect_event(feed, "e1", NULL);
-    pk_feed_close(feed);
 }
 
 /* ---- Stored form and clock ---- */

@@ -1,7 +1,6 @@
-/* test_sqlite.c - The embedded engine: plans, expiry, uniqueness, files, faults. */
+/* test_sqlite.c - The embedded engine: plans, expiry, uniqueness, lists, feed. */
 /* SPDX-License-Identifier: MIT */
 #include "base/alloc.h"
-#include "base/buf.h"
 #include "base/clock.h"
 #include "doc/doc.h"
 #include "faulty.h"
@@ -9,107 +8,12 @@
 #include "test.h"
 #include "things.h"
 
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum { LONG_AGO = 1000 };
-
-/* ---- Helpers ---- */
-
-static bool insert(struct pk_store *store, struct thing thing, struct pk_commit *commit,
-                   struct pk_error *err)
-{
-    struct pk_writes list = { 0 };
-    struct pk_doc *doc = thing_new(thing);
-    pk_writes_insert(&list, "things", doc);
-    const bool ok = pk_store_commit(store, &list, 0, commit, err);
-    pk_doc_unref(doc);
-    pk_writes_done(&list);
-    return ok;
-}
-
-static int64_t version_of(struct pk_store *store, const char *id)
-{
-    struct pk_doc *doc;
-    struct pk_error err;
-    assert_ok(pk_store_get(store, "things", id, 0, &doc, &err), &err);
-    const int64_t version = doc ? pk_doc_version(doc) : 0;
-    pk_doc_unref(doc);
-    return version;
-}
-
-/* All pages of a query, one after the other, as ids. */
-static char *walk(struct pk_store *store, struct pk_query query, size_t limit)
-{
-    struct pk_buf ids = { 0 };
-    PK_CLEANUP(pk_freep) char *cursor = NULL;
-    struct pk_error err;
-    query.limit = limit;
-    pk_buf_add_text(&ids, "");
-    do {
-        struct pk_page page;
-        query.cursor = cursor;
-        assert_ok(pk_store_find(store, &query, 0, &page, &err), &err);
-        if (page.count) {
-            pk_buf_printf(&ids, "%s%s", ids.size ? " " : "", things_ids(&page));
-        }
-        pk_free(cursor);
-        cursor = page.next;
-        page.next = NULL;
-        pk_page_done(&page);
-    } while (cursor);
-    char *text = pk_strdup(pk_buf_text(&ids));
-    pk_buf_done(&ids);
-    return text;
-}
-
-static void assert_walk(struct pk_store *store, struct pk_query query, const char *ids)
-{
-    for (size_t limit = 1; limit <= 7; limit++) {
-        PK_CLEANUP(pk_freep) char *is = walk(store, query, limit);
-        assert_string_equal(is, ids);
-    }
-}
-
-static void raw_sql(const char *folder, const char *sql)
-{
-    PK_CLEANUP(pk_freep) char *path = pk_strdupf("%s/personakit.db", folder);
-    sqlite3 *db;
-    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK) {
-        fail_msg("%s", sqlite3_errmsg(db));
-    }
-    (void)sqlite3_close(db);
-}
-
-static bool open_with(const char *folder, const struct pk_inventory *inventory, bool is_upgrade,
-                      struct pk_store **out, struct pk_error *err)
-{
-    PK_CLEANUP(pk_freep) char *url = pk_strdupf("sqlite:%s", folder);
-    const struct pk_store_options options = { .url = url,
-                                              .inventory = inventory,
-                                              .clock = pk_clock_system(),
-                                              .is_upgrade_allowed = is_upgrade };
-    return pk_store_open(out, &options, err);
-}
-
-static void assert_refused(const char *folder, const struct pk_inventory *inventory,
-                           enum pk_code code, const char *part)
-{
-    struct pk_store *store;
-    struct pk_error err;
-    assert_false(open_with(folder, inventory, false, &store, &err));
-    assert_int_equal(err.code, code);
-    if (!strstr(err.message, part)) {
-        fail_msg("'%s' lacks '%s'", err.message, part);
-    }
-    assert_non_null(err.hint);
-}
 
 /* ---- Order and pages ---- */
 
@@ -128,36 +32,36 @@ TEST(pages_of_any_size_walk_an_index_in_its_order)
     (void)things_insert(store, (struct thing){ .id = "i", .owner = "x" });
 
     struct pk_query query = { .collection = "things", .index = "by_owner" };
-    assert_walk(store, query, "h g b c d a e i f");
+    things_assert_walk(store, query, "h g b c d a e i f");
     query.is_reversed = true;
-    assert_walk(store, query, "f i e a d c b g h");
+    things_assert_walk(store, query, "f i e a d c b g h");
     query.is_reversed = false;
     query.equal[0] = PK_TEXT("x");
     query.equal_count = 1;
-    assert_walk(store, query, "b c d a e i");
+    things_assert_walk(store, query, "b c d a e i");
     query.max = (struct pk_bound){ .is_set = true, .value = PK_DATE(20) };
-    assert_walk(store, query, "c d a");
+    things_assert_walk(store, query, "c d a");
     query.min = (struct pk_bound){ .is_set = true, .is_exclusive = true, .value = PK_DATE(10) };
-    assert_walk(store, query, "c d");
+    things_assert_walk(store, query, "c d");
     query.is_reversed = true;
-    assert_walk(store, query, "d c");
+    things_assert_walk(store, query, "d c");
     query = (struct pk_query){ .collection = "things", .index = "by_owner" };
     query.equal[0] = (struct pk_value){ .type = PK_VALUE_NULL };
     query.equal_count = 1;
-    assert_walk(store, query, "h g");
+    things_assert_walk(store, query, "h g");
     query = (struct pk_query){ .collection = "things", .index = "by_owner" };
     query.min = (struct pk_bound){ .is_set = true, .value = PK_TEXT("x") };
-    assert_walk(store, query, "b c d a e i f");
+    things_assert_walk(store, query, "b c d a e i f");
 
     query = (struct pk_query){ .collection = "things", .index = "_id" };
-    assert_walk(store, query, "a b c d e f g h i");
+    things_assert_walk(store, query, "a b c d e f g h i");
     query.is_reversed = true;
     query.max = (struct pk_bound){ .is_set = true, .value = PK_TEXT("c") };
-    assert_walk(store, query, "c b a");
+    things_assert_walk(store, query, "c b a");
     query = (struct pk_query){ .collection = "things", .index = "_id" };
     query.equal[0] = PK_TEXT("d");
     query.equal_count = 1;
-    assert_walk(store, query, "d");
+    things_assert_walk(store, query, "d");
     pk_store_close(store);
 }
 
@@ -188,19 +92,19 @@ TEST(an_index_of_many_values_finds_each_document_once)
     (void)things_insert(store, (struct thing){ .id = "a", .tag = "red", .at = 3 });
     (void)things_insert(store, (struct thing){ .id = "b", .tag = "red", .tag2 = "red", .at = 1 });
     (void)things_insert(store, (struct thing){ .id = "c", .tag = "blue", .tag2 = "red", .at = 2 });
-    const int64_t version = version_of(store, "a");
+    const int64_t version = things_version(store, "a");
 
     struct pk_query query = {
         .collection = "things", .index = "by_tag", .equal = { PK_TEXT("red") }, .equal_count = 1
     };
-    assert_walk(store, query, "b c a");
+    things_assert_walk(store, query, "b c a");
     query.min = (struct pk_bound){ .is_set = true, .value = PK_DATE(2) };
-    assert_walk(store, query, "c a");
+    things_assert_walk(store, query, "c a");
     (void)things_replace(store, (struct thing){ .id = "a", .tag = "blue", .at = 9 }, version);
     query.min.is_set = false;
-    assert_walk(store, query, "b c");
+    things_assert_walk(store, query, "b c");
     query.equal[0] = PK_TEXT("blue");
-    assert_walk(store, query, "c a");
+    things_assert_walk(store, query, "c a");
 
     insert_metadata(store, "m", "x", 1, true);
     insert_metadata(store, "n", "1", 2, false);
@@ -209,14 +113,14 @@ TEST(an_index_of_many_values_finds_each_document_once)
                                .below = "deep.number",
                                .equal = { PK_INT(1) },
                                .equal_count = 1 };
-    assert_walk(store, query, "m");
+    things_assert_walk(store, query, "m");
     query.below = "deep.flag";
-    assert_walk(store, query, ""); /* true is not 1. */
+    things_assert_walk(store, query, ""); /* true is not 1. */
     query.equal[0] = PK_BOOL(true);
-    assert_walk(store, query, "m");
+    things_assert_walk(store, query, "m");
     query.below = "text";
     query.equal[0] = PK_TEXT("1");
-    assert_walk(store, query, "n");
+    things_assert_walk(store, query, "n");
     pk_store_close(store);
 }
 
@@ -270,9 +174,9 @@ TEST(no_page_is_sorted_or_scans_a_table)
         { .collection = "things", .index = "_id" },
     };
     for (size_t i = 0; i < PK_COUNT(query); i++) {
-        pk_free(walk(store, query[i], 1));
+        pk_free(things_walk(store, query[i], 1));
         query[i].is_reversed = true;
-        pk_free(walk(store, query[i], 1));
+        pk_free(things_walk(store, query[i], 1));
     }
     /* One reader was enough: its cache has every statement that was run. */
     struct pk_sqlite *sqlite = store->impl;
@@ -319,17 +223,17 @@ TEST(a_unique_index_that_objects_is_named)
     struct pk_commit commit;
     struct pk_error err;
     (void)things_insert(store, (struct thing){ .id = "a", .name = "n" });
-    assert_false(insert(store, (struct thing){ .id = "b", .name = "n" }, &commit, &err));
+    assert_false(things_try(store, (struct thing){ .id = "b", .name = "n" }, &commit, &err));
     assert_int_equal(err.code, PK_CONFLICT);
     assert_string_equal(commit.conflict_index, "by_name");
     assert_int_equal(commit.conflict_write, 0);
-    assert_false(insert(store, (struct thing){ .id = "a", .name = "n" }, &commit, &err));
+    assert_false(things_try(store, (struct thing){ .id = "a", .name = "n" }, &commit, &err));
     assert_string_equal(commit.conflict_index, "_id");
 
     (void)things_insert(store, (struct thing){ .id = "c", .slot = "s", .status = "draft" });
     (void)things_insert(store, (struct thing){ .id = "d", .slot = "s", .status = "active" });
-    assert_false(
-        insert(store, (struct thing){ .id = "e", .slot = "s", .status = "active" }, &commit, &err));
+    assert_false(things_try(store, (struct thing){ .id = "e", .slot = "s", .status = "active" },
+                            &commit, &err));
     assert_string_equal(commit.conflict_index, "by_slot");
     (void)things_insert(store, (struct thing){ .id = "e" });
     (void)things_insert(store, (struct thing){ .id = "f" }); /* No name: outside the index. */
@@ -344,7 +248,7 @@ TEST(what_has_expired_is_gone_and_stands_in_nobodys_way)
     struct pk_error err;
     const int64_t version = things_insert(
         store, (struct thing){ .id = "a", .name = "n", .tag = "red", .expires_at = LONG_AGO });
-    assert_int_equal(version_of(store, "a"), 0);
+    assert_int_equal(things_version(store, "a"), 0);
 
     struct pk_doc *doc = thing_new((struct thing){ .id = "a" });
     pk_writes_replace(&list, "things", doc, version);
@@ -364,11 +268,28 @@ TEST(what_has_expired_is_gone_and_stands_in_nobodys_way)
     const struct pk_query red = {
         .collection = "things", .index = "by_tag", .equal = { PK_TEXT("red") }, .equal_count = 1
     };
-    assert_walk(store, red, "");
+    things_assert_walk(store, red, "");
     (void)things_insert(store, (struct thing){ .id = "c", .expires_at = LONG_AGO, .tag = "red" });
     const int64_t again = things_insert(store, (struct thing){ .id = "c", .tag = "red" });
-    assert_int_equal(version_of(store, "c"), again);
-    assert_walk(store, red, "c");
+    assert_int_equal(things_version(store, "c"), again);
+    things_assert_walk(store, red, "c");
+    pk_store_close(store);
+}
+
+TEST(an_expired_document_makes_room_for_itself)
+{
+    struct pk_store *store = things_open(pk_test_folder());
+    struct pk_error err;
+    const struct thing gone = { .id = "a",
+                                .name = "n",
+                                .slot = "s",
+                                .status = "active",
+                                .tag = "red",
+                                .expires_at = LONG_AGO };
+    struct thing again = gone;
+    again.expires_at = 0;
+    (void)things_insert(store, gone);
+    assert_ok(things_try(store, again, NULL, &err), &err);
     pk_store_close(store);
 }
 
@@ -390,7 +311,7 @@ TEST(reaping_deletes_what_has_expired_up_to_the_limit)
     assert_ok(pk_store_reap(store, 100, &count, &err), &err);
     assert_int_equal(count, 0);
     const struct pk_query all = { .collection = "things", .index = "_id" };
-    assert_walk(store, all, "t3");
+    things_assert_walk(store, all, "t3");
     pk_store_close(store);
 }
 
@@ -416,11 +337,11 @@ TEST(a_list_in_conflict_leaves_nothing_and_its_neighbours_everything)
     assert_string_equal(commit.conflict_index, "by_name");
     pk_writes_done(&list);
     const struct pk_query all = { .collection = "things", .index = "_id" };
-    assert_walk(store, all, "a");
+    things_assert_walk(store, all, "a");
     const struct pk_query red = {
         .collection = "things", .index = "by_tag", .equal = { PK_TEXT("red") }, .equal_count = 1
     };
-    assert_walk(store, red, "");
+    things_assert_walk(store, red, "");
     pk_store_close(store);
 }
 
@@ -465,7 +386,7 @@ TEST(counts_change_numbers_and_dates_and_no_version)
                                     .equal = { PK_TEXT("x") },
                                     .equal_count = 1,
                                     .min = { .is_set = true, .value = PK_DATE(20) } };
-    assert_walk(store, query, "a");
+    things_assert_walk(store, query, "a");
     assert_ok(count_one(store, "gone", count[0], &err), &err);
     assert_false(count_one(store, "a", (struct pk_count){ .path = "owner", .amount = 1 }, &err));
     assert_int_equal(err.code, PK_INVALID);
@@ -490,7 +411,7 @@ static void *race(void *context)
         char id[16];
         struct pk_error err;
         (void)snprintf(id, sizeof(id), "r%d", i);
-        if (insert(racer->store, (struct thing){ .id = id, .name = id }, NULL, &err)) {
+        if (things_try(racer->store, (struct thing){ .id = id, .name = id }, NULL, &err)) {
             racer->wins++;
         } else if (err.code == PK_CONFLICT) {
             racer->conflicts++;
@@ -611,319 +532,23 @@ TEST(a_follower_behind_reaped_rows_is_told_of_the_gap)
     pk_store_close(store);
 }
 
-/* ---- The file ---- */
-
-TEST(the_file_is_for_its_owner_alone_whatever_the_umask)
-{
-    const char *folder = pk_test_folder();
-    const mode_t old = umask(0);
-    struct pk_store *store = things_open(folder);
-    (void)umask(old);
-    (void)things_insert(store, (struct thing){ .id = "a" });
-    static const char *const file[] = { "personakit.db", "personakit.db-wal", "personakit.db-shm" };
-    for (size_t i = 0; i < PK_COUNT(file); i++) {
-        struct stat info;
-        PK_CLEANUP(pk_freep) char *path = pk_strdupf("%s/%s", folder, file[i]);
-        assert_int_equal(stat(path, &info), 0);
-        assert_int_equal(info.st_mode & 0777, 0600);
-    }
-    pk_store_close(store);
-}
-
-TEST(files_that_are_not_ours_are_refused_each_with_its_reason)
-{
-    const char *folder = pk_test_folder();
-    raw_sql(folder, "CREATE TABLE t(a)");
-    assert_refused(folder, things_inventory(), PK_INVALID, "another program");
-
-    folder = pk_test_folder();
-    PK_CLEANUP(pk_freep) char *path = pk_strdupf("%s/personakit.db", folder);
-    FILE *file = fopen(path, "w");
-    for (int i = 0; i < 1000; i++) {
-        (void)fputs("this is no database", file);
-    }
-    (void)fclose(file);
-    assert_refused(folder, things_inventory(), PK_INTERNAL, "is not a database");
-}
-
-TEST(an_index_that_differs_from_its_declaration_is_reported)
-{
-    const char *folder = pk_test_folder();
-    pk_store_close(things_open(folder));
-    assert_refused(folder, things_inventory_other(), PK_CONFLICT,
-                   "index 'things.by_owner' is (\"d.owner\", \"d.at\" DESC, id)");
-
-    raw_sql(folder, "CREATE INDEX extra ON things(version)");
-    assert_refused(folder, things_inventory(), PK_CONFLICT, "nothing declares it");
-    raw_sql(folder, "DROP INDEX extra; ALTER TABLE things ADD COLUMN \"d.colour\" TEXT");
-    assert_refused(folder, things_inventory(), PK_CONFLICT, "column 'd.colour' of 'things'");
-}
-
-TEST(what_is_missing_is_made_and_filled_from_the_documents)
-{
-    const char *folder = pk_test_folder();
-    struct pk_store *store = things_open(folder);
-    (void)things_insert(store, (struct thing){ .id = "a", .owner = "x", .tag = "red", .size = 7 });
-    pk_store_close(store);
-    raw_sql(folder, "DROP INDEX \"things.by_owner\"; DROP TABLE \"things.by_tag\";"
-                    "ALTER TABLE things DROP COLUMN \"d.owner\"; DROP TABLE plain");
-    store = things_open(folder);
-    const struct pk_query owner = {
-        .collection = "things", .index = "by_owner", .equal = { PK_TEXT("x") }, .equal_count = 1
-    };
-    assert_walk(store, owner, "a");
-    const struct pk_query red = {
-        .collection = "things", .index = "by_tag", .equal = { PK_TEXT("red") }, .equal_count = 1
-    };
-    assert_walk(store, red, "a");
-    pk_store_close(store);
-}
-
-TEST(older_stores_are_raised_when_allowed_and_newer_ones_refused)
-{
-    const char *folder = pk_test_folder();
-    struct pk_store *store = things_open(folder);
-    struct pk_error err;
-    (void)things_insert(store, (struct thing){ .id = "a", .size = 7 });
-    pk_store_close(store);
-
-    assert_refused(folder, things_inventory_2(), PK_PRECONDITION, "schema version 1, this program");
-    assert_ok(open_with(folder, things_inventory_2(), true, &store, &err), &err);
-    const struct pk_query size = {
-        .collection = "things", .index = "by_size", .equal = { PK_INT(7) }, .equal_count = 1
-    };
-    assert_walk(store, size, "a");
-    pk_store_close(store);
-    assert_refused(folder, things_inventory(), PK_UNSUPPORTED, "schema version 2");
-
-    PK_CLEANUP(pk_freep) char *url = pk_strdupf("sqlite:%s", folder);
-    const struct pk_store_options options = { .url = url, .inventory = things_inventory() };
-    struct pk_store_state stands;
-    assert_ok(pk_store_inspect(&options, &stands, &err), &err);
-    assert_false(stands.is_empty);
-    assert_int_equal(stands.schema_version, 2);
-    assert_string_equal(stands.program, PK_VERSION);
-    assert_int_equal(strlen(stands.epoch), 36);
-}
-
-TEST(a_folder_that_cannot_be_made_is_refused)
-{
-    PK_CLEANUP(pk_freep) char *file = pk_strdupf("%s/file", pk_test_folder());
-    FILE *handle = fopen(file, "w");
-    (void)fclose(handle);
-    struct pk_store *store;
-    struct pk_error err;
-    assert_false(open_with(file, things_inventory(), false, &store, &err));
-    assert_non_null(strstr(err.message, file));
-}
-
-/* ---- Backup ---- */
-
-struct writing {
-    pthread_t thread;
-    struct pk_store *store;
-    atomic_bool is_over;
-    int written;
-};
-
-static void *keep_writing(void *context)
-{
-    struct writing *writing = context;
-    while (!atomic_load(&writing->is_over)) {
-        char id[16];
-        (void)snprintf(id, sizeof(id), "w%d", writing->written++);
-        (void)insert(writing->store, (struct thing){ .id = id, .owner = "w" }, NULL, NULL);
-    }
-    return NULL;
-}
-
-static bool note_progress(void *context, int64_t done, int64_t all)
-{
-    int64_t *last = context;
-    assert_true(done >= *last && done <= all);
-    *last = done;
-    return true;
-}
-
-static bool stop_at_once(void *context, int64_t done, int64_t all)
-{
-    (void)context;
-    (void)done;
-    (void)all;
-    return false;
-}
-
-TEST(a_backup_made_under_writing_opens_as_a_store_of_its_own)
-{
-    struct pk_store *store = things_open(pk_test_folder());
-    struct pk_error err;
-    int64_t done = 0;
-    for (int i = 0; i < 300; i++) {
-        char id[16];
-        (void)snprintf(id, sizeof(id), "a%d", i);
-        (void)things_insert(store, (struct thing){ .id = id, .owner = "a" });
-    }
-    struct writing writing = { .store = store };
-    assert_int_equal(pthread_create(&writing.thread, NULL, keep_writing, &writing), 0);
-    PK_CLEANUP(pk_freep) char *folder = pk_strdupf("%s/copy", pk_test_folder());
-    const bool ok = pk_store_backup(store, folder, note_progress, &done, &err);
-    atomic_store(&writing.is_over, true);
-    (void)pthread_join(writing.thread, NULL);
-    assert_ok(ok, &err);
-    assert_true(done > 0);
-
-    assert_false(pk_store_backup(store, folder, NULL, NULL, &err));
-    assert_non_null(strstr(err.message, "not empty"));
-    struct pk_store *copy = things_open(folder);
-    assert_string_not_equal(pk_store_epoch(copy), pk_store_epoch(store));
-    assert_true(version_of(copy, "a299") > 0);
-    PK_CLEANUP(pk_freep) char *path = pk_strdupf("%s/personakit.db", folder);
-    struct stat info;
-    assert_int_equal(stat(path, &info), 0);
-    assert_int_equal(info.st_mode & 0777, 0600);
-    pk_store_close(copy);
-    pk_store_close(store);
-}
-
-TEST(a_backup_that_is_stopped_leaves_no_file)
-{
-    struct pk_store *store = things_open(pk_test_folder());
-    struct pk_error err;
-    struct pk_writes list = { 0 };
-    for (int i = 0; i < 900; i++) {
-        char id[600];
-        (void)snprintf(id, sizeof(id), "%0500d", i);
-        struct pk_doc *doc = thing_new((struct thing){ .id = id, .owner = id });
-        pk_writes_insert(&list, "things", doc);
-        pk_doc_unref(doc);
-    }
-    assert_ok(pk_store_commit(store, &list, 0, NULL, &err), &err);
-    pk_writes_done(&list);
-    PK_CLEANUP(pk_freep) char *folder = pk_strdupf("%s/copy", pk_test_folder());
-    assert_false(pk_store_backup(store, folder, stop_at_once, NULL, &err));
-    PK_CLEANUP(pk_freep) char *path = pk_strdupf("%s/personakit.db", folder);
-    assert_int_not_equal(access(path, F_OK), 0);
-    pk_store_close(store);
-}
-
-/* ---- Faults ---- */
-
-static void assert_stopped(struct pk_store *store)
-{
-    struct pk_store_stats stats;
-    struct pk_error err;
-    pk_store_stats(store, &stats);
-    assert_true(stats.is_stopped);
-    faulty_plan(FAULTY_NONE, "", 0, 0); /* The device "recovers": that proves nothing. */
-    assert_false(insert(store, (struct thing){ .id = "later" }, NULL, &err));
-    assert_int_equal(err.code, PK_UNAVAILABLE);
-    assert_non_null(strstr(err.message, "has stopped"));
-    assert_true(version_of(store, "before") > 0); /* Reading goes on. */
-}
-
-TEST(a_failed_sync_in_a_commit_is_unknown_and_stops_the_store)
-{
-    struct pk_error err;
-    faulty_install();
-    struct pk_store *store = things_open(pk_test_folder());
-    (void)things_insert(store, (struct thing){ .id = "before" });
-    faulty_plan(FAULTY_SYNC, "-wal", 0, SQLITE_IOERR_FSYNC);
-    assert_false(insert(store, (struct thing){ .id = "a" }, NULL, &err));
-    assert_int_equal(err.code, PK_UNKNOWN);
-    assert_stopped(store);
-    pk_store_close(store);
-    faulty_remove();
-}
-
-TEST(a_failed_sync_in_a_checkpoint_stops_the_store)
+TEST(a_reap_that_fails_leaves_followers_their_rows)
 {
     faulty_install();
     struct pk_store *store = things_open(pk_test_folder());
-    (void)things_insert(store, (struct thing){ .id = "before" });
-    faulty_plan(FAULTY_SYNC, ".db", 0, SQLITE_IOERR_FSYNC);
-    pk_sql_checkpoint(store->impl);
-    assert_stopped(store);
-    pk_store_close(store);
-    faulty_remove();
-}
-
-TEST(a_full_disk_is_refused_and_nothing_is_lost_when_there_is_room_again)
-{
-    struct pk_store_stats stats;
+    struct pk_feed *feed;
+    struct pk_feed_item item;
     struct pk_error err;
-    faulty_install();
-    const char *folder = pk_test_folder();
-    PK_CLEANUP(pk_freep) char *kept = pk_strdup(folder);
-    struct pk_store *store = things_open(folder);
-    (void)things_insert(store, (struct thing){ .id = "before" });
-    for (int skip = 0; skip < 8; skip++) {
-        faulty_plan(FAULTY_WRITE, "-wal", skip, SQLITE_FULL);
-        const bool ok = insert(store, (struct thing){ .id = "a", .owner = "x" }, NULL, &err);
-        faulty_plan(FAULTY_NONE, "", 0, 0);
-        if (ok) {
-            assert_true(skip > 0);
-            break;
-        }
-        assert_int_equal(err.code, PK_FULL);
-        assert_int_equal(version_of(store, "a"), 0);
-    }
-    pk_store_stats(store, &stats);
-    assert_false(stats.is_stopped);
-    (void)things_insert(store, (struct thing){ .id = "later" });
-    pk_store_close(store);
-    faulty_remove();
-    store = things_open(kept);
-    assert_true(version_of(store, "before") > 0);
-    assert_true(version_of(store, "later") > 0);
-    pk_store_close(store);
-}
-
-TEST(a_failed_write_in_a_commit_is_unknown_and_the_store_goes_on)
-{
-    struct pk_error err;
-    faulty_install();
-    struct pk_store *store = things_open(pk_test_folder());
-    (void)things_insert(store, (struct thing){ .id = "before" });
-    faulty_plan(FAULTY_WRITE, "-wal", 1, SQLITE_IOERR_WRITE);
-    assert_false(insert(store, (struct thing){ .id = "a" }, NULL, &err));
-    assert_int_equal(err.code, PK_UNKNOWN);
+    size_t count;
+    assert_ok(pk_feed_open(&feed, store, "", &err), &err);
+    announce(store, "e1", LONG_AGO, NULL);
+    faulty_plan(FAULTY_WRITE, "-wal", 0, SQLITE_FULL);
+    assert_false(pk_store_reap(store, 10, &count, &err));
+    assert_int_equal(err.code, PK_FULL);
+    assert_int_equal(count, 0);
     faulty_plan(FAULTY_NONE, "", 0, 0);
-    (void)things_insert(store, (struct thing){ .id = "later" });
+    assert_next(feed, PK_FEED_EVENT, "e1", &item); /* And no gap before it. */
+    pk_feed_close(feed);
     pk_store_close(store);
     faulty_remove();
-}
-
-TEST(another_process_that_holds_the_file_is_named_as_the_reason)
-{
-    struct pk_error err;
-    const char *folder = pk_test_folder();
-    PK_CLEANUP(pk_freep) char *path = pk_strdupf("%s/personakit.db", folder);
-    struct pk_store *store = things_open(folder);
-    sqlite3 *other;
-    assert_int_equal(sqlite3_open(path, &other), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
-    assert_false(insert(store, (struct thing){ .id = "a" }, NULL, &err));
-    assert_int_equal(err.code, PK_BUSY);
-    assert_non_null(strstr(err.message, "another process"));
-    (void)sqlite3_close(other);
-    (void)things_insert(store, (struct thing){ .id = "a" });
-    pk_store_close(store);
-}
-
-TEST(the_wal_is_copied_back_before_it_grows_without_end)
-{
-    const char *folder = pk_test_folder();
-    PK_CLEANUP(pk_freep) char *wal = pk_strdupf("%s/personakit.db-wal", folder);
-    struct pk_store *store = things_open(folder);
-    static char text[200000];
-    memset(text, 'x', sizeof(text) - 1);
-    for (int i = 0; i < 250; i++) {
-        char id[16];
-        (void)snprintf(id, sizeof(id), "t%d", i);
-        (void)things_insert(store, (struct thing){ .id = id, .status = text });
-    }
-    struct stat info;
-    assert_int_equal(stat(wal, &info), 0);
-    assert_true(info.st_size < 25 * 1000 * 1000); /* 50 MB were written. */
-    pk_store_close(store);
 }

@@ -198,6 +198,48 @@ TEST(counts_take_plain_paths)
     scene_close(&scene);
 }
 
+TEST(counts_that_could_break_the_schema_are_refused)
+{
+    struct scene scene = scene_open();
+    static const struct pk_count bad[] = {
+        { .path = "name", .amount = 1 },                  /* No number. */
+        { .path = "uses", .is_date = true, .amount = 1 }, /* No date. */
+        { .path = "at", .amount = 1 },                    /* No number. */
+        { .path = "expiresAt", .amount = 1 },             /* No number, and the expiry. */
+        { .path = "tags", .amount = 1 },                  /* A list. */
+        { .path = "name.deep", .amount = 1 },             /* Below a string. */
+        { .path = "level", .amount = 1 },                 /* Could pass 10... */
+        { .path = "level", .amount = -1 },                /* ...or 0. */
+        { .path = "served", .amount = -1 },               /* Could pass 0. */
+        { .path = "served", .amount = INT64_C(1) << 40 }, /* Could pass the end in few steps. */
+        { .path = "usage.times", .amount = 1 },           /* Made alone, it would lack 'by'. */
+        { .path = "usage.other", .amount = 1 },           /* Not declared. */
+    };
+    static const struct pk_count good[] = {
+        { .path = "uses", .amount = INT64_C(1) << 40 },
+        { .path = "served", .amount = 1 },
+        { .path = "size", .amount = -5 },
+        { .path = "at", .is_date = true, .amount = 7 },
+        { .path = "expiresAt", .is_date = true, .amount = INT64_C(1) << 45 },
+        { .path = "metadata.seen", .amount = 1 },
+        { .path = "undeclared.deep", .amount = 1 }, /* The schema is open. */
+    };
+    for (size_t i = 0; i < PK_COUNT(bad); i++) {
+        pk_writes_count(&scene.list, "things", "a", &bad[i], 1);
+        refused(&scene, PK_INVALID, "cannot be counted: it");
+        pk_writes_clear(&scene.list);
+    }
+    (void)things_insert(scene.store, (struct thing){ .id = "a" });
+    pk_writes_count(&scene.list, "things", "a", good, PK_COUNT(good));
+    assert_ok(commit(&scene), &scene.err);
+    struct pk_doc *doc;
+    assert_ok(pk_store_get(scene.store, "things", "a", 0, &doc, &scene.err), &scene.err);
+    assert_int_equal(pk_doc_int(doc, "served", 0), 1);
+    assert_int_equal(pk_doc_date(doc, "at", 0), 7);
+    pk_doc_unref(doc);
+    scene_close(&scene);
+}
+
 TEST(versions_start_high_go_up_by_one_and_are_told_after_success_only)
 {
     struct scene scene = scene_open();

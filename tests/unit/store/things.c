@@ -3,6 +3,7 @@
 #include "things.h"
 
 #include "base/alloc.h"
+#include "base/buf.h"
 #include "base/clock.h"
 #include "doc/doc.h"
 #include "test.h"
@@ -11,6 +12,13 @@
 #include <string.h>
 
 static const struct pk_field tag_item = { .type = PK_TYPE_STRING };
+static const struct pk_field usage_field[] = {
+    { .name = "by", .type = PK_TYPE_STRING, .flags = PK_FIELD_REQUIRED },
+    { .name = "times", .type = PK_TYPE_INT },
+};
+static const struct pk_schema usage_schema = { .name = "Usage",
+                                               .field = usage_field,
+                                               .count = PK_COUNT(usage_field) };
 static const struct pk_field thing_field[] = {
     { .name = "_id", .type = PK_TYPE_STRING, .flags = PK_FIELD_REQUIRED },
     { .name = "owner", .type = PK_TYPE_STRING },
@@ -23,6 +31,9 @@ static const struct pk_field thing_field[] = {
     { .name = "expiresAt", .type = PK_TYPE_DATE },
     { .name = "tags", .type = PK_TYPE_ARRAY, .item = &tag_item },
     { .name = "metadata", .type = PK_TYPE_FREE },
+    { .name = "level", .type = PK_TYPE_INT, .min = 0, .max = 10 },
+    { .name = "served", .type = PK_TYPE_INT, .min = 0, .max = 9007199254740991.0 },
+    { .name = "usage", .type = PK_TYPE_OBJECT, .of = &usage_schema },
 };
 static const struct pk_schema thing_schema = {
     .name = "Thing", .field = thing_field, .count = PK_COUNT(thing_field), .is_open = true
@@ -179,4 +190,59 @@ const char *things_ids(const struct pk_page *page)
                        pk_doc_id(page->doc[i]));
     }
     return text;
+}
+
+bool things_try(struct pk_store *store, struct thing thing, struct pk_commit *commit,
+                struct pk_error *err)
+{
+    struct pk_writes list = { 0 };
+    struct pk_doc *doc = thing_new(thing);
+    pk_writes_insert(&list, "things", doc);
+    const bool ok = pk_store_commit(store, &list, 0, commit, err);
+    pk_doc_unref(doc);
+    pk_writes_done(&list);
+    return ok;
+}
+
+int64_t things_version(struct pk_store *store, const char *id)
+{
+    struct pk_doc *doc;
+    struct pk_error err;
+    assert_ok(pk_store_get(store, "things", id, 0, &doc, &err), &err);
+    const int64_t version = doc ? pk_doc_version(doc) : 0;
+    pk_doc_unref(doc);
+    return version;
+}
+
+/* All pages of a query, one after the other, as ids. */
+char *things_walk(struct pk_store *store, struct pk_query query, size_t limit)
+{
+    struct pk_buf ids = { 0 };
+    PK_CLEANUP(pk_freep) char *cursor = NULL;
+    struct pk_error err;
+    query.limit = limit;
+    pk_buf_add_text(&ids, "");
+    do {
+        struct pk_page page;
+        query.cursor = cursor;
+        assert_ok(pk_store_find(store, &query, 0, &page, &err), &err);
+        if (page.count) {
+            pk_buf_printf(&ids, "%s%s", ids.size ? " " : "", things_ids(&page));
+        }
+        pk_free(cursor);
+        cursor = page.next;
+        page.next = NULL;
+        pk_page_done(&page);
+    } while (cursor);
+    char *text = pk_strdup(pk_buf_text(&ids));
+    pk_buf_done(&ids);
+    return text;
+}
+
+void things_assert_walk(struct pk_store *store, struct pk_query query, const char *ids)
+{
+    for (size_t limit = 1; limit <= 7; limit++) {
+        PK_CLEANUP(pk_freep) char *is = things_walk(store, query, limit);
+        assert_string_equal(is, ids);
+    }
 }

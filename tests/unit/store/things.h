@@ -28,6 +28,14 @@ struct pk_store *things_open(const char *folder);
 /* Commits one write and fails the case unless it is done. Returns the new version. */
 int64_t things_insert(struct pk_store *store, struct thing thing);
 int64_t things_replace(struct pk_store *store, struct thing thing, int64_t version);
+/* Commits an insert; 'commit' may be NULL. */
+bool things_try(struct pk_store *store, struct thing thing, struct pk_commit *commit,
+                struct pk_error *err);
+int64_t things_version(struct pk_store *store, const char *id); /* 0: not there. */
+/* All pages of a query, one after the other, as ids; the caller frees them. */
+char *things_walk(struct pk_store *store, struct pk_query query, size_t limit);
+/* Walked in pages of any size, the query yields these ids. */
+void things_assert_walk(struct pk_store *store, struct pk_query query, const char *ids);
 /* The ids of a page, joined by spaces, in a static buffer. */
 const char *things_ids(const struct pk_page *page);
 
