@@ -1,61 +1,21 @@
-/* answer.c - The bytes of an answer.
+/* answer.c - What a handler says.
  *
- * Every answer has a Content-Length, so that a client always knows where it
- * ends, and the request's id, so that a log line can be found. Errors are
- * application/problem+json (RFC 9457). */
+ * Errors are application/problem+json (RFC 9457) with the request's id, so
+ * that a log line can be found. Any thread that has the answer. */
 /* SPDX-License-Identifier: MIT */
 #include "net/net_internal.h"
 
-#include "doc/json.h"
-
 #include "base/alloc.h"
+#include "doc/json.h"
+#include "net/hot.h"
 
-#include <event2/buffer.h>
 #include <string.h>
-
-static const struct {
-    int status;
-    const char *reason;
-} reason_table[] = {
-    { 200, "OK" },
-    { 201, "Created" },
-    { 202, "Accepted" },
-    { 204, "No Content" },
-    { 304, "Not Modified" },
-    { 400, "Bad Request" },
-    { 401, "Unauthorized" },
-    { 403, "Forbidden" },
-    { 404, "Not Found" },
-    { 405, "Method Not Allowed" },
-    { 408, "Request Timeout" },
-    { 409, "Conflict" },
-    { 412, "Precondition Failed" },
-    { 413, "Content Too Large" },
-    { 414, "URI Too Long" },
-    { 417, "Expectation Failed" },
-    { 422, "Unprocessable Content" },
-    { 429, "Too Many Requests" },
-    { 431, "Request Header Fields Too Large" },
-    { 500, "Internal Server Error" },
-    { 501, "Not Implemented" },
-    { 503, "Service Unavailable" },
-    { 504, "Gateway Timeout" },
-    { 507, "Insufficient Storage" },
-};
-
-static const char *reason_of(int status)
-{
-    for (size_t i = 0; i < PK_COUNT(reason_table); i++) {
-        if (reason_table[i].status == status) {
-            return reason_table[i].reason;
-        }
-    }
-    return "Unknown";
-}
 
 void pk_answer_done(struct pk_answer *answer)
 {
     pk_buf_done(&answer->body);
+    pk_hot_unref(answer->entry);
+    answer->entry = NULL;
 }
 
 void pk_answer_json(struct pk_answer *answer, int status)
@@ -75,7 +35,7 @@ static void add_member(struct pk_buf *body, const char *name, const char *value)
 void pk_answer_problem(const struct pk_request *request, struct pk_answer *answer, int status,
                        const char *code, const char *detail, const char *hint)
 {
-    const char *title = reason_of(status);
+    const char *title = pk_reason(status);
     pk_buf_clear(&answer->body);
     answer->status = status;
     answer->content_type = "application/problem+json";
@@ -98,26 +58,67 @@ void pk_answer_error(const struct pk_request *request, struct pk_answer *answer,
                       err->message, err->hint);
 }
 
-void pk_answer_write(const struct pk_request *request, const struct pk_answer *answer,
-                     const char *date, bool is_last, struct evbuffer *out)
+bool pk_answer_header(struct pk_request *request, struct pk_answer *answer, const char *name,
+                      const char *value, struct pk_error *err)
 {
-    int status = answer->status ? answer->status : 200;
-    (void)evbuffer_add_printf(out, "HTTP/1.1 %d %s\r\nDate: %s\r\nX-Request-Id: %s\r\n", status,
-                              reason_of(status), date, request->id);
-    if (answer->content_type) {
-        (void)evbuffer_add_printf(out, "Content-Type: %s\r\n", answer->content_type);
+    size_t name_size = strlen(name);
+    size_t value_size = strlen(value);
+    if (pk_policy_header(name, name_size, value, value_size) != PK_REFUSAL_NONE ||
+        strpbrk(name, ":()<>@,;\\\"/[]?={}") != NULL) {
+        return pk_fail(err, PK_INVALID, "leave out control characters",
+                       "the header '%s' has a character that no header may have", name);
     }
-    if (answer->allow) {
-        (void)evbuffer_add_printf(out, "Allow: %s\r\n", answer->allow);
+    if (answer->header_count == PK_NET_ANSWER_HEADERS) {
+        return pk_fail(err, PK_TOO_LARGE, "add fewer headers", "an answer has at most %d headers",
+                       PK_NET_ANSWER_HEADERS);
     }
-    if (answer->retry_after_s > 0) {
-        (void)evbuffer_add_printf(out, "Retry-After: %d\r\n", answer->retry_after_s);
+    answer->header[answer->header_count++] =
+        (struct pk_header){ .name = pk_arena_strdup(&request->arena, name),
+                            .value = pk_arena_strdup(&request->arena, value) };
+    return true;
+}
+
+void pk_answer_move(struct pk_answer *answer, enum pk_lane_name lane, pk_handler_fn *handler)
+{
+    answer->then = PK_THEN_MOVE;
+    answer->lane = lane;
+    answer->handler = handler;
+}
+
+void pk_answer_entry(struct pk_answer *answer, struct pk_hot_entry *entry)
+{
+    pk_hot_unref(answer->entry);
+    answer->entry = entry;
+    answer->status = 200;
+    answer->content_type = entry->content_type;
+    answer->etag = entry->etag;
+}
+
+/* True when 'etag' is in the list 'known', or the list is '*'. Weak comparison (RFC 9110). */
+static bool is_listed(const char *known, const char *etag)
+{
+    size_t size = strlen(etag);
+    while (*known) {
+        known += strspn(known, " \t,");
+        if (*known == '*') {
+            return true;
+        }
+        if (strncmp(known, "W/", 2) == 0) {
+            known += 2;
+        }
+        if (strncmp(known, etag, size) == 0 && strchr(" \t,", known[size])) {
+            return true; /* strchr finds the NUL, too. */
+        }
+        known += strcspn(known, ",");
     }
-    (void)evbuffer_add_printf(out,
-                              "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
-                              "Connection: %s\r\nContent-Length: %zu\r\n\r\n",
-                              is_last ? "close" : "keep-alive", answer->body.size);
-    if (request->method != PK_METHOD_HEAD && answer->body.size > 0) {
-        (void)evbuffer_add(out, answer->body.data, answer->body.size);
+    return false;
+}
+
+bool pk_etag_is_known(const struct pk_request *request, const char *etag)
+{
+    if (request->method != PK_METHOD_GET && request->method != PK_METHOD_HEAD) {
+        return false;
     }
+    const char *known = pk_request_header(request, "if-none-match");
+    return known && is_listed(known, strncmp(etag, "W/", 2) == 0 ? etag + 2 : etag);
 }

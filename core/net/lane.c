@@ -2,11 +2,12 @@
  *
  * A lane is a bounded queue and some threads. A request waits in it, runs, and
  * goes back to its loop with an answer. A full queue refuses at once: what
- * runs is not disturbed by what cannot.
+ * runs is not disturbed by what cannot. A thread is started when something is
+ * added and none is idle, until the lane has all it may have.
  *
- *     loop ──pk_lane_add──▶ queue ──▶ thread: handler ──pk_loop_done──▶ loop
+ *     loop ──pk_lane_add──▶ queue ──▶ thread: handler ──mail──▶ loop
  *
- * Locked: the queue, by 'lock'. A request belongs to whoever holds it. */
+ * Locked: all fields, by 'lock'. A request belongs to whoever holds it. */
 /* SPDX-License-Identifier: MIT */
 #include "net/net_internal.h"
 
@@ -15,61 +16,73 @@
 struct pk_lane {
     pthread_mutex_t lock;
     pthread_cond_t filled; /* Something waits, or the lane stops. */
-    struct job *first, *last;
-    size_t waiting, queue_max;
+    struct pk_exchange *first, *last;
+    size_t waiting, running, idle; /* Requests, requests, threads. */
+    struct pk_lane_limits limits;
+    uint64_t busy; /* Requests refused. */
     pthread_t *thread;
     size_t thread_count;
     void *context;
     bool is_stopping;
 };
 
-struct job {
-    struct pk_loop *loop;
-    struct pk_request *request;
-    struct job *next;
+static const char *const lane_name[] = {
+    [PK_LANE_HOT] = "hot",
+    [PK_LANE_STORE] = "store",
+    [PK_LANE_SCRIPT] = "script",
+    [PK_LANE_SLOW] = "slow",
 };
+_Static_assert(PK_COUNT(lane_name) == PK_LANE_COUNT, "every lane has its name");
 
-/* The next job, or NULL when the lane stops. */
-static struct job *take(struct pk_lane *lane)
+const char *pk_lane_text(enum pk_lane_name lane)
 {
-    (void)pthread_mutex_lock(&lane->lock);
+    return lane_name[lane];
+}
+
+/* The next request, or NULL when the lane stops. With 'lock' held. */
+static struct pk_exchange *take(struct pk_lane *lane)
+{
+    lane->idle++;
     while (!lane->first && !lane->is_stopping) {
         (void)pthread_cond_wait(&lane->filled, &lane->lock);
     }
-    struct job *job = lane->is_stopping ? NULL : lane->first;
-    if (job) {
-        lane->first = job->next;
+    lane->idle--;
+    struct pk_exchange *exchange = lane->is_stopping ? NULL : lane->first;
+    if (exchange) {
+        lane->first = exchange->next;
         lane->waiting--;
+        lane->running++;
     }
-    (void)pthread_mutex_unlock(&lane->lock);
-    return job;
+    return exchange;
 }
 
 static void *work(void *argument)
 {
     struct pk_lane *lane = argument;
-    struct job *job;
-    while ((job = take(lane)) != NULL) {
-        struct pk_request *request = job->request;
-        request->route->handler(lane->context, request, request->answer);
-        pk_loop_done(job->loop, request);
-        pk_free(job);
+    struct pk_exchange *exchange;
+    (void)pthread_mutex_lock(&lane->lock);
+    while ((exchange = take(lane)) != NULL) {
+        (void)pthread_mutex_unlock(&lane->lock);
+        exchange->handler(lane->context, &exchange->request, &exchange->answer);
+        pk_gzip_answer(exchange);
+        (void)pthread_mutex_lock(&lane->lock);
+        lane->running--;
+        (void)pthread_mutex_unlock(&lane->lock);
+        pk_loop_post(exchange->loop, &exchange->mail);
+        (void)pthread_mutex_lock(&lane->lock);
     }
+    (void)pthread_mutex_unlock(&lane->lock);
     return NULL;
 }
 
-struct pk_lane *pk_lane_new(size_t threads, size_t queue_max, void *context)
+struct pk_lane *pk_lane_new(const struct pk_lane_limits *limits, void *context)
 {
     struct pk_lane *lane = pk_calloc(1, sizeof(*lane));
-    lane->queue_max = queue_max;
+    lane->limits = *limits;
     lane->context = context;
-    lane->thread = pk_calloc(threads, sizeof(*lane->thread));
+    lane->thread = pk_calloc(limits->threads, sizeof(*lane->thread));
     (void)pthread_mutex_init(&lane->lock, NULL);
     (void)pthread_cond_init(&lane->filled, NULL);
-    while (lane->thread_count < threads &&
-           pthread_create(&lane->thread[lane->thread_count], NULL, work, lane) == 0) {
-        lane->thread_count++;
-    }
     return lane;
 }
 
@@ -86,10 +99,9 @@ void pk_lane_free(struct pk_lane *lane)
         (void)pthread_join(lane->thread[i], NULL);
     }
     while (lane->first) {
-        struct job *job = lane->first;
-        lane->first = job->next;
-        pk_request_free(job->request);
-        pk_free(job);
+        struct pk_exchange *exchange = lane->first;
+        lane->first = exchange->next;
+        pk_exchange_free(exchange);
     }
     (void)pthread_cond_destroy(&lane->filled);
     (void)pthread_mutex_destroy(&lane->lock);
@@ -97,26 +109,48 @@ void pk_lane_free(struct pk_lane *lane)
     pk_free(lane);
 }
 
-bool pk_lane_add(struct pk_lane *lane, struct pk_loop *loop, struct pk_request *request)
+/* With 'lock' held: enough threads for what waits, as far as there may be. */
+static void start_thread(struct pk_lane *lane)
 {
-    struct job *job = pk_alloc(sizeof(*job));
-    *job = (struct job){ .loop = loop, .request = request };
+    if (lane->idle < lane->waiting && lane->thread_count < lane->limits.threads &&
+        pthread_create(&lane->thread[lane->thread_count], NULL, work, lane) == 0) {
+        lane->thread_count++;
+    }
+}
 
+bool pk_lane_add(struct pk_lane *lane, struct pk_exchange *exchange)
+{
     (void)pthread_mutex_lock(&lane->lock);
-    bool has_room = lane->waiting < lane->queue_max && lane->thread_count > 0;
+    size_t free_threads = lane->limits.threads - lane->running;
+    bool has_room = lane->waiting < lane->limits.queue_max + free_threads;
     if (has_room) {
+        exchange->next = NULL;
         if (lane->first) {
-            lane->last->next = job;
+            lane->last->next = exchange;
         } else {
-            lane->first = job;
+            lane->first = exchange;
         }
-        lane->last = job;
+        lane->last = exchange;
         lane->waiting++;
+        start_thread(lane);
         (void)pthread_cond_signal(&lane->filled);
     }
-    (void)pthread_mutex_unlock(&lane->lock);
-    if (!has_room) {
-        pk_free(job);
+    if (lane->thread_count == 0 && has_room) {
+        lane->first = NULL; /* Not one thread could be started. */
+        lane->waiting = 0;
+        has_room = false;
     }
+    lane->busy += !has_room;
+    (void)pthread_mutex_unlock(&lane->lock);
     return has_room;
+}
+
+void pk_lane_stats(struct pk_lane *lane, struct pk_lane_stats *out)
+{
+    (void)pthread_mutex_lock(&lane->lock);
+    *out = (struct pk_lane_stats){ .threads = lane->thread_count,
+                                   .running = lane->running,
+                                   .waiting = lane->waiting,
+                                   .busy = lane->busy };
+    (void)pthread_mutex_unlock(&lane->lock);
 }

@@ -12,7 +12,10 @@
  *     poll(pk_net_done_fd(net));             readable when the last connection is gone
  *     pk_net_close(net);                     cuts what is left
  *
- * A request's texts live as long as the request. */
+ * There is a loop per core, each with its own listener on the same address; a
+ * connection stays on the loop that accepted it. A request's texts live as
+ * long as the request. Long bodies, long answers and waiting are in stream.h,
+ * server-sent events in sse.h, the cache of ready answers in hot.h. */
 /* SPDX-License-Identifier: MIT */
 #ifndef PK_NET_NET_H
 #define PK_NET_NET_H
@@ -25,9 +28,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct pk_net;  /* Opaque. */
-struct pk_conn; /* Opaque; net/'s own. */
-struct pk_head; /* Opaque; net/'s own. */
+struct pk_answer;
+struct pk_hot_entry;
+struct pk_net; /* Opaque. */
 
 enum {
     PK_NET_SEGMENTS_MAX = 16,    /* Segments of a path. */
@@ -35,7 +38,9 @@ enum {
     PK_NET_LINE_MAX = 8 * 1024,  /* Bytes of the request line's target. */
     PK_NET_HEAD_MAX = 32 * 1024, /* Bytes of all headers and trailers. */
     PK_NET_REQUEST_ID_TEXT = 65, /* An id and its NUL. */
-    PK_NET_ADDRESS_TEXT = 80     /* "http://[...]:65535" and a NUL. */
+    PK_NET_ANSWER_HEADERS = 12,  /* Headers that a handler may add. */
+    PK_NET_LOOPS_MAX = 64,
+    PK_NET_ADDRESS_TEXT = 80 /* "http://[...]:65535" and a NUL. */
 };
 
 enum pk_method {
@@ -50,12 +55,16 @@ enum pk_method {
 };
 const char *pk_method_name(enum pk_method method);
 
-/* Where a handler runs. */
+/* Where a handler runs: on the loop, or on an executor of a lane. A full lane answers 503 and
+ * disturbs no other. */
 enum pk_lane_name {
-    PK_LANE_HOT,   /* On the loop: it must not wait. */
-    PK_LANE_STORE, /* On an executor: it may ask the store. */
+    PK_LANE_HOT,    /* On the loop: it must not wait. */
+    PK_LANE_STORE,  /* It may ask the store; no scripts. */
+    PK_LANE_SCRIPT, /* It may run scripts. */
+    PK_LANE_SLOW,   /* Uploads, exports, verification. */
     PK_LANE_COUNT
 };
+const char *pk_lane_text(enum pk_lane_name lane); /* "store" */
 
 struct pk_header {
     const char *name;  /* Lower case. */
@@ -75,25 +84,41 @@ struct pk_request {
     struct pk_buf body;
     char id[PK_NET_REQUEST_ID_TEXT]; /* The client's X-Request-Id, or one of ours. */
     struct pk_arena arena;           /* For what lives as long as the request. */
-    const struct pk_route *route;
-
-    /* net/'s own from here on. */
-    struct pk_conn *conn;     /* NULL when the client has gone. Loop thread only. */
-    struct pk_answer *answer; /* Filled by the handler. */
-    struct pk_buf text;       /* Bytes of target and headers, as collected. */
-    struct pk_request *next;  /* In a lane's or loop's list. */
-    bool is_keep_alive;       /* The client wants to send more. */
+    const struct pk_route *route;    /* NULL: none has this path. */
+    enum pk_lane_name lane;          /* Where the handler runs now. */
+    bool is_timed_out;               /* It was parked, and nobody woke it. */
 };
 
 /* The header's value, or NULL. 'name' is lower case. */
 const char *pk_request_header(const struct pk_request *request, const char *name);
 
+/* What happens when a handler has returned. */
+enum pk_then {
+    PK_THEN_SEND,  /* The answer goes out. */
+    PK_THEN_MOVE,  /* 'handler' goes on, on 'lane'. */
+    PK_THEN_PARK,  /* The same, once woken or out of time; see stream.h. */
+    PK_THEN_EVENTS /* The connection becomes a stream of events; see sse.h. */
+};
+typedef void pk_handler_fn(void *context, struct pk_request *request, struct pk_answer *answer);
+
 struct pk_answer {
-    int status;               /* 200 unless set. */
-    const char *content_type; /* Static text; NULL: no body. */
-    const char *allow;        /* For 405; owned by the request's arena; or NULL. */
-    int retry_after_s;        /* Above 0: sent as Retry-After. */
+    int status;                /* 200 unless set. */
+    const char *content_type;  /* Static text; NULL: no body. */
+    const char *allow;         /* For 405; owned by the request's arena; or NULL. */
+    const char *etag;          /* With its quotes; arena or static; or NULL. A GET that names it in
+                                * If-None-Match is answered 304. */
+    const char *cache_control; /* Static text; NULL: "no-store". */
+    int retry_after_s;         /* Above 0: sent as Retry-After. */
+    struct pk_header header[PK_NET_ANSWER_HEADERS]; /* Filled by pk_answer_header. */
+    size_t header_count;
     struct pk_buf body;
+    struct pk_hot_entry *entry; /* Sent instead of 'body'; a reference that the answer owns. */
+
+    /* Filled by pk_answer_move and its like. */
+    enum pk_then then;
+    enum pk_lane_name lane;
+    pk_handler_fn *handler;
+    int64_t park_ms;
 };
 
 /* A JSON answer: fill 'answer->body' and call this. */
@@ -105,7 +130,14 @@ void pk_answer_problem(const struct pk_request *request, struct pk_answer *answe
 void pk_answer_error(const struct pk_request *request, struct pk_answer *answer,
                      const struct pk_error *err);
 
-typedef void pk_handler_fn(void *context, struct pk_request *request, struct pk_answer *answer);
+/* Adds a header; both texts are copied. PK_INVALID when the name is no token or the value has CR,
+ * LF, NUL or another control character: what came from data must not split an answer. */
+bool pk_answer_header(struct pk_request *request, struct pk_answer *answer, const char *name,
+                      const char *value, struct pk_error *err);
+/* "Not here": after the return 'handler' goes on with the request on 'lane'. */
+void pk_answer_move(struct pk_answer *answer, enum pk_lane_name lane, pk_handler_fn *handler);
+/* Answers with an entry of the hot cache; takes over the reference. */
+void pk_answer_entry(struct pk_answer *answer, struct pk_hot_entry *entry);
 
 struct pk_route {
     enum pk_method method;
@@ -115,29 +147,42 @@ struct pk_route {
     size_t body_max_bytes; /* 0: no body. */
     pk_handler_fn *handler;
     const char *help; /* One sentence. */
+    bool is_streamed; /* The handler starts at the end of the head and reads the body in pieces
+                       * (stream.h); never on PK_LANE_HOT. body_max_bytes 0: of any length. */
+};
+
+struct pk_lane_limits {
+    size_t threads;   /* Started when first needed. */
+    size_t queue_max; /* Requests that may wait for one. */
 };
 
 /* Every zero means the default. */
 struct pk_net_limits {
-    int64_t head_ms;        /* First byte to end of headers; 10 s. */
-    int64_t body_ms;        /* End of headers to end of body; 30 s. */
-    int64_t idle_ms;        /* Between requests; 60 s. */
-    int64_t write_ms;       /* For the client to take an answer; 30 s. */
-    int64_t linger_ms;      /* After the last answer, for the client to have read it; 2 s. */
-    size_t connections_max; /* Open at the same time; 10,000. */
-    size_t executors;       /* Threads of the store lane; 8. */
-    size_t queue_max;       /* Requests that may wait for one; 1,024. */
+    int64_t head_ms;   /* First byte to end of headers; 10 s. */
+    int64_t body_ms;   /* In each such time the body brings rate_min bytes for each second; 10 s. */
+    size_t rate_min;   /* Bytes per second, of bodies and of answers taken; 1,024. */
+    int64_t idle_ms;   /* Between requests; 60 s. */
+    int64_t write_ms;  /* For the client to take an answer, and 1 s for each rate_min; 30 s. */
+    int64_t linger_ms; /* After the last answer, for the client to have read it; 2 s. */
+    int64_t beat_ms;   /* Between heartbeats of a stream of events; 15 s. */
+    size_t connections_max;                    /* Open at the same time; 10,000. */
+    size_t connections_address_max;            /* Of these, from one address; 10,000. */
+    size_t stream_bytes;                       /* Held for one streamed body or answer; 256 KiB. */
+    struct pk_lane_limits lane[PK_LANE_COUNT]; /* 64, 16 and 8 threads. */
 };
 
 struct pk_net_options {
     const char *listen; /* "127.0.0.1:8077", "[::1]:0"; port 0 takes a free one. */
     const struct pk_route *route;
     size_t route_count;
-    void *context; /* Handed to every handler. */
+    void *context;             /* Handed to every handler. */
+    size_t loops;              /* 0: one for each core. */
+    const char *const *origin; /* Whose pages may call: "https://app.example.org"; "*": all. */
+    size_t origin_count;       /* 0: none. */
     struct pk_net_limits limits;
 };
 
-/* Listens and starts the loop and the executors. PK_CONFLICT when the address is taken. */
+/* Listens and starts the loops. PK_CONFLICT when the address is taken. */
 bool pk_net_open(struct pk_net **out, const struct pk_net_options *options, struct pk_error *err);
 /* "http://127.0.0.1:8077"; owned by 'net'. */
 const char *pk_net_address(const struct pk_net *net);
@@ -149,10 +194,23 @@ void pk_net_close(struct pk_net *net); /* NULL is fine. */
 
 struct pk_net_stats {
     uint64_t connections;       /* Open now. */
-    uint64_t accepted, refused; /* Since the start; refused: over the cap. */
+    uint64_t accepted, refused; /* Since the start; refused: over a cap. */
     uint64_t requests;          /* Answered by a handler. */
     uint64_t malformed;         /* Refused by the parser or the policy. */
+    uint64_t wakes;             /* Times that other threads woke a loop. */
 };
+/* Of all loops together. Any thread, as the next two. */
 void pk_net_stats(const struct pk_net *net, struct pk_net_stats *out);
+size_t pk_net_loops(const struct pk_net *net);
+void pk_net_loop_stats(const struct pk_net *net, size_t loop, struct pk_net_stats *out);
+
+struct pk_lane_stats {
+    size_t threads; /* Started so far. */
+    size_t running; /* Requests that have a thread. */
+    size_t waiting; /* Requests that wait for one. */
+    uint64_t busy;  /* Refused since the start, because the queue was full. */
+};
+/* All zero for PK_LANE_HOT. */
+void pk_net_lane_stats(const struct pk_net *net, enum pk_lane_name lane, struct pk_lane_stats *out);
 
 #endif

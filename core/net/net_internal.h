@@ -1,12 +1,23 @@
 /* net_internal.h - What the files of net/ share; nobody else includes it.
  *
- *     loop.c         one thread: listener, timers, wake-ups       struct pk_loop
- *     conn.c         one client: bytes in, answers out, in order  struct pk_conn
- *     parse.c        llhttp collects one request                  struct pk_parser
- *     http_policy.c  what a request must not say                  enum pk_refusal
- *     route.c        which handler                                struct pk_route
- *     lane.c         the threads that handlers run on             struct pk_lane
- *     answer.c       the bytes of an answer                       struct pk_answer */
+ *     net.c          opens, drains, closes; limits and figures     struct pk_net
+ *     listen.c       sockets that listen on one address
+ *     address.c      how many connections an address has           struct pk_addresses
+ *     loop.c         one thread: accepts, timers, mail             struct pk_loop
+ *     conn.c         one client: bytes in, answers out, in order   struct pk_conn
+ *     exchange.c     one request and its answer, lane to lane      struct pk_exchange
+ *     parse.c        llhttp collects one request                   struct pk_parser
+ *     http_policy.c  what a request must not say                   enum pk_refusal
+ *     route.c        which handler                                 struct pk_route
+ *     cors.c         pages of other origins, and OPTIONS
+ *     lane.c         the threads that handlers run on              struct pk_lane
+ *     answer.c       what a handler says
+ *     wire.c, gzip.c the bytes of an answer
+ *     tie.c          what ties another thread to a connection      struct pk_tie
+ *     stream.c       bodies and answers in pieces                  struct pk_stream
+ *     park.c         requests that wait without a thread           struct pk_parked
+ *     sse.c          streams of events                             struct pk_sse
+ *     hot.c          the cache of ready answers                    struct pk_hot */
 /* SPDX-License-Identifier: MIT */
 #ifndef PK_NET_NET_INTERNAL_H
 #define PK_NET_NET_INTERNAL_H
@@ -19,8 +30,13 @@
 #include <llhttp.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/socket.h>
 
+struct pk_conn;
 struct pk_loop;
+struct pk_parked;
+struct pk_sse;
+struct pk_stream;
 
 /* ---- http_policy.c ---- */
 
@@ -62,40 +78,85 @@ enum pk_refusal pk_policy_head(const llhttp_t *http, const struct pk_request *re
 /* Splits and decodes 'target' into path, segments and query. */
 enum pk_refusal pk_policy_target(struct pk_request *request, char *target);
 
+/* ---- loop.c: mail ---- */
+
+/* Something another thread wants done on the loop. Lies inside its sender's struct. */
+struct pk_mail {
+    struct pk_mail *next;
+    void (*open)(struct pk_mail *mail); /* On the loop's thread. */
+};
+/* Any thread. One wake-up serves all that is in the box. The mail must not be in it already. */
+void pk_loop_post(struct pk_loop *loop, struct pk_mail *mail);
+
+/* ---- exchange.c ---- */
+
+/* One request, its answer, and who has it now. */
+struct pk_exchange {
+    struct pk_request request; /* First: handlers know only this. */
+    struct pk_answer answer;   /* Filled by the handler. */
+    struct pk_loop *loop;
+    struct pk_conn *conn;               /* NULL when the client has gone. Loop thread only. */
+    struct pk_buf text;                 /* Bytes of target and headers, as collected. */
+    pk_handler_fn *handler;             /* Runs next on request.lane. */
+    struct pk_mail mail;                /* Brings it back from an executor. */
+    struct pk_exchange *next;           /* In a lane's queue, or a loop's spare list. */
+    _Atomic(struct pk_stream *) stream; /* Body or answer in pieces; or NULL. Made by either. */
+    atomic_bool is_gone;                /* The client has; for whoever makes 'stream' later. */
+    struct pk_parked *parked;           /* After pk_answer_park. */
+    struct pk_sse *sse;                 /* After pk_answer_events. */
+    size_t body_read;                   /* By pk_request_read, of a body that was read whole. */
+    bool is_keep_alive;                 /* The client wants to send more. */
+    bool is_http_1_0;                   /* Understands no chunks. */
+    bool is_body_gzip;                  /* answer.body is compressed. */
+};
+struct pk_exchange *pk_exchange_of(struct pk_request *request);
+/* From the loop's spare ones, or new. */
+struct pk_exchange *pk_exchange_new(struct pk_loop *loop);
+/* Back to the loop's spare ones. On the loop's thread, or when it has ended. NULL is fine. */
+void pk_exchange_free(struct pk_exchange *exchange);
+/* The three ways in: the head is whole; a handler has returned from an executor; a parked request
+ * goes on. True: there is an answer to send now. False: it is elsewhere, and will come back. */
+bool pk_exchange_start(struct pk_exchange *exchange);
+bool pk_exchange_returned(struct pk_exchange *exchange);
+bool pk_exchange_resume(struct pk_exchange *exchange, bool is_timed_out);
+/* Gives the request an id if the client did not. */
+void pk_exchange_name(struct pk_exchange *exchange, struct pk_loop *loop);
+
 /* ---- parse.c ---- */
 
 struct pk_span {
-    size_t at, size; /* Into request->text. */
+    size_t at, size; /* Into exchange->text. */
 };
 struct pk_parser {
     llhttp_t http;
-    struct pk_request *request; /* The one being collected; NULL between two. */
-    struct pk_span *span;       /* Name and value in turn; in the request's arena. */
+    struct pk_loop *loop;         /* Its net's routes say how large a body may be. */
+    struct pk_exchange *exchange; /* The one being collected; NULL between two. */
+    bool is_lent;                 /* A handler has it already and gets the body in pieces. */
+    struct pk_span *span;         /* Name and value in turn; in the request's arena. */
     size_t span_count;
     size_t target_size;     /* The target lies at the start of the text. */
     size_t header_bytes;    /* Headers and trailers, with their separators. */
     size_t extension_bytes; /* Of chunks. */
     size_t head_bytes;      /* Fed since the request began. */
+    struct pk_buf trailer;  /* The one being collected; the head's text must not move any more. */
     size_t name_at;         /* Where the name being collected starts. */
     size_t name_size;
     size_t body_max_bytes;
-    const struct pk_net *net; /* Its routes say how large a body may be. */
+    size_t body_bytes; /* Arrived so far. */
     enum pk_refusal refusal;
     bool is_version_seen;
     bool is_head_done;
     bool is_complete;
     bool is_continue_wanted; /* Expect: 100-continue; the connection says so and clears it. */
 };
-void pk_parser_init(struct pk_parser *parser, const struct pk_net *net);
+void pk_parser_init(struct pk_parser *parser, struct pk_loop *loop);
 void pk_parser_done(struct pk_parser *parser);
 /* Takes bytes up to the end of one request. '*out_used' says how many; parser->is_complete that
  * the request is whole (take it with pk_parser_take). Not PK_REFUSAL_NONE: never feed again. */
 enum pk_refusal pk_parser_feed(struct pk_parser *parser, const char *data, size_t size,
                                size_t *out_used);
 /* The finished request; the parser is ready for the next one. */
-struct pk_request *pk_parser_take(struct pk_parser *parser);
-
-void pk_request_free(struct pk_request *request); /* NULL is fine. */
+struct pk_exchange *pk_parser_take(struct pk_parser *parser);
 
 /* ---- route.c ---- */
 
@@ -106,24 +167,117 @@ struct pk_match {
 void pk_route_find(const struct pk_net *net, const struct pk_request *request,
                    struct pk_match *out);
 /* Answers a request that no route takes: 404 or 405. */
-void pk_route_miss(const struct pk_match *match, struct pk_request *request,
-                   struct pk_answer *answer);
+void pk_route_miss(const struct pk_net *net, const struct pk_match *match,
+                   struct pk_request *request, struct pk_answer *answer);
+
+/* "GET, HEAD, POST" of a set of methods, in the request's arena. */
+const char *pk_route_allow(unsigned allowed, struct pk_request *request);
+
+/* ---- cors.c ---- */
+
+/* Before the handler: the headers for the request's origin. */
+void pk_cors_add(struct pk_exchange *exchange);
+/* After pk_cors_add: answers an OPTIONS that no route takes. False: it is none, or no such path. */
+bool pk_cors_options(struct pk_exchange *exchange, const struct pk_match *match);
 
 /* ---- lane.c ---- */
 
 struct pk_lane; /* Opaque. */
-struct pk_lane *pk_lane_new(size_t threads, size_t queue_max, void *context);
+struct pk_lane *pk_lane_new(const struct pk_lane_limits *limits, void *context);
 /* Waits for what runs, drops what waits. */
 void pk_lane_free(struct pk_lane *lane);
-/* Runs the request's handler on a thread of the lane, then hands it to its loop. False: full. */
-bool pk_lane_add(struct pk_lane *lane, struct pk_loop *loop, struct pk_request *request);
+/* Runs exchange->handler on a thread of the lane, then posts the exchange's mail. False: full. */
+bool pk_lane_add(struct pk_lane *lane, struct pk_exchange *exchange);
+void pk_lane_stats(struct pk_lane *lane, struct pk_lane_stats *out);
 
-/* ---- answer.c ---- */
+/* ---- answer.c, wire.c ---- */
 
+/* Empties it. */
 void pk_answer_done(struct pk_answer *answer);
-/* Appends the whole answer as it goes over the wire. 'date' is an HTTP date. */
-void pk_answer_write(const struct pk_request *request, const struct pk_answer *answer,
-                     const char *date, bool is_last, struct evbuffer *out);
+/* True when the client has what 'etag' names already. */
+bool pk_etag_is_known(const struct pk_request *request, const char *etag);
+const char *pk_reason(int status); /* "Not Found" */
+/* Appends the whole answer as it goes over the wire; the body moves into 'out'. */
+void pk_wire_answer(struct pk_exchange *exchange, bool is_last, struct evbuffer *out);
+/* Appends the head of an answer of unknown length: in chunks, or (HTTP/1.0, events) to the end. */
+void pk_wire_head(struct pk_exchange *exchange, struct evbuffer *out);
+/* Compresses the body if it is worth it. On executors only. */
+void pk_gzip_answer(struct pk_exchange *exchange);
+
+/* ---- tie.c ---- */
+
+/* What another thread holds of a connection: it may outlive it. */
+struct pk_tie {
+    atomic_uint refs;
+    pthread_mutex_t lock;
+    pthread_cond_t moved; /* What 'lock' guards has changed; its clock is monotonic. */
+    struct pk_loop *loop; /* Under 'lock'; NULL: the connection is gone. */
+    bool is_posted;       /* Under 'lock': 'mail' is in the loop's box and holds a reference. */
+    struct pk_mail mail;
+    void (*arrive)(struct pk_tie *tie); /* On the loop, if the connection is still there. */
+    void (*done)(struct pk_tie *tie);   /* Frees what the outer struct owns, and the struct. */
+};
+void pk_tie_init(struct pk_tie *tie, struct pk_loop *loop, void (*arrive)(struct pk_tie *),
+                 void (*done)(struct pk_tie *));
+void pk_tie_ref(struct pk_tie *tie);
+void pk_tie_unref(struct pk_tie *tie); /* NULL is fine. */
+/* With 'lock' held: 'arrive' will be called. False: the connection is gone. */
+bool pk_tie_post_locked(struct pk_tie *tie);
+/* From the loop: the connection is gone, or needs it no more. */
+void pk_tie_cut(struct pk_tie *tie);
+
+/* ---- park.c ---- */
+
+/* On the loop: the handler that parked has returned. True: it was woken meanwhile. */
+bool pk_parked_begin(struct pk_parked *parked, struct pk_exchange *exchange);
+/* On the loop: woken, out of time, or the client has gone. */
+void pk_parked_end(struct pk_parked *parked); /* NULL is fine. */
+
+/* ---- stream.c ---- */
+
+struct pk_stream *pk_stream_new(struct pk_exchange *exchange);
+/* The client has gone: whoever waits is woken and fails. NULL is fine, as for the next. */
+void pk_stream_cut(struct pk_stream *stream);
+void pk_stream_free(struct pk_stream *stream);
+/* From the parser: more of the body; its end. */
+void pk_stream_feed(struct pk_stream *stream, const char *data, size_t size);
+void pk_stream_feed_end(struct pk_stream *stream);
+/* True when the reader is so far behind that no more may be fed; it will then ask for more. */
+bool pk_stream_is_full(struct pk_stream *stream);
+/* On the loop: moves what the handler has written to the connection's output. */
+void pk_stream_flush(struct pk_stream *stream);
+/* The handler has returned: the answer's last chunk. */
+void pk_stream_end(struct pk_stream *stream);
+/* The handler has begun a streamed answer. */
+bool pk_stream_has_begun(struct pk_stream *stream);
+
+/* ---- sse.c ---- */
+
+/* On the loop: the connection belongs to the stream from here on. */
+void pk_sse_begin(struct pk_sse *sse, struct pk_exchange *exchange);
+void pk_sse_flush(struct pk_sse *sse); /* May end the connection, as the next two. */
+void pk_sse_beat(struct pk_sse *sse);  /* beat_ms have passed. */
+void pk_sse_drain(struct pk_sse *sse); /* The server stops. */
+void pk_sse_cut(struct pk_sse *sse);   /* The client has gone. NULL is fine. */
+
+/* ---- address.c ---- */
+
+struct pk_addresses; /* Opaque. */
+struct pk_addresses *pk_addresses_new(size_t most_each);
+void pk_addresses_free(struct pk_addresses *addresses);
+/* False: that address has its most already. */
+bool pk_addresses_enter(struct pk_addresses *addresses, const struct sockaddr *address,
+                        uint8_t out_key[16]);
+void pk_addresses_leave(struct pk_addresses *addresses, const uint8_t key[16]);
+
+/* ---- listen.c ---- */
+
+/* 'count' sockets that listen on one address; the kernel spreads connections over them. */
+bool pk_listen(const char *address, size_t count, int *out_fd, struct pk_error *err);
+/* "http://127.0.0.1:8077" of a listening socket. */
+void pk_listen_text(int fd, char out[PK_NET_ADDRESS_TEXT]);
+/* From here on the kernel completes no further connection; those it has can be accepted. */
+void pk_listen_stop(int fd);
 
 /* ---- loop.c ---- */
 
@@ -133,31 +287,46 @@ struct pk_loop {
     struct evconnlistener *listener; /* NULL while draining. */
     struct event *wake;              /* Readable 'wake_fd'. */
     struct event *accept_again;      /* After running out of descriptors. */
-    int wake_fd;                     /* Written by other threads. */
+    int wake_fd;                     /* Written by other threads; -1: the loop was not made. */
     pthread_t thread;
-    struct pk_conn *conn; /* All of them, doubly linked. Loop thread only. */
-    int64_t date_s;       /* Second that 'date' shows. */
-    char date[32];        /* "Sat, 21 Nov 2026 07:32:00 GMT" */
-    bool is_draining;     /* Loop thread only. */
+    bool is_started;
+    struct pk_conn *conn;      /* All of them, doubly linked. Loop thread only. */
+    struct pk_exchange *spare; /* For the next requests. */
+    size_t spare_count;
+    struct pk_buf scratch; /* For the head that is being written. */
+    uint64_t id_base;      /* Ids of requests are made from it and 'id_count'. */
+    uint64_t id_count;
+    int64_t date_s;   /* Second that 'date' shows. */
+    char date[32];    /* "Sat, 21 Nov 2026 07:32:00 GMT" */
+    bool is_draining; /* Loop thread only. */
 
     atomic_bool is_drain_wanted, is_stop_wanted;
-    pthread_mutex_t lock;    /* Guards 'done' alone. */
-    struct pk_request *done; /* Answered by an executor; newest first. */
+    atomic_uint_fast64_t connections, accepted, refused, requests, malformed, wakes;
+    pthread_mutex_t lock; /* Guards 'box' alone. */
+    struct pk_mail *box;  /* Newest first. */
 };
-/* From an executor: 'request' has its answer. */
-void pk_loop_done(struct pk_loop *loop, struct pk_request *request);
+bool pk_loop_init(struct pk_loop *loop, struct pk_net *net, int listen_fd, struct pk_error *err);
+bool pk_loop_start(struct pk_loop *loop, struct pk_error *err);
+/* Any thread: looks at the two flags. */
+void pk_loop_wake(struct pk_loop *loop);
+void pk_loop_stop(struct pk_loop *loop);
+/* The thread has ended: everybody who waits for a client is told that it has gone. */
+void pk_loop_cut(struct pk_loop *loop);
+void pk_loop_done(struct pk_loop *loop);
 const char *pk_loop_date(struct pk_loop *loop);
 /* Called when the last connection of a draining loop is gone. */
 void pk_loop_drained(struct pk_loop *loop);
 
 struct pk_net {
-    struct pk_net_options options;       /* Limits filled in. */
-    struct pk_loop loop;                 /* One; the struct is ready for more. */
+    struct pk_net_options options; /* Limits filled in. */
+    struct pk_loop *loop;
+    size_t loop_count;
     struct pk_lane *lane[PK_LANE_COUNT]; /* NULL for PK_LANE_HOT. */
+    struct pk_addresses *addresses;
     int done_fd;
-    bool is_started;
     char address[PK_NET_ADDRESS_TEXT];
-    atomic_uint_fast64_t connections, accepted, refused, requests, malformed;
+    atomic_uint_fast64_t connections; /* Of all loops: for the cap. */
+    atomic_size_t undrained;          /* Loops that still have connections. */
 };
 
 /* ---- conn.c ---- */
@@ -165,8 +334,11 @@ struct pk_net {
 enum pk_conn_state {
     PK_CONN_IDLE,    /* Between requests: idle_ms, and head_ms for the first one. */
     PK_CONN_HEAD,    /* Some bytes of a head are here. */
-    PK_CONN_BODY,    /* The head is whole. */
+    PK_CONN_BODY,    /* The head is whole; a handler may have it already. */
+    PK_CONN_HELD,    /* A streamed body waits for its reader; nothing is read meanwhile. */
     PK_CONN_RUNNING, /* A handler has the request; nothing is read meanwhile. */
+    PK_CONN_PARKED,  /* The request waits without a thread; nothing is read meanwhile. */
+    PK_CONN_EVENTS,  /* A stream of events; input is thrown away. */
     PK_CONN_WRITING, /* The client must take what there is before more is read. */
     PK_CONN_LINGER   /* The last answer is out; input is thrown away unread. */
 };
@@ -174,18 +346,36 @@ struct pk_conn {
     struct pk_loop *loop;
     struct pk_conn *next, *previous;
     struct bufferevent *bev;
-    struct event *timer; /* The one absolute deadline of the present state. */
+    struct event *timer; /* The one deadline of the present state. */
     struct pk_parser parser;
     enum pk_conn_state state;
-    struct pk_request *running; /* In PK_CONN_RUNNING. */
-    bool is_last;               /* Close when the output is out. */
-    bool is_eof;                /* The client sends no more. */
-    uint64_t served;            /* Requests answered here. */
+    struct pk_exchange *running; /* The one that a handler has, or that is parked. */
+    size_t window_bytes;         /* Of the body when its present window began. */
+    int64_t queued_bytes;        /* Of streamed answers, ever put into the output. */
+    int64_t window_sent;         /* Of these, taken by the client when its window began. */
+    uint64_t served;             /* Requests answered here. */
+    uint8_t address[16];         /* Counted in net->addresses. */
+    bool is_last;                /* Close when the output is out. */
+    bool is_eof;                 /* The client sends no more. */
 };
-void pk_conn_new(struct pk_loop *loop, int fd);
+/* False: its address has its most connections already; 'fd' is still the caller's. */
+bool pk_conn_new(struct pk_loop *loop, int fd, const struct sockaddr *address);
 void pk_conn_close(struct pk_conn *conn);
-/* An executor is done with conn->running. */
-void pk_conn_answered(struct pk_conn *conn, struct pk_request *request);
+/* Whoever had conn->running is done with it. */
+void pk_conn_answered(struct pk_conn *conn, struct pk_exchange *exchange);
+/* The parked request goes on. */
+void pk_conn_unpark(struct pk_conn *conn, bool is_timed_out);
+/* The stream of events is over; its last event is in the output. */
+void pk_conn_end_events(struct pk_conn *conn);
+/* Sends what is left of the output, then closes. */
+void pk_conn_finish(struct pk_conn *conn);
+/* The reader of a streamed body wants more. */
+void pk_conn_feed_again(struct pk_conn *conn);
+/* 'added_bytes' of a streamed answer went into the output. */
+void pk_conn_sending(struct pk_conn *conn, size_t added_bytes);
+/* Nothing is read until the exchange comes back (or the rest of its body alone); 'ms' as deadline,
+ * 0: none. */
+void pk_conn_wait(struct pk_conn *conn, enum pk_conn_state state, int64_t ms);
 /* Draining: closes it now if nothing was asked, else after the answer. */
 void pk_conn_drain(struct pk_conn *conn);
 

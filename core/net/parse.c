@@ -42,8 +42,8 @@ static int refuse(struct pk_parser *parser, enum pk_refusal refusal)
 static int on_message_begin(llhttp_t *http)
 {
     struct pk_parser *parser = http->data;
-    parser->request = pk_calloc(1, sizeof(*parser->request));
-    parser->span = pk_arena_alloc(&parser->request->arena,
+    parser->exchange = pk_exchange_new(parser->loop);
+    parser->span = pk_arena_alloc(&parser->exchange->request.arena,
                                   2 * (size_t)PK_NET_HEADERS_MAX * sizeof(*parser->span));
     return 0;
 }
@@ -55,14 +55,14 @@ static int on_url(llhttp_t *http, const char *at, size_t size)
     if (parser->target_size > PK_NET_LINE_MAX) {
         return refuse(parser, PK_REFUSAL_TARGET_LONG);
     }
-    pk_buf_add(&parser->request->text, at, size);
+    pk_buf_add(&parser->exchange->text, at, size);
     return 0;
 }
 
 static int on_url_complete(llhttp_t *http)
 {
     struct pk_parser *parser = http->data;
-    pk_buf_add_char(&parser->request->text, '\0');
+    pk_buf_add_char(&parser->exchange->text, '\0');
     return 0;
 }
 
@@ -71,6 +71,12 @@ static int on_version_complete(llhttp_t *http)
     struct pk_parser *parser = http->data;
     parser->is_version_seen = true;
     return 0;
+}
+
+/* Where names and values go: the head's text is not touched once texts point into it. */
+static struct pk_buf *text_of(struct pk_parser *parser)
+{
+    return parser->is_head_done ? &parser->trailer : &parser->exchange->text;
 }
 
 static int count_header_bytes(struct pk_parser *parser, size_t size)
@@ -82,7 +88,7 @@ static int count_header_bytes(struct pk_parser *parser, size_t size)
 static int on_header_field(llhttp_t *http, const char *at, size_t size)
 {
     struct pk_parser *parser = http->data;
-    struct pk_buf *text = &parser->request->text;
+    struct pk_buf *text = text_of(parser);
     if (parser->name_size == 0) {
         parser->name_at = text->size;
     }
@@ -97,14 +103,14 @@ static int on_header_field(llhttp_t *http, const char *at, size_t size)
 static int on_header_field_complete(llhttp_t *http)
 {
     struct pk_parser *parser = http->data;
-    pk_buf_add_char(&parser->request->text, '\0');
+    pk_buf_add_char(text_of(parser), '\0');
     return count_header_bytes(parser, 2); /* ": " */
 }
 
 static int on_header_value(llhttp_t *http, const char *at, size_t size)
 {
     struct pk_parser *parser = http->data;
-    pk_buf_add(&parser->request->text, at, size);
+    pk_buf_add(text_of(parser), at, size);
     return count_header_bytes(parser, size);
 }
 
@@ -112,7 +118,7 @@ static int on_header_value(llhttp_t *http, const char *at, size_t size)
 static int on_header_value_complete(llhttp_t *http)
 {
     struct pk_parser *parser = http->data;
-    struct pk_buf *text = &parser->request->text;
+    struct pk_buf *text = text_of(parser);
     size_t value_at = parser->name_at + parser->name_size + 1;
 
     while (text->size > value_at &&
@@ -131,10 +137,13 @@ static int on_header_value_complete(llhttp_t *http)
     if (refusal != PK_REFUSAL_NONE) {
         return refuse(parser, refusal);
     }
-    parser->span[parser->span_count++] = (struct pk_span){ parser->name_at, parser->name_size };
-    parser->span[parser->span_count++] = (struct pk_span){ value_at, text->size - 1 - value_at };
     if (parser->is_head_done) {
-        text->size = parser->name_at; /* A trailer: counted, and dropped. */
+        pk_buf_clear(text); /* A trailer: counted, and dropped. */
+        parser->span_count += 2;
+    } else {
+        parser->span[parser->span_count++] = (struct pk_span){ parser->name_at, parser->name_size };
+        parser->span[parser->span_count++] =
+            (struct pk_span){ value_at, text->size - 1 - value_at };
     }
     parser->name_size = 0;
     return count_header_bytes(parser, 2); /* The line's end. */
@@ -153,12 +162,13 @@ static bool take_method(const llhttp_t *http, struct pk_request *request)
 
 static void take_headers(struct pk_parser *parser)
 {
-    struct pk_request *request = parser->request;
+    struct pk_request *request = &parser->exchange->request;
+    const struct pk_buf *text = &parser->exchange->text;
     size_t count = parser->span_count / 2;
     struct pk_header *header = pk_arena_alloc(&request->arena, (count + 1) * sizeof(*header));
     for (size_t i = 0; i < count; i++) {
-        header[i].name = request->text.data + parser->span[2 * i].at;
-        header[i].value = request->text.data + parser->span[2 * i + 1].at;
+        header[i].name = text->data + parser->span[2 * i].at;
+        header[i].value = text->data + parser->span[2 * i + 1].at;
     }
     request->header = header;
     request->header_count = count;
@@ -180,7 +190,8 @@ static void take_request_id(struct pk_request *request)
 static int on_headers_complete(llhttp_t *http)
 {
     struct pk_parser *parser = http->data;
-    struct pk_request *request = parser->request;
+    struct pk_exchange *exchange = parser->exchange;
+    struct pk_request *request = &exchange->request;
     struct pk_match match;
 
     if (!parser->is_version_seen) {
@@ -193,22 +204,29 @@ static int on_headers_complete(llhttp_t *http)
         refusal = PK_REFUSAL_METHOD;
     }
     if (refusal == PK_REFUSAL_NONE) {
-        refusal = pk_policy_target(request, pk_arena_strdup(&request->arena, request->text.data));
+        refusal = pk_policy_target(request, pk_arena_strdup(&request->arena, exchange->text.data));
     }
     if (refusal != PK_REFUSAL_NONE) {
         return refuse(parser, refusal);
     }
     /* A request that no route takes may carry a small body, which is read and dropped: then the
      * connection can go on behind its 404. */
-    pk_route_find(parser->net, request, &match);
+    pk_route_find(parser->loop->net, request, &match);
     request->route = match.route;
     parser->body_max_bytes = match.route ? match.route->body_max_bytes : 64 * 1024;
+    if (match.route && match.route->is_streamed) {
+        exchange->stream = pk_stream_new(exchange);
+        if (parser->body_max_bytes == 0) {
+            parser->body_max_bytes = SIZE_MAX;
+        }
+    }
     if ((http->flags & F_CONTENT_LENGTH) && http->content_length > parser->body_max_bytes) {
         return refuse(parser, PK_REFUSAL_BODY_LARGE);
     }
     parser->is_continue_wanted = pk_request_header(request, "expect") != NULL &&
                                  ((http->flags & F_CHUNKED) || http->content_length > 0);
-    request->is_keep_alive = llhttp_should_keep_alive(http) != 0;
+    exchange->is_http_1_0 = http->http_minor == 0;
+    exchange->is_keep_alive = llhttp_should_keep_alive(http) != 0;
     parser->is_head_done = true;
     return 0;
 }
@@ -216,11 +234,16 @@ static int on_headers_complete(llhttp_t *http)
 static int on_body(llhttp_t *http, const char *at, size_t size)
 {
     struct pk_parser *parser = http->data;
-    struct pk_buf *body = &parser->request->body;
-    if (size > parser->body_max_bytes - body->size) {
+    struct pk_stream *stream = parser->exchange->stream;
+    if (size > parser->body_max_bytes - parser->body_bytes) {
         return refuse(parser, PK_REFUSAL_BODY_LARGE);
     }
-    pk_buf_add(body, at, size);
+    parser->body_bytes += size;
+    if (stream) {
+        pk_stream_feed(stream, at, size);
+    } else {
+        pk_buf_add(&parser->exchange->request.body, at, size);
+    }
     return 0;
 }
 
@@ -228,7 +251,7 @@ static int on_body(llhttp_t *http, const char *at, size_t size)
 static int on_chunk_header(llhttp_t *http)
 {
     struct pk_parser *parser = http->data;
-    size_t room = parser->body_max_bytes - parser->request->body.size;
+    size_t room = parser->body_max_bytes - parser->body_bytes;
     return http->content_length > room ? refuse(parser, PK_REFUSAL_BODY_LARGE) : 0;
 }
 
@@ -247,7 +270,11 @@ static int on_extension(llhttp_t *http, const char *at, size_t size)
 static int on_message_complete(llhttp_t *http)
 {
     struct pk_parser *parser = http->data;
+    struct pk_stream *stream = parser->exchange->stream;
     parser->is_complete = true;
+    if (stream) {
+        pk_stream_feed_end(stream);
+    }
     return HPE_PAUSED;
 }
 
@@ -270,17 +297,21 @@ static const llhttp_settings_t settings = {
 
 /* ---- The parser ---- */
 
-void pk_parser_init(struct pk_parser *parser, const struct pk_net *net)
+void pk_parser_init(struct pk_parser *parser, struct pk_loop *loop)
 {
-    *parser = (struct pk_parser){ .net = net };
+    *parser = (struct pk_parser){ .loop = loop };
     llhttp_init(&parser->http, HTTP_REQUEST, &settings);
     parser->http.data = parser;
 }
 
 void pk_parser_done(struct pk_parser *parser)
 {
-    pk_request_free(parser->request);
-    parser->request = NULL;
+    if (!parser->is_lent) {
+        pk_exchange_free(parser->exchange);
+    }
+    parser->exchange = NULL;
+    parser->is_lent = false;
+    pk_buf_done(&parser->trailer);
 }
 
 enum pk_refusal pk_parser_feed(struct pk_parser *parser, const char *data, size_t size,
@@ -308,12 +339,12 @@ enum pk_refusal pk_parser_feed(struct pk_parser *parser, const char *data, size_
     return parser->refusal;
 }
 
-struct pk_request *pk_parser_take(struct pk_parser *parser)
+struct pk_exchange *pk_parser_take(struct pk_parser *parser)
 {
-    struct pk_request *request = parser->request;
-    const struct pk_net *net = parser->net;
-    pk_parser_init(parser, net);
-    return request;
+    struct pk_exchange *exchange = parser->exchange;
+    pk_buf_done(&parser->trailer);
+    pk_parser_init(parser, parser->loop);
+    return exchange;
 }
 
 /* ---- Requests ---- */
@@ -326,18 +357,4 @@ const char *pk_request_header(const struct pk_request *request, const char *name
         }
     }
     return NULL;
-}
-
-void pk_request_free(struct pk_request *request)
-{
-    if (!request) {
-        return;
-    }
-    if (request->answer) {
-        pk_answer_done(request->answer);
-    }
-    pk_buf_done(&request->body);
-    pk_buf_done(&request->text);
-    pk_arena_done(&request->arena);
-    pk_free(request);
 }

@@ -63,7 +63,7 @@ void pk_route_find(const struct pk_net *net, const struct pk_request *request, s
     }
 }
 
-static const char *allow_text(unsigned allowed, struct pk_request *request)
+const char *pk_route_allow(unsigned allowed, struct pk_request *request)
 {
     const char *text = "";
     for (unsigned i = 0; i < PK_METHOD_COUNT; i++) {
@@ -75,19 +75,58 @@ static const char *allow_text(unsigned allowed, struct pk_request *request)
     return text;
 }
 
-void pk_route_miss(const struct pk_match *match, struct pk_request *request,
-                   struct pk_answer *answer)
+/* How much of the path a pattern has: its leading segments that fit, then the leading characters
+ * of the next. */
+static size_t nearness(const char *pattern, const struct pk_request *request)
 {
+    enum { SEGMENT = 64 };
+    size_t near = 0;
+    for (size_t i = 0; pattern[0] == '/' && i < request->segment_count; i++) {
+        const char *given = request->segment[i];
+        size_t size = strcspn(pattern + 1, "/");
+        size_t same = 0;
+        while (same < size && given[same] != '\0' && given[same] == pattern[1 + same]) {
+            same++;
+        }
+        bool is_fitting = pattern[1] == '{' || (same == size && given[same] == '\0');
+        if (!is_fitting) {
+            return near + (same < SEGMENT ? same : SEGMENT - 1);
+        }
+        near += SEGMENT;
+        pattern += 1 + size;
+    }
+    return near;
+}
+
+static const char *nearest(const struct pk_net *net, const struct pk_request *request)
+{
+    const char *found = NULL;
+    size_t best = 0;
+    for (size_t i = 0; i < net->options.route_count; i++) {
+        size_t near = nearness(net->options.route[i].path, request);
+        if (near > best) {
+            best = near;
+            found = net->options.route[i].path;
+        }
+    }
+    return found;
+}
+
+void pk_route_miss(const struct pk_net *net, const struct pk_match *match,
+                   struct pk_request *request, struct pk_answer *answer)
+{
+    struct pk_arena *arena = &request->arena;
     if (match->allowed) {
-        answer->allow = allow_text(match->allowed, request);
+        answer->allow = pk_route_allow(match->allowed, request);
         pk_answer_problem(request, answer, 405, "method_not_allowed",
-                          pk_arena_printf(&request->arena, "'%.200s' does not take %s",
-                                          request->path, method_name[request->method]),
-                          pk_arena_printf(&request->arena, "use %s", answer->allow));
+                          pk_arena_printf(arena, "'%.200s' does not take %s", request->path,
+                                          method_name[request->method]),
+                          pk_arena_printf(arena, "use %s", answer->allow));
         return;
     }
-    pk_answer_problem(
-        request, answer, 404, "not_found",
-        pk_arena_printf(&request->arena, "there is nothing at '%.200s'", request->path),
-        "check the path; /healthz answers when the server lives");
+    const char *near = nearest(net, request);
+    pk_answer_problem(request, answer, 404, "not_found",
+                      pk_arena_printf(arena, "there is nothing at '%.200s'", request->path),
+                      near ? pk_arena_printf(arena, "check the path; the nearest is '%s'", near)
+                           : "check the path; /healthz answers when the server lives");
 }

@@ -1,5 +1,6 @@
 /* test_http.c - Requests over a real socket: what is taken, what is refused, what comes back. */
 /* SPDX-License-Identifier: MIT */
+#include "client.h"
 #include "test.h"
 
 #include "base/alloc.h"
@@ -7,8 +8,6 @@
 #include "base/error.h"
 #include "net/net.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <semaphore.h>
 #include <stdio.h>
@@ -17,8 +16,6 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
-
-enum { PATIENCE_MS = 5000 };
 
 struct fixture {
     struct pk_net *net;
@@ -30,6 +27,9 @@ static void echo(void *context, struct pk_request *request, struct pk_answer *an
     (void)context;
     pk_buf_printf(&answer->body, "%s %s q=%s", pk_method_name(request->method),
                   request->segment_count > 1 ? request->segment[1] : "-", request->query);
+    if (pk_request_header(request, "x-echo")) {
+        pk_buf_printf(&answer->body, " h=%s", pk_request_header(request, "x-echo"));
+    }
     pk_buf_add_text(&answer->body, " b=");
     pk_buf_add(&answer->body, request->body.data, request->body.size);
     pk_answer_json(answer, 200);
@@ -46,10 +46,15 @@ static void slow(void *context, struct pk_request *request, struct pk_answer *an
 }
 
 static const struct pk_route route_table[] = {
-    { PK_METHOD_GET, "/echo", "public", PK_LANE_HOT, 0, echo, "" },
-    { PK_METHOD_GET, "/echo/{what}", "public", PK_LANE_HOT, 0, echo, "" },
-    { PK_METHOD_POST, "/echo/{what}", "public", PK_LANE_STORE, 1000, echo, "" },
-    { PK_METHOD_GET, "/slow", "public", PK_LANE_STORE, 0, slow, "" },
+    { .method = PK_METHOD_GET, .path = "/echo", .lane = PK_LANE_HOT, .handler = echo },
+    { .method = PK_METHOD_GET, .path = "/echo/{what}", .lane = PK_LANE_HOT, .handler = echo },
+    { .method = PK_METHOD_POST,
+      .path = "/echo/{what}",
+      .lane = PK_LANE_STORE,
+      .body_max_bytes = 1000,
+      .handler = echo },
+    { .method = PK_METHOD_GET, .path = "/slow", .lane = PK_LANE_STORE, .handler = slow },
+    { .method = PK_METHOD_GET, .path = "/script", .lane = PK_LANE_SCRIPT, .handler = slow },
 };
 
 static void start(struct fixture *fixture, struct pk_net_limits limits)
@@ -74,59 +79,18 @@ static void stop(struct fixture *fixture)
 
 static int dial(const struct fixture *fixture)
 {
-    struct sockaddr_in address = { .sin_family = AF_INET };
-    const char *colon = strrchr(pk_net_address(fixture->net), ':');
-    address.sin_port = htons((uint16_t)strtoul(colon + 1, NULL, 10));
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
-    return fd;
+    return client_dial(fixture->net);
 }
 
 static void say(int fd, const char *text)
 {
-    (void)send(fd, text, strlen(text), MSG_NOSIGNAL);
+    client_say(fd, text, strlen(text));
 }
 
-/* Reads until 'until' is there, the server closes, or patience ends. Static memory. */
-static const char *hear(int fd, const char *until)
-{
-    static char text[65536];
-    size_t size = 0;
-    text[0] = '\0';
-    while (size + 1 < sizeof(text) && !(until && strstr(text, until))) {
-        struct pollfd waiting = { .fd = fd, .events = POLLIN };
-        if (poll(&waiting, 1, PATIENCE_MS) != 1) {
-            fail_msg("the server says nothing more after '%s'", text);
-        }
-        ssize_t got = recv(fd, text + size, sizeof(text) - 1 - size, 0);
-        if (got <= 0) {
-            break;
-        }
-        size += (size_t)got;
-        text[size] = '\0';
-    }
-    return text;
-}
-
-/* One request on a connection of its own; everything that comes back. */
 static const char *ask(const struct fixture *fixture, const char *request)
 {
-    int fd = dial(fixture);
-    say(fd, request);
-    (void)shutdown(fd, SHUT_WR);
-    const char *answer = hear(fd, NULL);
-    (void)close(fd);
-    return answer;
+    return client_ask(fixture->net, request);
 }
-
-#define assert_says(text, part)                          \
-    do {                                                 \
-        const char *said = (text);                       \
-        if (!strstr(said, part)) {                       \
-            fail_msg("'%s' is not in '%s'", part, said); \
-        }                                                \
-    } while (0)
 
 TEST(a_request_is_answered_with_its_length_and_id)
 {
@@ -157,6 +121,21 @@ TEST(pipelined_requests_are_answered_in_order_across_lanes)
     const char *four = strstr(answer, "GET four q= b=");
     assert_true(one && two && three && four);
     assert_true(one < two && two < three && three < four);
+    stop(&fixture);
+}
+
+TEST(long_trailers_do_not_move_the_headers_away)
+{
+    PK_CLEANUP(pk_buf_done) struct pk_buf request = { 0 };
+    struct fixture fixture;
+    start(&fixture, (struct pk_net_limits){ 0 });
+    pk_buf_add_text(&request, "POST /echo/a HTTP/1.1\r\nHost: a\r\nX-Echo: stays\r\n"
+                              "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-T: ");
+    for (int i = 0; i < 20000; i++) {
+        pk_buf_add_char(&request, 'x');
+    }
+    pk_buf_add_text(&request, "\r\n\r\n");
+    assert_says(ask(&fixture, request.data), " h=stays b=abc");
     stop(&fixture);
 }
 
@@ -293,15 +272,16 @@ TEST(a_slow_head_and_a_slow_body_are_cut_and_an_idle_connection_is_closed)
     start(&fixture, (struct pk_net_limits){ .head_ms = 100, .body_ms = 100, .idle_ms = 100 });
     int fd = dial(&fixture);
     say(fd, "GET /echo HT");
-    assert_says(hear(fd, NULL), "HTTP/1.1 408 ");
+    assert_says(client_hear(fd, NULL), "HTTP/1.1 408 ");
     (void)close(fd);
     fd = dial(&fixture);
     say(fd, "POST /echo/a HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc");
-    assert_says(hear(fd, NULL), "HTTP/1.1 408 ");
+    assert_says(client_hear(fd, NULL), "HTTP/1.1 408 ");
     (void)close(fd);
     fd = dial(&fixture);
     say(fd, "GET /echo HTTP/1.1\r\nHost: a\r\n\r\n");
-    assert_says(hear(fd, NULL), "HTTP/1.1 200 "); /* hear() returns when it is closed. */
+    assert_says(client_hear(fd, NULL),
+                "HTTP/1.1 200 "); /* client_hear() returns when it is closed. */
     (void)close(fd);
     stop(&fixture);
 }
@@ -322,7 +302,7 @@ TEST(drips_do_not_extend_the_deadline_of_the_head)
         is_cut = poll(&waiting, 1, 0) == 1;
     }
     assert_true(is_cut);
-    assert_says(hear(fd, NULL), "HTTP/1.1 408 ");
+    assert_says(client_hear(fd, NULL), "HTTP/1.1 408 ");
     (void)close(fd);
     stop(&fixture);
 }
@@ -331,7 +311,7 @@ TEST(a_full_lane_answers_503_and_what_runs_goes_on)
 {
     struct fixture fixture;
     int fd[3];
-    start(&fixture, (struct pk_net_limits){ .executors = 1, .queue_max = 1 });
+    start(&fixture, (struct pk_net_limits){ .lane[PK_LANE_STORE] = { 1, 1 } });
     fd[0] = dial(&fixture);
     say(fd[0], "GET /slow HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     (void)sem_wait(&fixture.entered);
@@ -342,15 +322,15 @@ TEST(a_full_lane_answers_503_and_what_runs_goes_on)
     do {
         fd[2] = dial(&fixture);
         say(fd[2], "GET /slow HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-        answer = hear(fd[2], "requestId");
+        answer = client_hear(fd[2], "requestId");
         (void)close(fd[2]);
     } while (!strstr(answer, "HTTP/1.1 503 "));
     assert_says(answer, "Retry-After: 1\r\n");
     assert_says(ask(&fixture, "GET /echo HTTP/1.1\r\nHost: a\r\n\r\n"), "HTTP/1.1 200 ");
     (void)sem_post(&fixture.leave);
     (void)sem_post(&fixture.leave);
-    assert_says(hear(fd[0], NULL), "\r\n\r\nslow");
-    assert_says(hear(fd[1], NULL), "\r\n\r\nslow");
+    assert_says(client_hear(fd[0], NULL), "\r\n\r\nslow");
+    assert_says(client_hear(fd[1], NULL), "\r\n\r\nslow");
     (void)close(fd[0]);
     (void)close(fd[1]);
     stop(&fixture);
@@ -362,12 +342,12 @@ TEST(over_the_cap_a_connection_is_turned_away)
     start(&fixture, (struct pk_net_limits){ .connections_max = 1 });
     int first = dial(&fixture);
     say(first, "GET /echo HTTP/1.1\r\nHost: a\r\n\r\n");
-    (void)hear(first, "b=");
+    (void)client_hear(first, "b=");
     int second = dial(&fixture);
-    assert_says(hear(second, NULL), "HTTP/1.1 503 ");
+    assert_says(client_hear(second, NULL), "HTTP/1.1 503 ");
     (void)close(second);
     say(first, "GET /echo HTTP/1.1\r\nHost: a\r\n\r\n");
-    assert_says(hear(first, "b="), "HTTP/1.1 200 ");
+    assert_says(client_hear(first, "b="), "HTTP/1.1 200 ");
     (void)close(first);
     stop(&fixture);
 }
@@ -378,22 +358,22 @@ TEST(a_drain_answers_what_was_accepted_and_then_is_done)
     start(&fixture, (struct pk_net_limits){ 0 });
     int idle = dial(&fixture);
     say(idle, "GET /echo HTTP/1.1\r\nHost: a\r\n\r\n");
-    (void)hear(idle, "b=");
+    (void)client_hear(idle, "b=");
     int fd = dial(&fixture);
     say(fd, "GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
     (void)sem_wait(&fixture.entered);
 
     pk_net_drain(fixture.net);
-    assert_string_equal(hear(idle, NULL), ""); /* Closed. */
+    assert_string_equal(client_hear(idle, NULL), ""); /* Closed. */
     (void)close(idle);
     struct pollfd done = { .fd = pk_net_done_fd(fixture.net), .events = POLLIN };
     assert_int_equal(poll(&done, 1, 0), 0);
     (void)sem_post(&fixture.leave);
-    const char *answer = hear(fd, NULL);
+    const char *answer = client_hear(fd, NULL);
     assert_says(answer, "Connection: close\r\n");
     assert_says(answer, "\r\n\r\nslow");
     (void)close(fd);
-    assert_int_equal(poll(&done, 1, PATIENCE_MS), 1);
+    assert_int_equal(poll(&done, 1, CLIENT_PATIENCE_MS), 1);
     stop(&fixture);
 }
 
@@ -432,9 +412,9 @@ TEST(expect_100_continue_is_answered_before_the_body)
     int fd = dial(&fixture);
     say(fd,
         "POST /echo/a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n");
-    assert_says(hear(fd, "\r\n\r\n"), "HTTP/1.1 100 Continue\r\n");
+    assert_says(client_hear(fd, "\r\n\r\n"), "HTTP/1.1 100 Continue\r\n");
     say(fd, "abc");
-    assert_says(hear(fd, "b=abc"), "HTTP/1.1 200 ");
+    assert_says(client_hear(fd, "b=abc"), "HTTP/1.1 200 ");
     (void)close(fd);
     stop(&fixture);
 }
