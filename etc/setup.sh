@@ -4,7 +4,8 @@
 # the tests need. need_packages looks first (no apt, no network, well under
 # 0.2 s) and installs only what is missing. "a|b" means either will do; the
 # first is installed. Elsewhere than on Debian it says so and carries on: the
-# build then names what it lacks.
+# build then names what it lacks. A machine that has just booted may be updating
+# itself: apt-get waits for that.
 #
 # SPDX-License-Identifier: MIT
 
@@ -68,7 +69,8 @@ need_packages()
     say "installing ${missing[*]}"
     log=$(mktemp)
     if ! { apt-get update &&
-        DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"; } \
+        DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
+            -o DPkg::Lock::Timeout=300 "${missing[@]}"; } \
         >"$log" 2>&1 </dev/null; then
         tail -n 20 "$log" >&2
         rm -f "$log"

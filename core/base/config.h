@@ -46,7 +46,6 @@ struct pk_setting {
     const char *variable; /* Further name in the environment, or NULL: PERSONAKIT_<NAME> only. */
     const char *help;     /* A sentence. */
     bool is_secret;       /* Never shown; a URL is shown without its password. */
-    bool is_reloadable;   /* Takes effect without a restart. */
 };
 
 extern const struct pk_setting pk_setting_table[];
@@ -92,7 +91,7 @@ const char *pk_config_origin(const struct pk_config *config, const char *name);
 
 enum pk_config_style {
     PK_CONFIG_TABLE, /* Name, value and origin in columns. */
-    PK_CONFIG_JSON,  /* One object: name to {value, origin, reloadable}. */
+    PK_CONFIG_JSON,  /* One object: name to {value, origin}. */
 };
 /* All settings with secrets masked. */
 void pk_config_print(const struct pk_config *config, struct pk_buf *buf,

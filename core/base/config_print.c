@@ -96,8 +96,7 @@ static void print_json(const struct pk_config *config, struct pk_buf *buf)
         print_json_value(config, i, buf);
         pk_buf_add_text(buf, ", \"origin\": ");
         pk_text_json(buf, config->value[i].origin, strlen(config->value[i].origin));
-        pk_buf_printf(buf, ", \"reloadable\": %s}",
-                      config->table[i].is_reloadable ? "true" : "false");
+        pk_buf_add_char(buf, '}');
     }
     pk_buf_add_text(buf, config->count ? "\n}\n" : "{}\n");
 }

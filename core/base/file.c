@@ -257,7 +257,7 @@ static bool write_pid(int fd, const char *path, struct pk_error *err)
 
 static bool fail_locked(struct pk_error *err, const char *folder, long pid)
 {
-    static const char hint[] = "stop that process, or use another folder with --data";
+    static const char hint[] = "stop that process, or use another folder";
     if (pid <= 0) { /* It has the lock and has not said its name yet. */
         return pk_fail(err, PK_CONFLICT, hint, "folder '%s' is in use by another process", folder);
     }

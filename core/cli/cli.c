@@ -163,11 +163,26 @@ static bool fail_unknown(const char *what, const struct nearest *best, const cha
     return pk_fail(err, PK_INVALID, hint, "there is no %s '%.60s'", what, best->given);
 }
 
+/* "--drain.lead_ms": the setting has no option of its own. */
+static bool is_setting(const char *name)
+{
+    for (size_t i = 0; i < pk_setting_count; i++) {
+        if (strcmp(pk_setting_table[i].name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool fail_unknown_option(const struct pk_command *command, const char *given,
                                 struct pk_error *err)
 {
     PK_CLEANUP(pk_freep) char *name = pk_strndup(given, strcspn(given, "="));
     struct nearest best = { .given = name };
+    if (command->takes_settings && is_setting(name + strspn(name, "-"))) {
+        return pk_fail(err, PK_INVALID, "every setting can be given as '--set NAME=VALUE'",
+                       "'%.60s' is a setting and no option", name);
+    }
     for (size_t i = 0; i < command->option_count; i++) {
         consider(&best, command->option[i].name);
     }
@@ -361,8 +376,7 @@ bool pk_call_config(const struct pk_call *call, struct pk_config **out, struct p
         return true;
     }
     if (!call->is_json && faults.size > 0) {
-        (void)fputs(pk_buf_text(&faults),
-                    stderr); /* Every one, so 'err' need not name the first. */
+        (void)fputs(pk_buf_text(&faults), stderr); /* All, so 'err' need not name the first. */
         (void)pk_fail(err, err->code, err->hint, "the settings are wrong");
     }
     return false;

@@ -72,11 +72,10 @@ static void print_table(const struct pk_move_result *result)
     }
     (void)printf("%lld documents in the target, %lld copied by this call\n", (long long)documents,
                  (long long)result->copied);
-    (void)printf("documents whose time had passed were not copied");
     if (expired > 0) {
-        (void)printf("; %lld more expired meanwhile", (long long)expired);
+        (void)printf("%lld expired while they were moved, and are in no count\n",
+                     (long long)expired);
     }
-    (void)printf("\n");
 }
 
 static void add_json_row(struct pk_buf *out, const struct pk_move_row *row)
@@ -152,8 +151,7 @@ static bool open_both(struct pk_call *call, struct pk_open_store *from, struct p
     }
     if (state.is_empty) {
         return pk_fail(err, PK_NOT_FOUND, "check what --from names",
-                       "there is no store in the "
-                       "source");
+                       "there is no store in the source");
     }
     if (!pk_cli_store_open(call->app, from_url, NULL, PK_OPEN_READ, from, err)) {
         return pk_wrap(err, "open the source");

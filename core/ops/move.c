@@ -6,8 +6,9 @@
  * A list that fails for a passing reason, or whose outcome nobody knows, costs
  * nothing: the note is read again, and it says which documents are there.
  *
- * Rows of the feed are announced again, so they get positions of the target,
- * whose epoch is new: followers of the source see a gap and start afresh. */
+ * Rows of the feed are announced again in the order in which they were, so they
+ * get positions of the target, whose epoch is new: followers of the source see
+ * a gap and start afresh, those of the target see them in order. */
 /* SPDX-License-Identifier: MIT */
 #include "ops/move.h"
 
@@ -39,16 +40,18 @@ void pk_move_reader_done(struct pk_move_reader *reader)
 
 static bool read_page(struct pk_move_reader *reader, struct pk_error *err)
 {
+    PK_CLEANUP(pk_page_done) struct pk_page before = reader->page; /* Owns the cursor. */
     struct pk_query query = { .collection = reader->collection,
-                              .index = "_id",
-                              .limit = PK_MOVE_PAGE };
-    pk_page_done(&reader->page);
+                              .index = reader->expiry_path ? PK_MOVE_EXPIRY : "_id",
+                              .limit = PK_MOVE_PAGE,
+                              .cursor = before.next };
     reader->page = (struct pk_page){ 0 };
     reader->at = 0;
-    if (reader->last) {
+    if (reader->last) { /* Not exclusive by date: others may have the same one. */
         query.min = (struct pk_bound){ .is_set = true,
-                                       .is_exclusive = true,
-                                       .value = PK_TEXT(reader->last) };
+                                       .is_exclusive = !reader->expiry_path,
+                                       .value = reader->expiry_path ? PK_DATE(reader->last_ms)
+                                                                    : PK_TEXT(reader->last) };
     }
     if (!pk_store_find(reader->store, &query, pk_deadline_in_ms(reader->clock, PK_MOVE_CALL_MS),
                        &reader->page, err)) {
@@ -56,17 +59,28 @@ static bool read_page(struct pk_move_reader *reader, struct pk_error *err)
                        pk_store_engine(reader->store));
     }
     reader->is_end = reader->page.next == NULL;
-    if (reader->page.count > 0) {
-        pk_free(reader->last);
-        reader->last = pk_strdup(pk_doc_id(reader->page.doc[reader->page.count - 1]));
-    }
     return true;
+}
+
+/* By date the first page begins with what a move before this one has copied already. */
+static bool is_copied(const struct pk_move_reader *reader, const struct pk_doc *doc)
+{
+    return reader->expiry_path && reader->last &&
+           pk_doc_date(doc, reader->expiry_path, 0) == reader->last_ms &&
+           strcmp(pk_doc_id(doc), reader->last) <= 0;
 }
 
 bool pk_move_reader_next(struct pk_move_reader *reader, struct pk_doc **out, struct pk_error *err)
 {
     *out = NULL;
-    while (reader->at == reader->page.count) {
+    for (;;) {
+        while (reader->at < reader->page.count) {
+            struct pk_doc *doc = reader->page.doc[reader->at++];
+            if (!is_copied(reader, doc)) {
+                *out = doc;
+                return true;
+            }
+        }
         if (reader->is_end) {
             return true;
         }
@@ -74,8 +88,6 @@ bool pk_move_reader_next(struct pk_move_reader *reader, struct pk_doc **out, str
             return false;
         }
     }
-    *out = reader->page.doc[reader->at++];
-    return true;
 }
 
 bool pk_move_tell(const struct pk_move_options *options, enum pk_move_step step,
@@ -218,6 +230,7 @@ static bool fill_list(struct pk_move_reader *reader, struct pk_move_part *part,
         }
         if (part->collection->is_feed) {
             pk_writes_announce(list, doc);
+            part->last_ms = pk_doc_date(doc, part->collection->ttl_path, 0);
         } else {
             pk_writes_insert(list, part->collection->name, doc);
         }
@@ -249,7 +262,11 @@ static bool copy_part(const struct pk_move_options *options, struct pk_move_stat
     struct pk_move_reader reader = { .store = options->from,
                                      .clock = options->clock,
                                      .collection = part->collection->name,
-                                     .last = part->last ? pk_strdup(part->last) : NULL };
+                                     .expiry_path = part->collection->is_feed
+                                                        ? part->collection->ttl_path
+                                                        : NULL,
+                                     .last = part->last ? pk_strdup(part->last) : NULL,
+                                     .last_ms = part->last_ms };
     int64_t all;
 
     while (!part->is_done) {

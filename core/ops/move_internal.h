@@ -9,6 +9,7 @@
 
 #define PK_MOVE_COLLECTION "settings"
 #define PK_MOVE_ID         "move"
+#define PK_MOVE_EXPIRY     "by_expiry" /* The index that every collection with a TTL has. */
 
 enum {
     PK_MOVE_CALL_MS = 60 * 1000, /* For one call of a store. */
@@ -18,9 +19,10 @@ enum {
 /* How far one collection has got. */
 struct pk_move_part {
     const struct pk_collection *collection;
-    int64_t all;  /* In the source when it was counted. */
-    int64_t done; /* Copied. */
-    char *last;   /* '_id' of the last one copied, or NULL. */
+    int64_t all;     /* In the source when it was counted. */
+    int64_t done;    /* Copied. */
+    char *last;      /* '_id' of the last one copied, or NULL. */
+    int64_t last_ms; /* When that one expires; of the feed alone. */
     bool is_done;
 };
 
@@ -40,14 +42,19 @@ bool pk_move_state_load(struct pk_move_state *state, struct pk_store *store,
 /* Adds the write that stores it. */
 void pk_move_state_save(const struct pk_move_state *state, struct pk_writes *list);
 
-/* Reads a collection from end to end, in order of '_id'. '{ .store = ..., ... }' starts it. */
+/* Reads a collection from end to end, in order of '_id'. '{ .store = ..., ... }' starts it.
+ *
+ * With 'expiry_path' it reads in order of that date, then '_id': rows of the feed are kept equally
+ * long, so this is the order in which they were announced, to the millisecond. */
 struct pk_move_reader {
     struct pk_store *store;
     const struct pk_clock *clock;
     const char *collection;
+    const char *expiry_path;
     struct pk_page page;
     size_t at;
-    char *last; /* Everything up to this '_id' has been read; NULL: nothing. */
+    char *last;      /* Begin behind this '_id'; NULL: with the first. */
+    int64_t last_ms; /* With 'expiry_path': the date of that one. */
     bool is_end;
 };
 void pk_move_reader_done(struct pk_move_reader *reader);

@@ -1,7 +1,7 @@
 /* move_state.c - The document in the target that says how far a move has got.
  *
  *     { _id: "move", value: { fromEpoch, startedAtMs, finishedAtMs (0: not yet),
- *       collections: [ { name, all, done, last?, isDone } ... ] }, ... }
+ *       collections: [ { name, all, done, last?, lastMs?, isDone } ... ] }, ... }
  *
  * It is written with the documents it counts, in one list. Thread: the move's. */
 /* SPDX-License-Identifier: MIT */
@@ -53,6 +53,7 @@ static bool read_part(struct pk_move_state *state, const struct pk_doc *doc, siz
         const char *last = pk_doc_text(doc, AT("last"));
         pk_free(part->last);
         part->last = last ? pk_strdup(last) : NULL;
+        part->last_ms = pk_doc_int(doc, AT("lastMs"), 0);
         part->all = pk_doc_int(doc, AT("all"), 0);
         part->done = pk_doc_int(doc, AT("done"), 0);
         part->is_done = pk_doc_bool(doc, AT("isDone"), false);
@@ -96,6 +97,7 @@ static void append_part(bson_t *array, size_t i, const struct pk_move_part *part
     BSON_APPEND_INT64(&child, "done", part->done);
     if (part->last) {
         BSON_APPEND_UTF8(&child, "last", part->last);
+        BSON_APPEND_INT64(&child, "lastMs", part->last_ms);
     }
     BSON_APPEND_BOOL(&child, "isDone", part->is_done);
     bson_append_document_end(array, &child);

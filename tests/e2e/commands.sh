@@ -32,6 +32,8 @@ run frobnicate
 check 'a command far from all is simply unknown' exits 2 "there is no command 'frobnicate'"
 run serve --lisen=127.0.0.1:0
 check 'a mistyped setting is answered with the nearest' exits 2 "did you mean '--listen'?"
+run serve --drain.lead_ms=5
+check 'a setting without an option of its own is shown its way' exits 2 '--set'
 run serve --data
 check 'an option without its value is refused' exits 2 '--data'
 run move --from

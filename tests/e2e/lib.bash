@@ -31,6 +31,9 @@ clean_up()
         kill -KILL "$each" 2>/dev/null
     done
     wait
+    for each in "${pids[@]}"; do
+        rm -f "/dev/shm/mongoc-$each" # libmongoc's counters; SIGKILL leaves them.
+    done
     for each in "${mounts[@]}"; do
         umount "$each"
     done

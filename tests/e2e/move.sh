@@ -67,14 +67,22 @@ lasts()
     done
 }
 
+# feed_in_order FOLDER: rows stand in the order in which they were announced, to the millisecond.
+feed_in_order()
+{
+    [[ $(sqlite3 "$1/personakit.db" 'SELECT count(*) > 0 AND min(is_behind) FROM (SELECT
+        "d.expiresAt" >= lag("d.expiresAt", 1, 0) OVER (ORDER BY n) AS is_behind FROM events)') == 1 ]]
+}
+
 count=${PK_MOVE_COUNT:-5000}
 mkdir "$work/a"
-planted=$("$plant" "sqlite:$work/a" 300 2>/dev/null)
-check 'there is something to move' test "$planted" -gt 5000
+check 'every collection takes documents' "$plant" "sqlite:$work/a" 300
 
 run move --from "sqlite:$work/a" --to "sqlite:$work/b"
 check 'SQLite to SQLite' exits 0 'source and target are equal'
 check 'the table names collections' says 'observations'
+check 'and all of them' test "$(grep -c '  equal$' "$work/out")" = \
+    "$(sqlite3 "$work/a/personakit.db" 'SELECT count(DISTINCT tbl_name) FROM sqlite_master WHERE name LIKE "%._id"')"
 run move --from "sqlite:$work/a" --to "sqlite:$work/b"
 check 'a finished move says so' exits 0 'was finished on'
 run move --from "sqlite:$work/b" --to "sqlite:$work/c" --json
@@ -102,9 +110,10 @@ check 'the server leaves' ended 0
 
 # Killed, and gone on: many documents in few collections, so that it happens within one.
 mkdir "$work/k"
-planted=$("$plant" "sqlite:$work/k" "$count" observations events settings 2>/dev/null)
+planted=$("$plant" "sqlite:$work/k" "$count" observations events settings)
 run move --from "sqlite:$work/k" --to "sqlite:$work/k2" --json
 cp "$work/out" "$work/k.json"
+check 'the feed arrives in its order' feed_in_order "$work/k2"
 target=$work/killed
 signal=KILL
 half_way --from "sqlite:$work/k" --to "sqlite:$target"
@@ -127,13 +136,15 @@ run move --from "sqlite:$work/k" --to "sqlite:$target"
 check 'and it goes on' exits 0 'source and target are equal'
 
 killed_often --from "sqlite:$work/k" --to "sqlite:$work/often"
+check 'and the feed in its order' feed_in_order "$work/often"
 
 # A source that changes meanwhile is found out.
 cp -r "$work/k" "$work/changing"
 target=$work/unequal
 signal=KILL
 half_way --from "sqlite:$work/changing" --to "sqlite:$target"
-sqlite3 "$work/changing/personakit.db" 'DELETE FROM observations WHERE n = 7'
+sqlite3 "$work/changing/personakit.db" \
+    'DELETE FROM observations WHERE id = (SELECT min(id) FROM observations WHERE n > 1)' # Copied first.
 run move --from "sqlite:$work/changing" --to "sqlite:$target"
 check 'a source that changed meanwhile is found out' exits 1 'the stores differ'
 check 'the table names the collection' says 'DIFFERENT'
