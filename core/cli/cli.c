@@ -348,7 +348,7 @@ int pk_cli_main(const struct pk_app *app, int argc, char **argv)
         perror("personakit: standard output");
         return PK_EXIT_FAILED;
     }
-    return code;
+    return (int)code;
 }
 
 /* ---- For commands ---- */

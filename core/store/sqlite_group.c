@@ -92,9 +92,9 @@ void pk_sql_writer_close(struct pk_sqlite *sqlite)
     while (writer->db && (stmt = sqlite3_next_stmt(writer->db, NULL)) != NULL) {
         (void)sqlite3_finalize(stmt);
     }
-    if (writer->db && sqlite3_close(writer->db) != SQLITE_OK) {
-        assert(!"a statement is left on the writer");
-    }
+    const int closed = sqlite3_close(writer->db);
+    assert(closed == SQLITE_OK); /* Else a statement is left on the writer. */
+    (void)closed;
     pk_free(writer->verb);
     *writer = (struct pk_sql_writer){ 0 };
 }

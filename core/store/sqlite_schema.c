@@ -24,7 +24,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char scheme[] = "sqlite:";
 static const char file_name[] = "/personakit.db";
 
 /* If the schema version is raised and documents or columns change shape, add the step here, in the
@@ -37,7 +36,7 @@ const struct pk_sql_step pk_sql_steps[] = {
 
 char *pk_sql_path(const char *url)
 {
-    return pk_strdupf("%s%s", url + sizeof(scheme) - 1, file_name);
+    return pk_strdupf("%s%s", url + strlen("sqlite:"), file_name);
 }
 
 bool pk_sql_file_make(const struct pk_sqlite *sqlite, struct pk_error *err)

@@ -120,7 +120,7 @@ void bed_done(struct bed *bed)
 
 /* ---- Documents ---- */
 
-static char *quoted(const char *format, va_list args)
+__attribute__((format(printf, 1, 0))) static char *quoted(const char *format, va_list args)
 {
     PK_CLEANUP(pk_buf_done) struct pk_buf text = { 0 };
     char *raw = NULL;

@@ -325,7 +325,7 @@ static bool look_at_counter(struct pk_writes *list, struct pk_store *store, cons
 static void add_parts(struct pk_writes *list, uint64_t seed, struct fault_name name,
                       struct fault_name observation)
 {
-    for (int part = 0; part < FAULT_PART_COUNT; part++) {
+    for (enum fault_part part = 0; part < FAULT_PART_COUNT; part++) {
         PK_CLEANUP(pk_doc_unrefp)
         struct pk_doc *doc = fault_doc(seed, part == FAULT_OBSERVATION ? observation : name, part);
         if (part == FAULT_EVENT) {

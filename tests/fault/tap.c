@@ -10,7 +10,8 @@
 static unsigned result_count;
 static unsigned failure_count;
 
-static void print_result(bool ok, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static void print_result(bool ok, const char *format,
+                                                               va_list args)
 {
     result_count++;
     failure_count += ok ? 0 : 1;

@@ -186,7 +186,8 @@ TEST(what_the_specification_prints_is_stored_whole)
         open_example(&example, example_file[i]);
         take_part(&example, "printed", example.spelling, &printed);
         take_part(&example, "stored", PK_SPELLING_STORED, &stored);
-        assert_true(bson_iter_init(&inside, &printed) && bson_iter_init(&other, &stored));
+        assert_true(bson_iter_init(&inside, &printed));
+        assert_true(bson_iter_init(&other, &stored));
         assert_within(&example, &inside, other, "", false);
         pk_doc_unref(store(&example));
         bson_destroy(&printed);

@@ -39,7 +39,7 @@ static char *from_top(const char *path)
 {
     static const char here[] = "tests/unit/doc/test_seeds.c";
     size_t top = strlen(__FILE__) - strlen(here);
-    assert_string_equal(__FILE__ + top, here);
+    assert_string_equal(&__FILE__[top], here);
     return pk_strdupf("%.*s%s", (int)top, __FILE__, path);
 }
 

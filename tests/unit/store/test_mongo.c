@@ -129,6 +129,42 @@ TEST(a_foreign_index_is_left_alone_and_a_dropped_one_is_made_again)
     expect_index(&bed, "notes", "by_user", "\"at\" : -1");
 }
 
+/* As DocumentDB and others would answer. */
+TEST(a_server_that_lacks_something_is_refused_with_all_that_is_missing)
+{
+    static const struct {
+        const char *commands;
+        const char *lacked[3];
+        const char *there;
+    } row[] = {
+        { "'createIndexes'",
+          { "partial indexes (", "TTL indexes (", "wildcard indexes (" },
+          "transactions" },
+        { "'aggregate'", { "change streams (" }, "indexes" },
+        { "'commitTransaction','aggregate'", { "transactions (", "change streams (" }, "indexes" },
+    };
+    BED(bed);
+    for (size_t i = 0; i < PK_COUNT(row); i++) {
+        struct pk_error err = { 0 };
+        PK_CLEANUP(pk_freep)
+        char *fault = pk_strdupf("{'configureFailPoint':'failCommand','mode':'alwaysOn','data':{"
+                                 "'failCommands':[%s],'errorCode':115}}",
+                                 row[i].commands);
+        run_admin(&bed, "admin", fault);
+        assert_false(open_again(&bed, &mongo_bed_inventory, false, &err));
+        assert_int_equal(err.code, PK_UNSUPPORTED);
+        assert_non_null(strstr(err.hint, "MongoDB 5.0"));
+        for (size_t j = 0; j < PK_COUNT(row[i].lacked) && row[i].lacked[j]; j++) {
+            if (!strstr(err.message, row[i].lacked[j])) {
+                fail_msg("'%s' does not name '%s'", err.message, row[i].lacked[j]);
+            }
+        }
+        assert_null(strstr(err.message, row[i].there));
+        run_admin(&bed, "admin", "{'configureFailPoint':'failCommand','mode':'off'}");
+        assert_true(open_again(&bed, &mongo_bed_inventory, false, &err));
+    }
+}
+
 TEST(an_older_store_waits_for_permission_and_a_newer_one_is_refused)
 {
     const struct pk_inventory second = raised_inventory(2);
