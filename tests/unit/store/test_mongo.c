@@ -141,7 +141,7 @@ TEST(a_server_that_lacks_something_is_refused_with_all_that_is_missing)
           { "partial indexes (", "TTL indexes (", "wildcard indexes (" },
           "transactions" },
         { "'aggregate'", { "change streams (" }, "indexes" },
-        { "'commitTransaction','aggregate'", { "transactions (", "change streams (" }, "indexes" },
+        { "'insert','aggregate'", { "transactions (", "change streams (" }, "indexes" },
     };
     BED(bed);
     for (size_t i = 0; i < PK_COUNT(row); i++) {
