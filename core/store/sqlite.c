@@ -145,7 +145,7 @@ bool pk_sql_connect(struct pk_sqlite *sqlite, int flags, sqlite3 **out, struct p
     /* The WAL is checkpointed by us alone, so that a failed sync there is seen. Pages are read
      * through the map; the cache holds what a group writes. */
     static const char pragmas[] = "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0;"
-                                  "PRAGMA mmap_size=1073741824; PRAGMA cache_size=-16384;"
+                                  "PRAGMA mmap_size=2147418112; PRAGMA cache_size=-16384;"
                                   "PRAGMA foreign_keys=OFF; PRAGMA temp_store=MEMORY;"
                                   "PRAGMA trusted_schema=OFF;";
     sqlite3 *db = NULL;

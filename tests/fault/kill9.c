@@ -38,7 +38,7 @@
 
 enum {
     CYCLES_SQLITE = 50,
-    CYCLES_MONGODB = 25,
+    CYCLES_MONGODB = 50,
     SERVER_EVERY = 8,     /* On MongoDB, after so many cycles one more kills mongod. */
     CHECK_ALL_EVERY = 10, /* Cycles between looks at everything. */
     EARLY_EVERY = 5,      /* One kill in so many may come before the store is open. */
