@@ -3,9 +3,10 @@
  * A group goes through a slot; there are as many slots as groups may be open
  * at a time. The rule that keeps it simple: whenever a slot becomes free or a
  * job arrives, 'dispatch' gives each free slot to the first job in the queue
- * that may go. That job leads: it wakes up, fills its group with what waits by
- * then, has the engine commit it, gives the slot to the next leader, and wakes
- * its members. So a free slot means that nobody who waits may go.
+ * that may go. That job leads: it wakes up, lets the last crowd come back, fills
+ * its group with what waits by then, has the engine commit it, gives the slot to
+ * the next leader, and wakes its members. So a free slot means that nobody who
+ * waits may go.
  *
  *     WAITING --dispatch--> LEADING --form, apply--> DONE
  *        |                                            ^
@@ -15,6 +16,15 @@
  * What may go: in exclusive mode a job must not touch what an open group
  * touches, nor what an earlier job in the queue touches that had to stay; so
  * each id sees its jobs in the order they came, and nobody is overtaken on it.
+ *
+ * The crowd: most of those whom a commit served come back at once, with their
+ * next list. A leader who takes only the first of them leaves the rest to the
+ * commit after his, and there they stay: two halves that take turns, each at
+ * the price of a whole. So the leader sleeps until as many are there as the
+ * slot's last group left behind, served or waiting. For that they have a part
+ * of the time that their commit took, counted from its end: the wait costs
+ * little beside what it saves, who is alone waits for nobody, and who comes
+ * later finds that the time is over.
  *
  * Waiting is a futex on the job's own state: one system call to sleep, one to
  * wake, and no lock to fight for when sixty wake at once. A job lies on its
@@ -43,7 +53,8 @@ enum job_state { JOB_WAITING, JOB_LEADING, JOB_TAKEN, JOB_DONE };
 
 enum {
     SLOTS_MAX = 8,
-    LOOK_MS = 50 /* How often a sleeper with a deadline looks at the clock, at least. */
+    CROWD_SHARE = 8, /* The crowd has this part of its commit's time to come back. */
+    LOOK_MS = 50     /* How often a sleeper with a deadline looks at the clock, at least. */
 };
 
 /* One group, from the moment its leader is chosen. */
@@ -51,6 +62,10 @@ struct slot {
     bool is_open;
     struct pk_job **job; /* lists_max of them; the leader first. */
     size_t count;
+    size_t crowd;          /* Of its last group: those it served, and those it left waiting. */
+    int64_t crowd_end_ns;  /* When their time to come back is over. */
+    size_t wanted;         /* Its leader sleeps until so many others wait; 0: it does not. */
+    _Atomic int is_called; /* What the leader sleeps on: they are there. */
 };
 
 /* Who touches an id, in open groups and in those that wait before the one that is looked at. */
@@ -75,17 +90,17 @@ struct pk_committer {
 
 /* ---- Sleeping and waking ---- */
 
-static void wake(struct pk_job *job)
+static void wake(_Atomic int *word)
 {
-    (void)syscall(SYS_futex, &job->state, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    (void)syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
-static void sleep_while(struct pk_job *job, int state, int64_t timeout_ms)
+/* At most 'timeout_ns'; 0: for as long as it takes. */
+static void sleep_while(_Atomic int *word, int value, int64_t timeout_ns)
 {
-    struct timespec time = { .tv_sec = timeout_ms / 1000,
-                             .tv_nsec = (long)(timeout_ms % 1000) * 1000000 };
-    (void)syscall(SYS_futex, &job->state, FUTEX_WAIT_PRIVATE, state, timeout_ms ? &time : NULL,
-                  NULL, 0);
+    struct timespec time = { .tv_sec = timeout_ns / 1000000000,
+                             .tv_nsec = (long)(timeout_ns % 1000000000) };
+    (void)syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, timeout_ns ? &time : NULL, NULL, 0);
 }
 
 /* ---- Touches ---- */
@@ -284,23 +299,70 @@ static void finish_members(struct pk_job **job, size_t count)
 {
     for (size_t i = 1; i < count; i++) {
         atomic_store_explicit(&job[i]->state, JOB_DONE, memory_order_release);
-        wake(job[i]);
+        wake(&job[i]->state);
     }
 }
 
+/* The crowd of a group that took so long is expected until then. */
+static int64_t crowd_end_ns(const struct pk_committer *committer, int64_t commit_ns)
+{
+    const int64_t most_ns = committer->options.crowd_max_ms * 1000000;
+    const int64_t share_ns = commit_ns / CROWD_SHARE;
+    return pk_clock_mono_ns(committer->options.clock) + (share_ns < most_ns ? share_ns : most_ns);
+}
+
 /* Closes the group and hands its slot on. The member list is the caller's from here. */
-static void hand_over(struct pk_committer *committer, struct slot *slot)
+static void hand_over(struct pk_committer *committer, struct slot *slot, size_t served,
+                      int64_t commit_ns)
 {
     struct pk_job *leader[SLOTS_MAX];
 
     (void)pthread_mutex_lock(&committer->lock);
     slot->is_open = false;
     slot->count = 0;
+    slot->crowd = served + pk_committer_waiting(committer);
+    slot->crowd_end_ns = crowd_end_ns(committer, commit_ns);
     const size_t count = dispatch(committer, leader);
     (void)pthread_mutex_unlock(&committer->lock);
     for (size_t i = 0; i < count; i++) {
-        wake(leader[i]);
+        wake(&leader[i]->state);
     }
+}
+
+/* Called under the lock, which it gives up while it sleeps. */
+static void await_crowd(struct pk_committer *committer, struct slot *slot)
+{
+    const struct pk_committer_options *options = &committer->options;
+    const size_t crowd = slot->crowd < options->lists_max ? slot->crowd : options->lists_max;
+    const int64_t deadline_ns = slot->job[0]->deadline_ns;
+    const int64_t end_ns =
+        deadline_ns && deadline_ns < slot->crowd_end_ns ? deadline_ns : slot->crowd_end_ns;
+    const int64_t left_ns = end_ns - pk_clock_mono_ns(options->clock);
+
+    if (1 + pk_committer_waiting(committer) >= crowd || left_ns <= 0) {
+        return;
+    }
+    slot->wanted = crowd - 1;
+    atomic_store_explicit(&slot->is_called, 0, memory_order_relaxed);
+    (void)pthread_mutex_unlock(&committer->lock);
+    /* Once, not until the clock says so: a test may have stopped it. */
+    sleep_while(&slot->is_called, 0, left_ns);
+    (void)pthread_mutex_lock(&committer->lock);
+    slot->wanted = 0;
+}
+
+/* A slot whose crowd is there now, and whose leader is to be woken; or NULL. Under the lock. */
+static struct slot *call_crowd(struct pk_committer *committer)
+{
+    for (size_t s = 0; s < committer->options.groups_max; s++) {
+        struct slot *slot = &committer->slot[s];
+        if (slot->wanted && pk_committer_waiting(committer) >= slot->wanted) {
+            slot->wanted = 0;
+            atomic_store_explicit(&slot->is_called, 1, memory_order_relaxed);
+            return slot;
+        }
+    }
+    return NULL;
 }
 
 static void lead(struct pk_committer *committer, struct pk_job *job)
@@ -310,13 +372,16 @@ static void lead(struct pk_committer *committer, struct pk_job *job)
     (void)pthread_mutex_lock(&committer->lock);
     struct slot *slot = slot_of(committer, job);
     assert(slot);
+    await_crowd(committer, slot);
     form_group(committer, slot);
     const size_t count = slot->count;
     (void)pthread_mutex_unlock(&committer->lock);
 
     /* Others read the slot's members under the lock to see what they touch; nobody writes them
      * while the group is open. */
+    const int64_t start_ns = pk_clock_mono_ns(options->clock);
     options->apply(options->engine, slot->job, count);
+    const int64_t commit_ns = pk_clock_mono_ns(options->clock) - start_ns;
 
     PK_CLEANUP(pk_freep) struct pk_job **member = pk_alloc(count * sizeof(struct pk_job *));
     memcpy(member, slot->job, count * sizeof(struct pk_job *));
@@ -328,11 +393,11 @@ static void lead(struct pk_committer *committer, struct pk_job *job)
         (void)pthread_mutex_unlock(&committer->lock);
         finish_members(member, count);
         options->upkeep(options->engine);
-        hand_over(committer, slot);
+        hand_over(committer, slot, count, commit_ns);
         return;
     }
     /* The next leader first: the device is idle until it comes. */
-    hand_over(committer, slot);
+    hand_over(committer, slot, count, commit_ns);
     finish_members(member, count);
 }
 
@@ -356,7 +421,7 @@ static bool take_back(struct pk_committer *committer, struct pk_job *job)
     }
     (void)pthread_mutex_unlock(&committer->lock);
     for (size_t i = 0; i < count; i++) {
-        wake(leader[i]);
+        wake(&leader[i]->state);
     }
     return is_out;
 }
@@ -379,7 +444,7 @@ static bool await(struct pk_committer *committer, struct pk_job *job)
                 pk_deadline_left_ms(committer->options.clock, job->deadline_ns, LOOK_MS);
             timeout_ms = left_ms > 0 ? left_ms : 1;
         }
-        sleep_while(job, state, timeout_ms);
+        sleep_while(&job->state, state, timeout_ms * 1000000);
     }
 }
 
@@ -402,10 +467,14 @@ void pk_committer_run(struct pk_committer *committer, struct pk_job *job)
     (void)pthread_mutex_lock(&committer->lock);
     push(committer, job);
     const size_t count = dispatch(committer, leader);
+    struct slot *called = call_crowd(committer);
     (void)pthread_mutex_unlock(&committer->lock);
+    if (called) {
+        wake(&called->is_called);
+    }
     for (size_t i = 0; i < count; i++) {
         if (leader[i] != job) {
-            wake(leader[i]);
+            wake(&leader[i]->state);
         }
     }
     if (!await(committer, job)) {

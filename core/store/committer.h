@@ -1,8 +1,9 @@
 /* committer.h - Many callers' lists in one durable commit.
  *
  * A caller brings a job and sleeps until it has an outcome. Whoever finds a
- * free group slot leads: takes what waits, has the engine commit it as one,
- * wakes the others with an outcome each, and goes. No thread of its own.
+ * free group slot leads: gives those whom the last commit served a moment to
+ * join again, takes what waits, has the engine commit it as one, wakes the
+ * others with an outcome each, and goes. No thread of its own.
  *
  * Jobs leave in the order they came, but one that touches an id that an open
  * or forming group touches stays behind for the next (unless both only expect
@@ -50,9 +51,12 @@ struct pk_job {
 };
 
 struct pk_committer_options {
-    size_t groups_max; /* Open at the same time: 1 on SQLite, 2 on MongoDB. */
-    size_t lists_max;  /* Per group. */
-    size_t bytes_max;  /* Per group; a single larger list goes alone. */
+    size_t groups_max;    /* Open at the same time: 1 on SQLite, 2 on MongoDB. */
+    size_t lists_max;     /* Per group. */
+    size_t bytes_max;     /* Per group; a single larger list goes alone. */
+    int64_t crowd_max_ms; /* How long a leader waits, at most, for the callers of the commit before
+                           * his to come back and join: a part of what that commit took, and never
+                           * past his own deadline. 0: not at all. */
     bool is_exclusive; /* Keep lists that touch one id apart (MongoDB). SQLite applies them in turn.
                         */
     /* Commits the jobs as one and sets every job's outcome. Runs on the leader's thread. */

@@ -226,14 +226,16 @@ bool pk_cursor_read(const struct pk_collection *collection, const struct pk_inde
         return true;
     }
     if (!decode(query->cursor, &buf) || !has_sum(&buf)) {
-        return pk_fail(err, PK_INVALID, hint, "the cursor is damaged");
+        return pk_fail_field(err, PK_INVALID, "cursor", hint, "the cursor is damaged");
     }
     struct reader reader = { .data = (const uint8_t *)buf.data, .left = buf.size - SUM_BYTES };
     if (take_number(&reader, 1) != CURSOR_FORM) {
-        return pk_fail(err, PK_INVALID, hint, "the cursor was made by another version");
+        return pk_fail_field(err, PK_INVALID, "cursor", hint,
+                             "the cursor was made by another version");
     }
     if (take_number(&reader, 8) != fingerprint(collection, index, query)) {
-        return pk_fail(err, PK_INVALID, hint, "the cursor belongs to another query");
+        return pk_fail_field(err, PK_INVALID, "cursor", hint,
+                             "the cursor belongs to another query");
     }
     out->is_set = true;
     for (size_t k = query->equal_count; index && k < index->key_count; k++) {
@@ -242,7 +244,7 @@ bool pk_cursor_read(const struct pk_collection *collection, const struct pk_inde
     out->id = take_text(&reader);
     if (reader.is_bad || reader.left != 0) {
         pk_after_done(out);
-        return pk_fail(err, PK_INVALID, hint, "the cursor is damaged");
+        return pk_fail_field(err, PK_INVALID, "cursor", hint, "the cursor is damaged");
     }
     return true;
 }

@@ -58,6 +58,7 @@ struct mongo_feed {
     bson_t *reply;          /* The batch being handed out; NULL: none. */
     bson_iter_t *batch;     /* In 'reply'. Of its own, because it must lie at 128 bytes. */
     bool is_gap_due;        /* The next item is a GAP. */
+    bool is_client_worn;    /* It has met a failure: see renew_client. */
     cluster_time last_row;  /* Of the last row returned by this stream; 0: none. */
     cluster_time passed;    /* Every row up to here was returned. */
 };
@@ -319,6 +320,7 @@ static bool judge_break(struct mongo_feed *feed, const char *database, const bso
         feed->is_gap_due = true;
         return true;
     }
+    feed->is_client_worn = true;
     (void)mongo_fail(err, error, "follow the feed");
     if (err && !mongo_is_away(error)) {
         err->code = PK_UNAVAILABLE; /* A cursor that went, a server that stepped down: again. */
@@ -374,6 +376,31 @@ static enum row next_row(struct mongo_feed *feed, struct pk_feed_item *out)
     return out->doc ? ROW_EVENT : ROW_SKIPPED;
 }
 
+static mongoc_client_t *new_client(const struct mongo *mongo, bson_error_t *error)
+{
+    mongoc_uri_t *uri = mongoc_uri_copy(mongo->uri);
+    (void)mongoc_uri_set_option_as_int32(uri, MONGOC_URI_SOCKETTIMEOUTMS, MONGO_FEED_SOCKET_MS);
+    mongoc_client_t *client = mongoc_client_new_from_uri_with_error(uri, error);
+    mongoc_uri_destroy(uri);
+    if (client) {
+        (void)mongoc_client_set_error_api(client, MONGOC_ERROR_API_VERSION_2);
+    }
+    return client;
+}
+
+/* A client outside a pool does not look at a server for 5 s after it failed to answer; a new one
+ * looks at once. No stream is open. */
+static void renew_client(struct pk_feed *feed)
+{
+    struct mongo_feed *own = feed->impl;
+    mongoc_client_t *client = own->is_client_worn ? new_client(mongo_of(feed->store), NULL) : NULL;
+    if (client) {
+        mongoc_client_destroy(own->client);
+        own->client = client;
+        own->is_client_worn = false;
+    }
+}
+
 /* Opens what is not open. False with 'err', or true; then a GAP may be due. */
 static bool be_open(struct pk_feed *feed, struct pk_error *err)
 {
@@ -381,6 +408,9 @@ static bool be_open(struct pk_feed *feed, struct pk_error *err)
     const char *database = mongo_of(feed->store)->database;
     bson_error_t error = { 0 };
 
+    if (!own->session) {
+        renew_client(feed);
+    }
     if (own->session || start_stream(own, database, &error)) {
         return true;
     }
@@ -458,7 +488,6 @@ bool mongo_feed_open(struct pk_feed *feed, const char *position, struct pk_error
     const struct mongo *mongo = mongo_of(feed->store);
     struct mongo_feed *own = pk_calloc(1, sizeof(*own));
     own->batch = new_iter();
-    mongoc_uri_t *uri = mongoc_uri_copy(mongo->uri);
     bson_error_t error = { 0 };
 
     for (size_t i = 0; i < mongo->inventory->count; i++) {
@@ -466,9 +495,7 @@ bool mongo_feed_open(struct pk_feed *feed, const char *position, struct pk_error
             own->collection = mongo->inventory->collection[i].name;
         }
     }
-    (void)mongoc_uri_set_option_as_int32(uri, MONGOC_URI_SOCKETTIMEOUTMS, MONGO_FEED_SOCKET_MS);
-    own->client = mongoc_client_new_from_uri_with_error(uri, &error);
-    mongoc_uri_destroy(uri);
+    own->client = new_client(mongo, &error);
     feed->impl = own;
     if (!own->client || !own->collection) {
         mongo_feed_close(feed);
@@ -476,7 +503,6 @@ bool mongo_feed_open(struct pk_feed *feed, const char *position, struct pk_error
                                : pk_fail(err, PK_UNSUPPORTED, "declare one with is_feed",
                                          "the inventory has no collection for the feed");
     }
-    (void)mongoc_client_set_error_api(own->client, MONGOC_ERROR_API_VERSION_2);
     const char *token = *position ? behind_epoch(feed->store, position) : NULL;
     if (token && is_token(token) && read_time(token, &own->passed)) {
         own->passed = own->passed ? own->passed - 1 : 0;
@@ -508,11 +534,24 @@ void mongo_feed_close(struct pk_feed *feed)
 
 /* ---- How far ---- */
 
-bool mongo_feed_has_passed(const struct pk_feed *feed, const char *cursor, bool *out_passed,
-                           struct pk_error *err)
+void mongo_feed_mark(const struct pk_feed *feed, struct pk_feed_mark *out)
 {
     const struct mongo_feed *own = feed->impl;
-    const char *rest = behind_epoch(feed->store, cursor);
+    if (own->is_gap_due) {
+        return; /* What it has passed is for who was told of the gap. */
+    }
+    out->passed = own->passed;
+    if (own->token[0]) {
+        (void)snprintf(out->position, sizeof(out->position), "%s.%s", feed->store->epoch,
+                       own->token);
+    }
+}
+
+bool mongo_mark_has_passed(const struct pk_store *store, const struct pk_feed_mark *mark,
+                           const char *cursor, bool *out_passed, struct pk_error *err)
+{
+    const char *token = behind_epoch(store, mark->position);
+    const char *rest = behind_epoch(store, cursor);
     uint32_t seconds = 0;
     uint32_t increment = 0;
     int used = 0;
@@ -523,14 +562,14 @@ bool mongo_feed_has_passed(const struct pk_feed *feed, const char *cursor, bool 
     }
     if (sscanf(rest, "t%" SCNu32 ".%" SCNu32 "%n", &seconds, &increment, &used) == 2 &&
         rest[used] == '\0') {
-        *out_passed = own->passed >= ((cluster_time)seconds << 32 | increment);
+        *out_passed = mark->passed >= ((cluster_time)seconds << 32 | increment);
         return true;
     }
     if (!is_token(rest)) {
         return pk_fail(err, PK_INVALID, "use a cursor as it was given",
                        "the cursor '%.60s' is damaged", cursor);
     }
-    *out_passed = strcmp(own->token, rest) >= 0;
+    *out_passed = token && strcmp(token, rest) >= 0;
     return true;
 }
 

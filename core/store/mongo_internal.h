@@ -47,6 +47,7 @@ enum {
     MONGO_DANGLING_MAX = 16,      /* Sessions to be ended. */
     MONGO_LISTS_MAX = 64,         /* Lists joined in one. */
     MONGO_GROUP_BYTES = 8 << 20,  /* Documents joined in one. */
+    MONGO_CROWD_MAX_MS = 5,       /* A leader waits for returning callers, at most. */
     MONGO_EVENT_ID_MAX = 60,      /* An event's id is part of its position (PK_POSITION_TEXT). */
     MONGO_BACKOFF_MAX_MS = 100    /* Between two tries. */
 };
@@ -287,8 +288,9 @@ bool mongo_feed_open(struct pk_feed *feed, const char *position, struct pk_error
 void mongo_feed_close(struct pk_feed *feed);
 bool mongo_feed_next(struct pk_feed *feed, int64_t timeout_ms, struct pk_feed_item *out,
                      struct pk_error *err);
-bool mongo_feed_has_passed(const struct pk_feed *feed, const char *cursor, bool *out_passed,
-                           struct pk_error *err);
+void mongo_feed_mark(const struct pk_feed *feed, struct pk_feed_mark *out);
+bool mongo_mark_has_passed(const struct pk_store *store, const struct pk_feed_mark *mark,
+                           const char *cursor, bool *out_passed, struct pk_error *err);
 bool mongo_barrier(struct pk_store *store, struct pk_error *err);
 
 /* ---- mongo_backup.c ---- */

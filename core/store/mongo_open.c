@@ -481,6 +481,7 @@ static bool make_pool(struct opening *opening, struct pk_error *err)
         .groups_max = MONGO_GROUPS_MAX,
         .lists_max = MONGO_LISTS_MAX,
         .bytes_max = MONGO_GROUP_BYTES,
+        .crowd_max_ms = MONGO_CROWD_MAX_MS,
         .is_exclusive = true,
         .apply = mongo_apply,
         .engine = opening->store,

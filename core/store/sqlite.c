@@ -18,7 +18,8 @@
 enum {
     BUSY_MS = 250, /* Only another process can make us wait: ours takes turns. */
     LISTS_MAX = 256,
-    GROUP_MAX_BYTES = 16 * 1024 * 1024
+    GROUP_MAX_BYTES = 16 * 1024 * 1024,
+    CROWD_MAX_MS = 5 /* A leader waits for returning callers, at most. */
 };
 
 /* ---- Errors ---- */
@@ -224,6 +225,7 @@ static bool sqlite_open(struct pk_store *store, const struct pk_store_options *o
         .groups_max = 1,
         .lists_max = LISTS_MAX,
         .bytes_max = GROUP_MAX_BYTES,
+        .crowd_max_ms = CROWD_MAX_MS,
         .apply = pk_sql_apply,
         .is_upkeep_due = pk_sql_is_checkpoint_due,
         .upkeep = pk_sql_checkpoint,
@@ -286,7 +288,8 @@ const struct pk_engine pk_engine_sqlite = {
     .feed_open = pk_sql_feed_open,
     .feed_close = pk_sql_feed_close,
     .feed_next = pk_sql_feed_next,
-    .feed_has_passed = pk_sql_feed_has_passed,
+    .feed_mark = pk_sql_feed_mark,
+    .mark_has_passed = pk_sql_mark_has_passed,
     .barrier = sqlite_barrier,
     .reap = pk_sql_reap,
     .backup = pk_sql_backup,

@@ -210,11 +210,20 @@ bool pk_sql_feed_next(struct pk_feed *feed, int64_t timeout_ms, struct pk_feed_i
     return true;
 }
 
-bool pk_sql_feed_has_passed(const struct pk_feed *feed, const char *cursor, bool *out_passed,
-                            struct pk_error *err)
+/* A follower of another epoch has passed nothing until it was told so. */
+void pk_sql_feed_mark(const struct pk_feed *feed, struct pk_feed_mark *out)
 {
-    const struct pk_sqlite *sqlite = feed->store->impl;
     const struct follower *follower = feed->impl;
+    if (!follower->is_foreign) {
+        out->passed = (uint64_t)follower->row;
+        pk_sql_position(feed->store->impl, follower->row, out->position);
+    }
+}
+
+bool pk_sql_mark_has_passed(const struct pk_store *store, const struct pk_feed_mark *mark,
+                            const char *cursor, bool *out_passed, struct pk_error *err)
+{
+    const struct pk_sqlite *sqlite = store->impl;
     bool is_ours;
     int64_t row;
 
@@ -222,6 +231,6 @@ bool pk_sql_feed_has_passed(const struct pk_feed *feed, const char *cursor, bool
         return pk_fail(err, PK_INVALID, "use a cursor of this store as it was handed out",
                        "'%.64s' is not a cursor of this store", cursor);
     }
-    *out_passed = !follower->is_foreign && row <= follower->row;
+    *out_passed = mark->position[0] && row <= (int64_t)mark->passed;
     return true;
 }

@@ -289,8 +289,9 @@ bool pk_sql_feed_open(struct pk_feed *feed, const char *position, struct pk_erro
 void pk_sql_feed_close(struct pk_feed *feed);
 bool pk_sql_feed_next(struct pk_feed *feed, int64_t timeout_ms, struct pk_feed_item *out,
                       struct pk_error *err);
-bool pk_sql_feed_has_passed(const struct pk_feed *feed, const char *cursor, bool *out_passed,
-                            struct pk_error *err);
+void pk_sql_feed_mark(const struct pk_feed *feed, struct pk_feed_mark *out);
+bool pk_sql_mark_has_passed(const struct pk_store *store, const struct pk_feed_mark *mark,
+                            const char *cursor, bool *out_passed, struct pk_error *err);
 /* Rows up to 'row' are committed: wakes who waits for them. */
 void pk_sql_feed_tell(struct pk_sqlite *sqlite, int64_t row);
 /* "<epoch>.<row>". */

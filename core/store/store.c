@@ -105,6 +105,39 @@ void pk_store_stats(struct pk_store *store, struct pk_store_stats *out)
     store->engine->stats(store, out);
 }
 
+/* ---- What a thread spends here ---- */
+
+/* The one number that has no owner: each thread has its own, and no other sees it. */
+static int64_t *thread_ns(void)
+{
+    static _Thread_local int64_t ns;
+    return &ns;
+}
+
+int64_t pk_store_thread_ns(void)
+{
+    return *thread_ns();
+}
+
+struct stay {
+    const struct pk_clock *clock;
+    int64_t since_ns;
+};
+
+static struct stay begin_stay(const struct pk_store *store)
+{
+    return (struct stay){ store->clock, pk_clock_mono_ns(store->clock) };
+}
+
+static void end_stay(struct stay *stay)
+{
+    *thread_ns() += pk_clock_mono_ns(stay->clock) - stay->since_ns;
+}
+
+/* For the rest of the scope. */
+#define STAY(store) \
+    PK_CLEANUP(end_stay) __attribute__((unused)) struct stay stay = begin_stay(store)
+
 /* ---- Reading ---- */
 
 static const struct pk_collection *find_collection(const struct pk_store *store, const char *name,
@@ -121,6 +154,7 @@ static const struct pk_collection *find_collection(const struct pk_store *store,
 bool pk_store_get(struct pk_store *store, const char *collection_name, const char *id,
                   int64_t deadline_ns, struct pk_doc **out, struct pk_error *err)
 {
+    STAY(store);
     const struct pk_collection *collection = find_collection(store, collection_name, err);
     *out = NULL;
     return collection && pk_id_check(collection_name, id, strlen(id), err) &&
@@ -238,6 +272,7 @@ static bool check_query(const struct pk_collection *collection, const struct pk_
 bool pk_store_find(struct pk_store *store, const struct pk_query *query, int64_t deadline_ns,
                    struct pk_page *out, struct pk_error *err)
 {
+    STAY(store);
     const struct pk_collection *collection = find_collection(store, query->collection, err);
     const struct pk_index *index = NULL;
     struct pk_after after;
@@ -287,6 +322,7 @@ static void learn_versions(struct pk_writes *list, const struct pk_job *job)
     for (size_t i = 0; i < list->count; i++) {
         if (job->target[i].new_version) {
             list->write[i].version = job->target[i].new_version;
+            list->write[i].drawn_version = 0; /* Sent again, it is stored under another one. */
         }
     }
 }
@@ -307,6 +343,7 @@ static bool run_job(struct pk_store *store, struct pk_job *job, struct pk_error 
 bool pk_store_commit(struct pk_store *store, struct pk_writes *list, int64_t deadline_ns,
                      struct pk_commit *out, struct pk_error *err)
 {
+    STAY(store);
     struct pk_job job = { .writes = list, .deadline_ns = deadline_ns, .commit.conflict_write = -1 };
     if (out) {
         *out = job.commit;
@@ -407,11 +444,25 @@ bool pk_feed_next(struct pk_feed *feed, int64_t timeout_ms, struct pk_feed_item 
 bool pk_feed_has_passed(const struct pk_feed *feed, const char *cursor, bool *out_passed,
                         struct pk_error *err)
 {
+    struct pk_feed_mark mark;
+    pk_feed_mark(feed, &mark);
+    return pk_mark_has_passed(feed->store, &mark, cursor, out_passed, err);
+}
+
+void pk_feed_mark(const struct pk_feed *feed, struct pk_feed_mark *out)
+{
+    *out = (struct pk_feed_mark){ 0 };
+    feed->store->engine->feed_mark(feed, out);
+}
+
+bool pk_mark_has_passed(struct pk_store *store, const struct pk_feed_mark *mark, const char *cursor,
+                        bool *out_passed, struct pk_error *err)
+{
     if (!*cursor) {
         *out_passed = true; /* An empty list wrote nothing. */
         return true;
     }
-    return feed->store->engine->feed_has_passed(feed, cursor, out_passed, err);
+    return store->engine->mark_has_passed(store, mark, cursor, out_passed, err);
 }
 
 bool pk_store_barrier(struct pk_store *store, struct pk_error *err)

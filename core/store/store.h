@@ -162,9 +162,10 @@ struct pk_write {
     enum pk_write_kind kind;
     char *collection;
     char *id;
-    struct pk_doc *doc; /* INSERT, REPLACE. */
-    int64_t version;    /* REPLACE, DELETE, EXPECT: must still be this one; EXPECT 0: absent.
-                         * After a commit, of an insert or replace: the new one. */
+    struct pk_doc *doc;    /* INSERT, REPLACE. */
+    int64_t version;       /* REPLACE, DELETE, EXPECT: must still be this one; EXPECT 0: absent.
+                            * After a commit, of an insert or replace: the new one. */
+    int64_t drawn_version; /* INSERT: by pk_writes_version, for the next commit; 0: none yet. */
     struct pk_count *count;
     size_t count_count;
 };
@@ -190,6 +191,9 @@ void pk_writes_expect_absent(struct pk_writes *list, const char *collection, con
 /* Nothing happens when the document is gone. */
 void pk_writes_count(struct pk_writes *list, const char *collection, const char *id,
                      const struct pk_count *count, size_t count_count);
+/* The version that write 'at', an insert or replace, will be stored under when the list commits:
+ * for answers that are part of the list. */
+int64_t pk_writes_version(struct pk_writes *list, size_t at);
 /* A row of the feed, visible to followers with the rest of the list. 'event' is a document of the
  * feed's collection ('events'). */
 void pk_writes_announce(struct pk_writes *list, struct pk_doc *event);
@@ -239,6 +243,15 @@ bool pk_feed_next(struct pk_feed *feed, int64_t timeout_ms, struct pk_feed_item 
  * returned by this feed. PK_INVALID for a cursor of another epoch or shape. */
 bool pk_feed_has_passed(const struct pk_feed *feed, const char *cursor, bool *out_passed,
                         struct pk_error *err);
+/* How far a feed has got, as a value: the feed's thread takes it, any thread asks it. '{ 0 }' has
+ * passed nothing. */
+struct pk_feed_mark {
+    char position[PK_POSITION_TEXT];
+    uint64_t passed; /* The engine's: every row up to this number was returned. */
+};
+void pk_feed_mark(const struct pk_feed *feed, struct pk_feed_mark *out);
+bool pk_mark_has_passed(struct pk_store *store, const struct pk_feed_mark *mark, const char *cursor,
+                        bool *out_passed, struct pk_error *err);
 /* Makes a quiet feed move past everything committed so far, for those who wait: one row for all.
  * On the embedded store there is nothing to do. */
 bool pk_store_barrier(struct pk_store *store, struct pk_error *err);
@@ -268,6 +281,9 @@ struct pk_store_stats {
     bool is_stopped;        /* A sync has failed: nothing is acknowledged any more. */
 };
 void pk_store_stats(struct pk_store *store, struct pk_store_stats *out);
+/* Nanoseconds that the calling thread has spent in get, find and commit so far: what is read before
+ * and after a piece of work tells how much of its time the store took. */
+int64_t pk_store_thread_ns(void);
 /* "sqlite" or "mongodb", and the epoch; owned by the store. */
 const char *pk_store_engine(const struct pk_store *store);
 const char *pk_store_epoch(const struct pk_store *store);

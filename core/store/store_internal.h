@@ -45,8 +45,10 @@ struct pk_engine {
     void (*feed_close)(struct pk_feed *feed);
     bool (*feed_next)(struct pk_feed *feed, int64_t timeout_ms, struct pk_feed_item *out,
                       struct pk_error *err);
-    bool (*feed_has_passed)(const struct pk_feed *feed, const char *cursor, bool *out_passed,
-                            struct pk_error *err);
+    void (*feed_mark)(const struct pk_feed *feed, struct pk_feed_mark *out);
+    /* mark->position is "" when it has passed nothing; 'cursor' is not "". */
+    bool (*mark_has_passed)(const struct pk_store *store, const struct pk_feed_mark *mark,
+                            const char *cursor, bool *out_passed, struct pk_error *err);
     bool (*barrier)(struct pk_store *store, struct pk_error *err);
     bool (*reap)(struct pk_store *store, size_t limit, size_t *out_count, struct pk_error *err);
     bool (*backup)(struct pk_store *store, const char *folder, pk_progress_fn *progress,

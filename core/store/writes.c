@@ -19,6 +19,7 @@
 #include "doc/schema.h"
 #include "store/store_internal.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -484,6 +485,22 @@ static int64_t first_version(void)
     return (int64_t)((pk_random_u64() & 0x7fffffffu) << 32 | 1u);
 }
 
+static int64_t insert_version(const struct pk_write *write)
+{
+    return write->drawn_version ? write->drawn_version : first_version();
+}
+
+int64_t pk_writes_version(struct pk_writes *list, size_t at)
+{
+    struct pk_write *write = &list->write[at];
+    assert(at < list->count && (write->kind == PK_WRITE_INSERT || write->kind == PK_WRITE_REPLACE));
+    if (write->kind == PK_WRITE_REPLACE) {
+        return write->version + 1;
+    }
+    write->drawn_version = insert_version(write);
+    return write->drawn_version;
+}
+
 static bool resolve_each(const struct pk_store *store, struct pk_writes *list, struct pk_job *job,
                          struct seat *seat, struct pk_error *err)
 {
@@ -494,7 +511,7 @@ static bool resolve_each(const struct pk_store *store, struct pk_writes *list, s
             return list->count == 1 ? false : pk_wrap(err, "write %zu of %zu", i + 1, list->count);
         }
         job->target[i].collection = collection;
-        job->target[i].new_version = write->kind == PK_WRITE_INSERT    ? first_version()
+        job->target[i].new_version = write->kind == PK_WRITE_INSERT    ? insert_version(write)
                                      : write->kind == PK_WRITE_REPLACE ? write->version + 1
                                                                        : 0;
         seat[i] = (struct seat){ .key = key_of(write), .write = i };

@@ -2,12 +2,15 @@
  *
  * One table: insert_many as an ordered bulk with w:majority, j:true. Several:
  * one transaction with one bulk per table. Each writer has a client and walks
- * its own share of the documents, which get fresh ids on the way. */
+ * its own share of the documents, which get fresh ids on the way.
+ *
+ * And reads by '_id', one after the other on each of some threads. */
 /* SPDX-License-Identifier: MIT */
 #include "bench.h"
 #include "store_limit.h"
 
 #include "base/alloc.h"
+#include "base/crypto.h"
 #include "base/id.h"
 
 #include <mongoc/mongoc.h>
@@ -15,7 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { DOCS_MAX = 20000, TABLES_MAX = 8, WRITERS_MAX = 8 };
+enum { DOCS_MAX = 20000, TABLES_MAX = 8, THREADS_MAX = 8 };
 
 struct writer {
     const char *url, *to;
@@ -23,6 +26,7 @@ struct writer {
     bson_t **doc[TABLES_MAX];
     size_t doc_count, table_count;
     unsigned group, number, writers;
+    bool is_transaction;
     int64_t end_ns, lists;
 };
 
@@ -106,7 +110,7 @@ static void *write_share(void *context)
     mongoc_transaction_opt_t *topts = mongoc_transaction_opts_new();
     mongoc_transaction_opts_set_write_concern(topts, concern);
     mongoc_client_session_t *session =
-        w->table_count > 1 ? mongoc_client_start_session(client, NULL, &error) : NULL;
+        w->is_transaction ? mongoc_client_start_session(client, NULL, &error) : NULL;
 
     for (size_t at = w->number * w->group; bench_now_ns() < w->end_ns;
          at += (size_t)w->writers * w->group) {
@@ -135,12 +139,15 @@ static void *write_share(void *context)
 }
 
 struct limit_result limit_mongo(const char *url, const char *from, const char *to,
-                                const char *const *tables, unsigned group, unsigned writers,
+                                const char *const *tables, const struct limit_shape *shape,
                                 double seconds)
 {
-    struct writer shared = {
-        .url = url, .to = to, .tables = tables, .group = group, .writers = writers
-    };
+    struct writer shared = { .url = url,
+                             .to = to,
+                             .tables = tables,
+                             .group = shape->group,
+                             .writers = shape->writers,
+                             .is_transaction = shape->is_transaction || tables[1] };
     mongoc_client_t *client = mongoc_client_new(url);
     shared.doc_count = DOCS_MAX;
     for (; tables[shared.table_count]; shared.table_count++) {
@@ -151,18 +158,18 @@ struct limit_result limit_mongo(const char *url, const char *from, const char *t
     }
     mongoc_client_destroy(client);
 
-    struct writer w[WRITERS_MAX];
-    pthread_t thread[WRITERS_MAX];
+    struct writer w[THREADS_MAX];
+    pthread_t thread[THREADS_MAX];
     struct limit_result result = { 0 };
     int64_t start = bench_now_ns();
     int64_t cpu = bench_cpu_ns();
     shared.end_ns = start + (int64_t)(seconds * 1e9);
-    for (unsigned i = 0; i < writers; i++) {
+    for (unsigned i = 0; i < shape->writers; i++) {
         w[i] = shared;
         w[i].number = i;
         (void)pthread_create(&thread[i], NULL, write_share, &w[i]);
     }
-    for (unsigned i = 0; i < writers; i++) {
+    for (unsigned i = 0; i < shape->writers; i++) {
         (void)pthread_join(thread[i], NULL);
         result.lists += w[i].lists;
     }
@@ -174,5 +181,79 @@ struct limit_result limit_mongo(const char *url, const char *from, const char *t
         }
         pk_free(shared.doc[t]);
     }
+    return result;
+}
+
+/* ---- Reads ---- */
+
+struct reader {
+    const char *url, *from, *table;
+    char (*id)[PK_UUID_TEXT];
+    size_t ids;
+    int64_t end_ns, reads;
+};
+
+static void read_one(struct reader *r, mongoc_collection_t *c)
+{
+    const bson_t *found = NULL;
+    bson_error_t error = { 0 };
+    bson_t filter = BSON_INITIALIZER;
+    bson_t opts = BSON_INITIALIZER;
+    BSON_APPEND_UTF8(&filter, "_id", r->id[pk_random_u64() % r->ids]);
+    BSON_APPEND_INT64(&opts, "limit", 1);
+    BSON_APPEND_BOOL(&opts, "singleBatch", true);
+    mongoc_cursor_t *cursor = mongoc_collection_find_with_opts(c, &filter, &opts, NULL);
+    if (!mongoc_cursor_next(cursor, &found)) {
+        (void)mongoc_cursor_error(cursor, &error);
+        die("get", &error);
+    }
+    mongoc_cursor_destroy(cursor);
+    bson_destroy(&filter);
+    bson_destroy(&opts);
+}
+
+static void *read_share(void *context)
+{
+    struct reader *r = context;
+    mongoc_client_t *client = mongoc_client_new(r->url);
+    mongoc_read_concern_t *concern = mongoc_read_concern_new();
+    (void)mongoc_read_concern_set_level(concern, MONGOC_READ_CONCERN_LEVEL_MAJORITY);
+    mongoc_client_set_read_concern(client, concern);
+    mongoc_collection_t *c = mongoc_client_get_collection(client, r->from, r->table);
+
+    for (; bench_now_ns() < r->end_ns; r->reads++) {
+        read_one(r, c);
+    }
+    mongoc_collection_destroy(c);
+    mongoc_read_concern_destroy(concern);
+    mongoc_client_destroy(client);
+    return NULL;
+}
+
+struct limit_result limit_mongo_gets(const char *url, const char *from, const char *table,
+                                     char (*id)[PK_UUID_TEXT], size_t ids, unsigned readers,
+                                     double seconds)
+{
+    struct reader r[THREADS_MAX];
+    pthread_t thread[THREADS_MAX];
+    struct limit_result result = { 0 };
+    const int64_t start = bench_now_ns();
+    const int64_t cpu = bench_cpu_ns();
+
+    for (unsigned i = 0; i < readers; i++) {
+        r[i] = (struct reader){ .url = url,
+                                .from = from,
+                                .table = table,
+                                .id = id,
+                                .ids = ids,
+                                .end_ns = start + (int64_t)(seconds * 1e9) };
+        (void)pthread_create(&thread[i], NULL, read_share, &r[i]);
+    }
+    for (unsigned i = 0; i < readers; i++) {
+        (void)pthread_join(thread[i], NULL);
+        result.lists += r[i].reads;
+    }
+    result.ns = bench_now_ns() - start;
+    result.cpu_ns = bench_cpu_ns() - cpu;
     return result;
 }

@@ -26,9 +26,11 @@ struct recorder {
     int open_groups, open_max;
     size_t largest;
     atomic_int applied;
-    bool is_gated;   /* 'apply' waits until the test opens the gate. */
-    int arrived;     /* Groups that have come to the gate. */
-    char order[256]; /* Marks of the jobs as they were applied. */
+    bool is_gated;              /* 'apply' waits until the test opens the gate. */
+    int arrived;                /* Groups that have come to the gate. */
+    char order[256];            /* Marks of the jobs as they were applied. */
+    struct pk_clock_fake *fake; /* Moved on by each commit; may be NULL. */
+    int64_t commit_ms;          /* By so much. */
 };
 
 struct marked_job {
@@ -106,6 +108,9 @@ static void record(void *engine, struct pk_job **job, size_t count)
     }
     recorder->open_groups--;
     (void)pthread_mutex_unlock(&recorder->lock);
+    if (recorder->fake) {
+        pk_clock_fake_advance(recorder->fake, recorder->commit_ms);
+    }
 }
 
 static void recorder_init(struct recorder *recorder)
@@ -122,6 +127,7 @@ static struct pk_committer *new_committer(struct recorder *recorder, size_t grou
         .groups_max = groups,
         .lists_max = lists,
         .bytes_max = 1000000,
+        .crowd_max_ms = 1,
         .is_exclusive = is_exclusive,
         .apply = record,
         .engine = recorder,
@@ -405,6 +411,149 @@ TEST(a_job_whose_deadline_passes_while_it_waits_is_busy_and_not_done)
     assert_true(caller[0].marked.job.is_ok);
     assert_string_equal(recorder.order, "ac");
     pk_committer_free(committer);
+}
+
+/* ---- The crowd ---- */
+
+/* The clock is a test's, which commits alone move on; the leader's sleep is a real one. So a leader
+ * who waits where he should not, or whom nobody wakes, is late by LONG_MS of real time. */
+enum { LONG_MS = 30000, CALLERS = 6 };
+
+struct crowd {
+    struct recorder recorder;
+    struct pk_clock_fake fake;
+    struct pk_committer *committer;
+    struct caller caller[CALLERS];
+    int64_t start_ns; /* Of the machine's clock. */
+};
+
+static void crowd_init(struct crowd *crowd, int64_t commit_ms, int64_t most_ms)
+{
+    recorder_init(&crowd->recorder);
+    pk_clock_fake_init(&crowd->fake, 1000);
+    crowd->recorder.fake = &crowd->fake;
+    crowd->recorder.commit_ms = commit_ms;
+    const struct pk_committer_options options = {
+        .groups_max = 1,
+        .lists_max = 16,
+        .bytes_max = 1000000,
+        .crowd_max_ms = most_ms,
+        .apply = record,
+        .engine = &crowd->recorder,
+        .clock = &crowd->fake.clock,
+    };
+    crowd->committer = pk_committer_new(&options);
+    crowd->start_ns = pk_clock_mono_ns(pk_clock_system());
+    for (size_t i = 0; i < CALLERS; i++) {
+        job_init(&crowd->caller[i].marked, (char)('a' + i), i, 0);
+    }
+}
+
+static bool is_late(const struct crowd *crowd)
+{
+    return pk_clock_mono_ns(pk_clock_system()) - crowd->start_ns > LONG_MS / 2 * 1000000LL;
+}
+
+static void run_caller(struct crowd *crowd, size_t i)
+{
+    start_call(&crowd->caller[i], crowd->committer);
+    (void)pthread_join(crowd->caller[i].thread, NULL);
+}
+
+/* 'a' commits alone while 'b', 'c' and 'd' come to wait: a crowd of four, one of whom is away. */
+static void make_crowd(struct crowd *crowd)
+{
+    set_gate(&crowd->recorder, true);
+    start_call(&crowd->caller[0], crowd->committer);
+    AWAIT(arrived(&crowd->recorder) == 1);
+    for (size_t i = 1; i < 4; i++) {
+        start_call(&crowd->caller[i], crowd->committer);
+        AWAIT(pk_committer_waiting(crowd->committer) == i);
+    }
+    set_gate(&crowd->recorder, false);
+    (void)pthread_join(crowd->caller[0].thread, NULL);
+}
+
+static void end_crowd(struct crowd *crowd)
+{
+    for (size_t i = 1; i < 4; i++) {
+        (void)pthread_join(crowd->caller[i].thread, NULL);
+        assert_true(crowd->caller[i].marked.job.is_ok);
+    }
+}
+
+TEST(a_crowd_that_comes_back_goes_in_one_group)
+{
+    struct crowd crowd;
+    crowd_init(&crowd, 8 * LONG_MS, LONG_MS);
+    make_crowd(&crowd);
+    run_caller(&crowd, 4);
+    end_crowd(&crowd);
+    assert_string_equal(crowd.recorder.order, "abcde");
+    assert_int_equal(crowd.recorder.arrived, 2); /* a; the others, as soon as the last is there. */
+    assert_false(is_late(&crowd));
+    pk_committer_free(crowd.committer);
+}
+
+TEST(a_crowd_that_does_not_come_back_is_awaited_for_its_share_and_no_longer)
+{
+    static const struct {
+        int64_t commit_ms, most_ms;
+    } row[] = {
+        { 80, LONG_MS },     /* An eighth of what the commit took. */
+        { 8 * LONG_MS, 10 }, /* The most that is allowed. */
+        { 8 * LONG_MS, 0 },  /* Nothing is. */
+        { 0, LONG_MS },      /* The clock stands still. */
+    };
+    for (size_t i = 0; i < PK_COUNT(row); i++) {
+        struct crowd crowd;
+        crowd_init(&crowd, row[i].commit_ms, row[i].most_ms);
+        make_crowd(&crowd);
+        end_crowd(&crowd);
+        assert_string_equal(crowd.recorder.order, "abcd");
+        assert_int_equal(crowd.recorder.arrived, 2);
+        assert_false(is_late(&crowd));
+        pk_committer_free(crowd.committer);
+    }
+}
+
+TEST(who_is_alone_waits_for_nobody)
+{
+    struct crowd crowd;
+    crowd_init(&crowd, 8 * LONG_MS, LONG_MS);
+    for (size_t i = 0; i < CALLERS; i++) {
+        run_caller(&crowd, i);
+    }
+    assert_int_equal(crowd.recorder.arrived, CALLERS);
+    assert_false(is_late(&crowd));
+    pk_committer_free(crowd.committer);
+}
+
+TEST(who_comes_when_the_time_of_a_crowd_is_over_waits_for_nobody)
+{
+    struct crowd crowd;
+    crowd_init(&crowd, 8 * LONG_MS, 8 * LONG_MS);
+    make_crowd(&crowd);
+    run_caller(&crowd, 4);
+    end_crowd(&crowd); /* Four, who may be expected for an eighth of what their commit took. */
+    pk_clock_fake_advance(&crowd.fake, LONG_MS);
+    run_caller(&crowd, 5);
+    assert_int_equal(crowd.recorder.arrived, 3);
+    assert_false(is_late(&crowd));
+    pk_committer_free(crowd.committer);
+}
+
+TEST(a_leader_awaits_no_crowd_past_his_deadline)
+{
+    struct crowd crowd;
+    crowd_init(&crowd, 8 * LONG_MS, LONG_MS);
+    /* 'b' will lead; when the commit before it ends it has 10 ms left. */
+    crowd.caller[1].marked.job.deadline_ns = pk_deadline_in_ms(&crowd.fake.clock, 8 * LONG_MS + 10);
+    make_crowd(&crowd);
+    end_crowd(&crowd);
+    assert_int_equal(crowd.recorder.arrived, 2);
+    assert_false(is_late(&crowd));
+    pk_committer_free(crowd.committer);
 }
 
 /* ---- Upkeep ---- */

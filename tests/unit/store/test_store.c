@@ -6,6 +6,7 @@
 #include "test.h"
 #include "things.h"
 
+#include <pthread.h>
 #include <string.h>
 
 /* One open store per case, over a folder of its own. */
@@ -371,5 +372,40 @@ TEST(deciding_gives_up_at_its_deadline_with_the_conflict)
         pk_store_decide(scene.store, always_conflicts, NULL, deadline, &scene.commit, &scene.err));
     assert_int_equal(scene.err.code, PK_CONFLICT);
     assert_non_null(strstr(scene.err.message, "gave up"));
+    scene_close(&scene);
+}
+
+static void *spend(void *argument)
+{
+    struct scene *scene = argument;
+    struct pk_doc *doc = NULL;
+    struct pk_page page;
+    const struct pk_query query = { .collection = "things", .index = "_id" };
+    const int64_t start_ns = pk_store_thread_ns();
+    assert_int_equal(start_ns, 0); /* A new thread has spent nothing, whatever others have. */
+    assert_ok(pk_store_get(scene->store, "things", "a", 0, &doc, &scene->err), &scene->err);
+    pk_doc_unref(doc);
+    const int64_t got_ns = pk_store_thread_ns();
+    assert_true(got_ns > 0);
+    assert_ok(pk_store_find(scene->store, &query, 0, &page, &scene->err), &scene->err);
+    pk_page_done(&page);
+    assert_true(pk_store_thread_ns() > got_ns);
+    return NULL;
+}
+
+TEST(each_thread_knows_what_it_has_spent_in_the_store)
+{
+    struct scene scene = scene_open();
+    pthread_t thread;
+    const int64_t before_ns = pk_store_thread_ns();
+    const int64_t since_ns = pk_clock_mono_ns(pk_clock_system());
+    add_insert(&scene, (struct thing){ .id = "a" });
+    assert_ok(commit(&scene), &scene.err);
+    const int64_t spent_ns = pk_store_thread_ns() - before_ns;
+    assert_true(spent_ns > 0);
+    assert_true(spent_ns <= pk_clock_mono_ns(pk_clock_system()) - since_ns);
+    assert_int_equal(pthread_create(&thread, NULL, spend, &scene), 0);
+    (void)pthread_join(thread, NULL);
+    assert_int_equal(pk_store_thread_ns() - before_ns, spent_ns); /* The other's is not ours. */
     scene_close(&scene);
 }
