@@ -6,11 +6,15 @@
 
 #include <assert.h>
 #include <sodium.h>
+#include <string.h>
 
 _Static_assert(sizeof(crypto_generichash_state) <= sizeof(struct pk_hasher),
                "the opaque hasher holds libsodium's state");
 _Static_assert(_Alignof(struct pk_hasher) >= _Alignof(crypto_generichash_state),
                "and is aligned for it");
+_Static_assert(crypto_shorthash_siphashx24_KEYBYTES == PK_SHORT_KEY_BYTES &&
+                   crypto_shorthash_siphashx24_BYTES == 2 * sizeof(uint64_t),
+               "SipHash takes and gives what the header says");
 
 bool pk_crypto_init(struct pk_error *err)
 {
@@ -40,6 +44,14 @@ void pk_hash(uint8_t out[PK_HASH_BYTES], const void *data, size_t size, const vo
     int rc = crypto_generichash(out, PK_HASH_BYTES, data, size, key, key_size);
     assert(rc == 0);
     (void)rc;
+}
+
+void pk_hash_short(uint64_t out[2], const void *data, size_t size,
+                   const uint8_t key[PK_SHORT_KEY_BYTES])
+{
+    unsigned char bytes[crypto_shorthash_siphashx24_BYTES];
+    (void)crypto_shorthash_siphashx24(bytes, data, size, key);
+    memcpy(out, bytes, sizeof(bytes));
 }
 
 void pk_sha256(uint8_t out[PK_HASH_BYTES], const void *data, size_t size)

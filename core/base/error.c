@@ -32,6 +32,8 @@ static const struct {
     [PK_FULL] = { "no_space", 507, true },
     [PK_MISMATCH] = { "idempotency_mismatch", 422, false },
     [PK_SHOWN] = { "secret_already_shown", 409, false },
+    [PK_MEDIA_TYPE] = { "unsupported_media_type", 415, false },
+    [PK_NOT_ACCEPTABLE] = { "not_acceptable", 406, false },
 };
 _Static_assert(sizeof(code_table) / sizeof(code_table[0]) == PK_CODE_COUNT,
                "every code has its row");

@@ -15,23 +15,25 @@
 
 enum pk_code {
     PK_OK = 0,
-    PK_INVALID,      /* The input breaks a rule; sending it again cannot help. */
-    PK_UNAUTHORIZED, /* Who asks is not known. */
-    PK_FORBIDDEN,    /* Who asks is known and may not. */
-    PK_NOT_FOUND,    /* There is no such thing, or it has expired. */
-    PK_CONFLICT,     /* Somebody else's write came first, or a unique key is taken. */
-    PK_PRECONDITION, /* The version the caller named is no longer the current one. */
-    PK_TOO_LARGE,    /* Over a named limit. */
-    PK_LIMITED,      /* Too many requests from this caller. */
-    PK_INTERNAL,     /* Our bug, or damage to our files. */
-    PK_UNSUPPORTED,  /* Understood, and not offered here. */
-    PK_BUSY,         /* Not done, because there is too much to do; try again. */
-    PK_UNAVAILABLE,  /* Not done, because something we need is away; try again. */
-    PK_UNKNOWN,      /* Perhaps done: nobody can say. Repeat with the same key. */
-    PK_TIMEOUT,      /* Not done in the time the caller gave. */
-    PK_FULL,         /* Not done: no room left on the device, or a quota is used up. */
-    PK_MISMATCH,     /* The key of a request that was made already came with another one. */
-    PK_SHOWN,        /* Done before; its answer held a secret, which is shown once. */
+    PK_INVALID,        /* The input breaks a rule; sending it again cannot help. */
+    PK_UNAUTHORIZED,   /* Who asks is not known. */
+    PK_FORBIDDEN,      /* Who asks is known and may not. */
+    PK_NOT_FOUND,      /* There is no such thing, or it has expired. */
+    PK_CONFLICT,       /* Somebody else's write came first, or a unique key is taken. */
+    PK_PRECONDITION,   /* The version the caller named is no longer the current one. */
+    PK_TOO_LARGE,      /* Over a named limit. */
+    PK_LIMITED,        /* Too many requests from this caller. */
+    PK_INTERNAL,       /* Our bug, or damage to our files. */
+    PK_UNSUPPORTED,    /* Understood, and not offered here. */
+    PK_BUSY,           /* Not done, because there is too much to do; try again. */
+    PK_UNAVAILABLE,    /* Not done, because something we need is away; try again. */
+    PK_UNKNOWN,        /* Perhaps done: nobody can say. Repeat with the same key. */
+    PK_TIMEOUT,        /* Not done in the time the caller gave. */
+    PK_FULL,           /* Not done: no room left on the device, or a quota is used up. */
+    PK_MISMATCH,       /* The key of a request that was made already came with another one. */
+    PK_SHOWN,          /* Done before; its answer held a secret, which is shown once. */
+    PK_MEDIA_TYPE,     /* The body is of a type that is not taken here. */
+    PK_NOT_ACCEPTABLE, /* What is answered here is of no type that the caller takes. */
     PK_CODE_COUNT
 };
 

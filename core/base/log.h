@@ -90,6 +90,8 @@ struct pk_log_field {
 #define PK_SECRET(key)         PK_LOG_FIELD(key, SECRET, .size = 0)
 /* The request that it belongs to, always under one key. */
 #define PK_REQUEST(id) PK_STR("request", id)
+/* The trace that it belongs to (base/trace.h), or NULL. */
+#define PK_TRACE(id) PK_STR("trace", id)
 /* A struct pk_error as code, error, field and hint. */
 #define PK_ERR(err) PK_LOG_FIELD("error", ERROR, .error = (err))
 

@@ -240,12 +240,14 @@ struct pk_series *pk_metric_series(struct pk_metric *metric, const char *const *
         return NULL;
     }
     assert(count == metric->label_count);
+    const size_t series_max =
+        metric->row->series_max ? metric->row->series_max : PK_METRIC_SERIES_MAX;
     for (size_t i = 0; i < count; i++) {
         set_value(&values.text[i], value[i]);
     }
     (void)pthread_mutex_lock(&metric->metrics->lock);
     struct pk_series *series = find_series(metric, &values);
-    if (!series && metric->series_count >= PK_METRIC_SERIES_MAX) {
+    if (!series && metric->series_count >= series_max) {
         /* Values that come from outside must not fill the memory. */
         for (size_t i = 0; i < count; i++) {
             set_value(&values.text[i], "other");
@@ -314,7 +316,7 @@ void pk_series_observe_ns(struct pk_series *series, int64_t ns)
     add(&shard->sum_ns, ns);
 }
 
-static void print_escaped(struct pk_buf *buf, const char *text, bool quotes)
+void pk_metrics_print_text(struct pk_buf *buf, const char *text, bool quotes)
 {
     for (; *text; text++) {
         if (*text == '\n') {
@@ -339,7 +341,7 @@ static void print_name(struct pk_buf *buf, const struct pk_series *series, const
     pk_buf_add_text(buf, end);
     for (size_t i = 0; i < metric->label_count; i++, before = ',') {
         pk_buf_printf(buf, "%c%s=\"", before, metric->row->label[i]);
-        print_escaped(buf, series->value[i], true);
+        pk_metrics_print_text(buf, series->value[i], true);
         pk_buf_add_char(buf, '"');
     }
     if (le) {
@@ -349,11 +351,11 @@ static void print_name(struct pk_buf *buf, const struct pk_series *series, const
     pk_buf_add_text(buf, before == '{' ? " " : "} ");
 }
 
-/* In decimal, exactly: no digit of a large sum is lost to a double. */
-static void print_divided(struct pk_buf *buf, int64_t number, uint32_t divisor)
+/* No digit of a large sum is lost to a double. */
+void pk_metrics_print_number(struct pk_buf *buf, int64_t number, uint32_t divisor)
 {
     if (divisor <= 1) {
-        pk_buf_printf(buf, "%lld\n", (long long)number);
+        pk_buf_printf(buf, "%lld", (long long)number);
         return;
     }
     bool is_negative = number < 0;
@@ -365,7 +367,6 @@ static void print_divided(struct pk_buf *buf, int64_t number, uint32_t divisor)
         pk_buf_printf(buf, "%s%u", digits ? "" : ".", (unsigned)(rest / divisor));
         rest %= divisor;
     }
-    pk_buf_add_char(buf, '\n');
 }
 
 static void print_number(struct pk_buf *buf, const struct pk_series *series)
@@ -376,7 +377,8 @@ static void print_number(struct pk_buf *buf, const struct pk_series *series)
         number += read_number(&series->shard[i].sum);
     }
     print_name(buf, series, "", NULL);
-    print_divided(buf, number, series->metric->row->divisor);
+    pk_metrics_print_number(buf, number, series->metric->row->divisor);
+    pk_buf_add_char(buf, '\n');
 }
 
 static void print_histogram(struct pk_buf *buf, const struct pk_series *series)
@@ -396,7 +398,8 @@ static void print_histogram(struct pk_buf *buf, const struct pk_series *series)
         sum_ns += read_number(&series->buckets[i].sum_ns);
     }
     print_name(buf, series, "_sum", NULL);
-    print_divided(buf, sum_ns, 1000000000);
+    pk_metrics_print_number(buf, sum_ns, 1000000000);
+    pk_buf_add_char(buf, '\n');
     print_name(buf, series, "_count", NULL);
     pk_buf_printf(buf, "%lld\n", (long long)count);
 }
@@ -414,7 +417,7 @@ static void print_metric(struct pk_buf *buf, const struct pk_metric *metric)
     const struct pk_metric_row *row = metric->row;
 
     pk_buf_printf(buf, "# HELP %s ", row->name);
-    print_escaped(buf, row->help, false);
+    pk_metrics_print_text(buf, row->help, false);
     pk_buf_printf(buf, "\n# TYPE %s %s\n", row->name, type[row->type].name);
     for (const struct pk_series *series = metric->first; series; series = series->next) {
         type[row->type].print(buf, series);

@@ -22,6 +22,7 @@
 #ifndef PK_BASE_METRICS_H
 #define PK_BASE_METRICS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -32,7 +33,8 @@ struct pk_series;  /* One combination of label values; owned by 'metrics'. */
 
 enum {
     PK_METRIC_LABELS = 3,       /* Per metric. */
-    PK_METRIC_SERIES_MAX = 256, /* Per metric; what comes later is counted under "other". */
+    PK_METRIC_SERIES_MAX = 256, /* Per metric, unless its row says otherwise; what comes later is
+                                 * counted under "other". */
     PK_METRIC_VALUE_MAX = 128   /* Bytes of a label's value; the rest is cut off. */
 };
 
@@ -48,8 +50,9 @@ struct pk_metric_row {
     const char *help;                    /* A sentence. */
     const char *label[PK_METRIC_LABELS]; /* Names; NULL after the last. */
     enum pk_metric_type type;
-    uint32_t divisor; /* COUNTER, GAUGE: shown divided by this, as for seconds counted in
-                       * nanoseconds; 0: as it is. */
+    size_t series_max; /* 0: PK_METRIC_SERIES_MAX. More only where no value comes from outside. */
+    uint32_t divisor;  /* COUNTER, GAUGE: shown divided by this, as for seconds counted in
+                        * nanoseconds; 0: as it is. */
 };
 
 struct pk_metrics *pk_metrics_new(void);
@@ -71,6 +74,11 @@ struct pk_series *pk_metric_series(struct pk_metric *metric, const char *const *
 void pk_series_add(struct pk_series *series, int64_t n);
 void pk_series_set(struct pk_series *series, int64_t value);     /* GAUGE. */
 void pk_series_observe_ns(struct pk_series *series, int64_t ns); /* HISTOGRAM; below 0 is 0. */
+
+/* Appends 'number' divided by 'divisor' (0: 1) in decimal, exactly. */
+void pk_metrics_print_number(struct pk_buf *buf, int64_t number, uint32_t divisor);
+/* A label's value or a help text, escaped; 'quotes' for the first. */
+void pk_metrics_print_text(struct pk_buf *buf, const char *text, bool quotes);
 
 /* Appends all of it in Prometheus' text format, version 0.0.4, in the order of adding. */
 void pk_metrics_print(struct pk_metrics *metrics, struct pk_buf *buf);

@@ -287,6 +287,8 @@ static const struct pk_index script_state_index[] = {
 static const struct pk_index audit_index[] = {
     { .name = "by_time", KEYS(DOWN("at")) },
     { .name = "by_actor", KEYS(UP("actorId"), DOWN("at")) },
+    { .name = "by_action", KEYS(UP("action"), DOWN("at")) },
+    { .name = "by_target", KEYS(UP("targetId"), DOWN("at")) },
     { .name = "by_user", KEYS(UP("userHash"), DOWN("at")) },
     BY_EXPIRY,
 };

@@ -127,6 +127,7 @@ static const struct pk_name name_table[] = {
     { "actors", "usageMetadata.lastActiveAt", "usageMetadata.lastActiveAt", "last_used_at", NULL },
     { "actors", "apiKeys[].keyHash", NULL, NULL,
       "api_key_hash: bcrypt, which cannot be taken over" },
+    { "actors", "apiKeys[].pepperId", NULL, NULL, NULL },
     { "actors", "status", "status", NULL,
       "is_active: false becomes suspended, the value changes too" },
     { "actors", "createdAt", "createdAt", "created_at", NULL },

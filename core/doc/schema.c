@@ -260,6 +260,9 @@ static const char *fold_text(struct walk *walk, const struct pk_field *field, co
 static bool is_text_fit(const struct pk_field *field, const char *text, uint32_t length)
 {
     bool is_closed = field->allowed && !(field->flags & PK_FIELD_OPEN_ENUM);
+    if ((field->flags & PK_FIELD_OR_STAR) && length == 1 && text[0] == '*') {
+        return true;
+    }
     return is_in_range(field, length) && (!is_closed || is_allowed(field->allowed, text, length)) &&
            pk_format_is_valid(field->format, text, length);
 }

@@ -48,7 +48,8 @@ enum {
     PK_FIELD_SECRET = 1 << 2,    /* Never in a log, an answer or an export. */
     PK_FIELD_OPEN_ENUM = 1 << 3, /* 'allowed' names the built-in values; others of the same format
                                   * are accepted, too. */
-    PK_FIELD_ANY_CASE = 1 << 4   /* Taken in any case from outside, stored in lower case. */
+    PK_FIELD_ANY_CASE = 1 << 4,  /* Taken in any case from outside, stored in lower case. */
+    PK_FIELD_OR_STAR = 1 << 5    /* "*" is taken, too, whatever the format: it stands for all. */
 };
 
 struct pk_field {

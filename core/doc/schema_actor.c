@@ -12,7 +12,7 @@ static const struct pk_field key_field[] = {
       .format = PK_FORMAT_HASH,
       .flags = PK_FIELD_REQUIRED | PK_FIELD_SECRET,
       .help = "The keyed hash of the secret part." },
-    ROW_NAME("pepperId", OPT, "The pepper that it was hashed with."),
+    ROW_NAME("pepperId", OPT | PK_FIELD_SECRET, "The pepper that it was hashed with."),
     ROW_TEXT("name", REQ, TEXT_WORD, "What it is for."),
     ROW_DATE("createdAt", REQ, "When it was made."),
     ROW_DATE("lastUsedAt", OPT, "When it was last used."),
@@ -37,7 +37,7 @@ static const struct pk_field capability_field[] = {
     ROW_ARRAY("people", OPT, LIST_LONG, &pk_item_word, "People it may see; '*' is all."),
     ROW_ARRAY("hiddenPaths", OPT, LIST_LONG, &pk_item_word, "Traits that it never gets to see."),
 };
-static const struct pk_schema capability_schema = {
+const struct pk_schema pk_schema_capabilities = {
     .name = "Capabilities",
     FIELDS(capability_field),
     .help = "What an actor may do.",
@@ -49,7 +49,7 @@ static const struct pk_field usage_field[] = {
     ROW_NUMBER("averageFeedbackQuality", OPT, 0, 5, "How useful its feedback was."),
     ROW_DATE("lastActiveAt", OPT, "When it last asked for something."),
 };
-static const struct pk_schema usage_schema = {
+const struct pk_schema pk_schema_actor_usage = {
     .name = "ActorUsage",
     FIELDS(usage_field),
     .help = "What an actor did.",
@@ -64,8 +64,8 @@ static const struct pk_field actor_field[] = {
     ROW_TEXT("name", REQ, TEXT_WORD, "What it is called."),
     ROW_TEXT("description", REQ, TEXT_LINE, "What it is for."),
     ROW_STRING("email", PK_FORMAT_EMAIL, OPT, "Where a person behind it can be reached."),
-    ROW_OBJECT("capabilities", REQ, &capability_schema, "What it may do."),
-    ROW_OBJECT("usageMetadata", REQ, &usage_schema, "What it did."),
+    ROW_OBJECT("capabilities", REQ, &pk_schema_capabilities, "What it may do."),
+    ROW_OBJECT("usageMetadata", REQ, &pk_schema_actor_usage, "What it did."),
     ROW_ENUM("authenticationMethod", REQ, method, "How it proves itself; 'oauth' is refused."),
     { .name = "apiKeys",
       .type = PK_TYPE_ARRAY,

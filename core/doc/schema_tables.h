@@ -161,6 +161,9 @@ extern const struct pk_schema pk_schema_script_state;
 extern const struct pk_schema pk_schema_setting;
 extern const struct pk_schema pk_schema_audit;
 
+extern const struct pk_schema pk_schema_capabilities; /* Of an actor. */
+extern const struct pk_schema pk_schema_actor_usage;
+
 /* ---- Bodies of requests and answers, spelt as over HTTP ---- */
 
 extern const struct pk_schema pk_schema_map_request;

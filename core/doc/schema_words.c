@@ -154,6 +154,9 @@ void pk_field_describe(struct pk_buf *out, const struct pk_field *field, bool is
         pk_buf_add_text(out, is_json && json_words ? json_words : type_table[field->type].words);
     }
     describe_range(out, field);
+    if (field->flags & PK_FIELD_OR_STAR) {
+        pk_buf_add_text(out, " or '*'");
+    }
     if (field->flags & PK_FIELD_NULLABLE) {
         pk_buf_add_text(out, " or null");
     }

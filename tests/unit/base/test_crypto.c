@@ -14,6 +14,23 @@ static void check_hash(const uint8_t hash[PK_HASH_BYTES], const char *expected)
     assert_string_equal(text, expected);
 }
 
+TEST(a_short_hash_is_siphash_and_depends_on_its_key)
+{
+    uint8_t key[PK_SHORT_KEY_BYTES];
+    uint64_t hash[2], again[2];
+    for (size_t i = 0; i < sizeof(key); i++) {
+        key[i] = (uint8_t)i;
+    }
+    /* The first vector of SipHash's reference, 128 bits: no data. */
+    static const uint8_t expected[16] = { 0xa3, 0x81, 0x7f, 0x04, 0xba, 0x25, 0xa8, 0xe6,
+                                          0x6d, 0xf6, 0x72, 0x14, 0xc7, 0x55, 0x02, 0x93 };
+    pk_hash_short(hash, "", 0, key);
+    assert_memory_equal(hash, expected, sizeof(expected));
+    key[0] ^= 1;
+    pk_hash_short(again, "", 0, key);
+    assert_memory_not_equal(hash, again, sizeof(hash));
+}
+
 TEST(blake2b_gives_known_answers)
 {
     uint8_t hash[PK_HASH_BYTES];

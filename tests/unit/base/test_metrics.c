@@ -122,6 +122,26 @@ TEST(a_flood_of_label_values_ends_under_other)
     assert_non_null(strstr(print(&f), "{method=\"other\",status=\"other\"} 745\n"));
 }
 
+TEST(a_row_may_say_that_more_series_are_ours)
+{
+    static const struct pk_metric_row many = { .name = "personakit_many_total",
+                                               .type = PK_METRIC_COUNTER,
+                                               .label = { "n" },
+                                               .help = "Many.",
+                                               .series_max = PK_METRIC_SERIES_MAX + 10 };
+    struct fixture f = { .metrics = pk_metrics_new() };
+    struct pk_metric *metric = pk_metrics_add(f.metrics, &many);
+    for (int i = 0; i < PK_METRIC_SERIES_MAX + 12; i++) {
+        char value[16];
+        (void)snprintf(value, sizeof(value), "%d", i);
+        pk_series_add(PK_SERIES(metric, value), 1);
+    }
+    assert_non_null(strstr(print(&f), "personakit_many_total{n=\"265\"} 1\n"));
+    assert_null(strstr(print(&f), "{n=\"266\"}"));
+    assert_non_null(strstr(print(&f), "personakit_many_total{n=\"other\"} 2\n"));
+    done(&f);
+}
+
 TEST(null_in_place_of_anything_is_fine)
 {
     struct pk_metric *metric = pk_metrics_add(NULL, &requests);

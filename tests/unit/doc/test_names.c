@@ -131,9 +131,10 @@ TEST(a_secret_has_no_name_over_http)
             pk_inventory_find(pk_inventory_builtin(), name[i].collection)->schema, name[i].stored);
         assert_int_equal(name[i].http == NULL, (field->flags & PK_FIELD_SECRET) != 0);
     }
-    assert_becomes("actors", PK_SPELLING_STORED, PK_SPELLING_HTTP,
-                   "{\"_id\": \"a\", \"apiKeys\": [{\"keyId\": \"k\", \"keyHash\": \"h\"}]}",
-                   "{\"actorId\": \"a\", \"apiKeys\": [{\"keyId\": \"k\"}]}");
+    assert_becomes(
+        "actors", PK_SPELLING_STORED, PK_SPELLING_HTTP,
+        "{\"_id\": \"a\", \"apiKeys\": [{\"keyId\": \"k\", \"keyHash\": \"h\", \"pepperId\": \"p\"}]}",
+        "{\"actorId\": \"a\", \"apiKeys\": [{\"keyId\": \"k\"}]}");
 }
 
 /* ---- Documents ---- */
