@@ -11,8 +11,67 @@
 -- "7d"; sizes "64KiB", "16MiB".
 
 return {
-  -- Where requests are accepted; port 0 takes a free one. Also: --listen
+  -- Where requests are accepted, without TLS: an address and a port (0 takes a
+  -- free one), "unix:/path", or a list of them. Also: --listen
   listen = "127.0.0.1:8077",
+
+  -- Where they are accepted with TLS, and with which certificate (PEM files). A
+  -- SIGHUP reads the files anew.
+  tls = {
+    listen = "",
+    certificate = "",
+    key = "",
+  },
+
+  -- Where /healthz, /readyz with its reasons, /metrics and /openapi.json are given
+  -- without a key. Empty: nowhere; /metrics then wants a key that may operate.
+  operations = {
+    listen = "",
+  },
+
+  -- Who stands in front: X-Forwarded-For and the PROXY header (version 2) of these
+  -- are believed, as "10.0.0.0/8", "::1" or "unix". With `protocol` every
+  -- connection begins with such a header.
+  proxy = {
+    trusted = {},
+    protocol = false,
+  },
+
+  -- Whose pages may call the API from a browser: "https://app.example.org", or "*".
+  cors = {
+    origins = {},
+  },
+
+  net = {
+    loops = 0,                        -- threads that move bytes; 0: one for each core
+    connections = 16384,              -- at the same time
+    connections_per_address = 1024,   -- of these, from one address that is no trusted proxy
+    head_ms = 10000,                  -- for the head of a request
+    body_ms = 10000,                  -- a body must bring rate_min bytes a second in each such span
+    rate_min = 1024,
+    idle_ms = 60000,                  -- between two requests
+    write_ms = 30000,                 -- for a client to take an answer
+  },
+
+  -- Threads that handlers run on, and requests that may wait for one.
+  lanes = {
+    store = { threads = 64, queue = 4096 },
+    script = { threads = 16, queue = 1024 },
+    slow = { threads = 8, queue = 256 },
+  },
+
+  access = {
+    -- How long keys stay good for reading when the store is silent. More than 2 s
+    -- keeps readers going for longer, and delays the effect of a revocation.
+    stale_keys_ms = 2000,
+  },
+
+  -- How many requests in a window, on each node; what was used up comes back evenly. 0: any number.
+  rates = {
+    key = { limit = 60000, window_ms = 60000 },
+    address = { limit = 120000, window_ms = 60000 },
+    person = { limit = 6000, window_ms = 60000 },   -- writes about one person
+  },
 
   -- The folder of the embedded store, the pepper and the pid file. Also: --data
   data = "var",
@@ -41,6 +100,8 @@ return {
   log = {
     level = "info",   -- debug, info, warn, error. Also: --log-level
     format = "auto",  -- text, json, or auto: text on a terminal, json elsewhere. Also: --log-format
+    access = false,   -- every request
+    slow_ms = 1000,   -- requests that take longer, with where the time went; 0: none
   },
 
   -- A stop says "not ready" for `lead_ms` and still accepts, so that a load

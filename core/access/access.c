@@ -170,12 +170,10 @@ static bool is_owner(const struct pk_principal *principal, const struct pk_objec
     return object && object->owner && strcmp(object->owner, principal->actor_id) == 0;
 }
 
-/* Depends on who asks and how, not on what there is. */
+/* Depends on who asks alone; 'may_own': what he asks for may turn out to be his own. */
 static bool check_asker(const struct pk_principal *principal, const struct pk_action_row *row,
-                        const struct pk_object *object, struct pk_error *err)
+                        bool may_own, struct pk_error *err)
 {
-    const bool may_own = (row->needs & PK_OWN_SUFFICES) && object;
-
     if (!has_capability(principal, row) && !may_own) {
         return pk_fail(err, PK_FORBIDDEN, "ask an operator for a capability that allows it",
                        "this key may not do '%s'", row->name);
@@ -186,12 +184,43 @@ static bool check_asker(const struct pk_principal *principal, const struct pk_ac
         return pk_fail(err, PK_FORBIDDEN, "it takes a key that may see all people and traits",
                        "this key may not do '%s'", row->name);
     }
+    return true;
+}
+
+/* Depends on who asks and how, not on what there is. */
+static bool check_detail(const struct pk_principal *principal, const struct pk_action_row *row,
+                         const struct pk_object *object, struct pk_error *err)
+{
     if ((row->needs & PK_NEEDS_DETAIL) && (!object || object->detail > principal->max_detail)) {
         return pk_fail(err, PK_FORBIDDEN, "ask for less detail",
                        "this key may ask for detail up to '%s'",
                        pk_detail_name(principal->max_detail));
     }
     return true;
+}
+
+/* There is such an action, and somebody asks for it. */
+static bool check_known(const struct pk_principal *principal, const struct pk_action_row *row,
+                        struct pk_error *err)
+{
+    if (!row) {
+        return pk_fail(err, PK_FORBIDDEN, "every action has its row in the table",
+                       "there is no such action");
+    }
+    if (!row->is_public && (!principal || !principal->is_active)) {
+        return pk_fail(err, PK_UNAUTHORIZED, "send 'Authorization: Bearer' and a valid key",
+                       "the key is missing or not valid");
+    }
+    return true;
+}
+
+bool pk_access_may_ask(const struct pk_principal *principal, enum pk_action action,
+                       struct pk_error *err)
+{
+    const struct pk_action_row *row = pk_action_get(action);
+    return check_known(principal, row, err) &&
+           (row->is_public ||
+            check_asker(principal, row, (row->needs & PK_OWN_SUFFICES) != 0, err));
 }
 
 /* ---- What it is done to ---- */
@@ -229,19 +258,14 @@ bool pk_access_check(const struct pk_principal *principal, enum pk_action action
                      const struct pk_object *object, struct pk_error *err)
 {
     const struct pk_action_row *row = pk_action_get(action);
+    const bool may_own = row && (row->needs & PK_OWN_SUFFICES) && object;
 
-    if (!row) {
-        return pk_fail(err, PK_FORBIDDEN, "every action has its row in the table",
-                       "there is no such action");
+    if (!check_known(principal, row, err)) {
+        return false;
     }
-    if (!row->is_public) {
-        if (!principal || !principal->is_active) {
-            return pk_fail(err, PK_UNAUTHORIZED, "send 'Authorization: Bearer' and a valid key",
-                           "the key is missing or not valid");
-        }
-        if (!check_asker(principal, row, object, err)) {
-            return false;
-        }
+    if (!row->is_public && (!check_asker(principal, row, may_own, err) ||
+                            !check_detail(principal, row, object, err))) {
+        return false;
     }
     const bool is_there =
         row->is_public ? !object || !object->is_missing : is_in_sight(principal, row, object);

@@ -27,6 +27,7 @@
 struct pk_error;
 
 enum pk_action {
+    PK_ACT_NONE, /* What forgot to say: refused to everybody. */
     PK_ACT_LOOK_PUBLIC,
     PK_ACT_PERSONA_MAP,
     PK_ACT_PERSONA_READ,
@@ -117,6 +118,11 @@ struct pk_object {
 /* 'principal' is NULL for who has no key, 'object' NULL for what concerns no thing. */
 bool pk_access_check(const struct pk_principal *principal, enum pk_action action,
                      const struct pk_object *object, struct pk_error *err);
+
+/* The part of it that depends on who asks alone: what is refused here is refused whatever it would
+ * be done to. What passes is still to be checked. */
+bool pk_access_may_ask(const struct pk_principal *principal, enum pk_action action,
+                       struct pk_error *err);
 
 /* The row; NULL for what is no action. */
 const struct pk_action_row *pk_action_get(enum pk_action action);

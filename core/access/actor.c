@@ -15,6 +15,7 @@
 #include "doc/doc.h"
 #include "store/store.h"
 
+#include <stdio.h>
 #include <string.h>
 
 void actor_note(struct pk_writes *list, const struct pk_books *books, const struct pk_by *by,
@@ -93,20 +94,32 @@ static bool check_actor(struct change *change, const struct pk_doc *actor, bool 
     return true;
 }
 
-static void keep_result(struct change *change, struct pk_doc *doc)
+/* The last step of a decision: what it leads to is kept, and what goes with it is added. */
+static bool settle(struct change *change, struct pk_writes *list, struct pk_doc *doc,
+                   struct pk_error *err)
 {
+    const struct pk_by *by = change->by;
     pk_doc_unref(change->result);
     change->result = pk_doc_ref(doc);
+    return !by->complete || by->complete(by->context, list, doc, err);
 }
 
-static bool decide_new(struct change *change, struct pk_writes *list)
+/* The document as it will be stored: it is the first write of the list. */
+static struct pk_doc *versioned(struct pk_writes *list, const struct pk_doc *doc)
+{
+    bson_t view;
+    pk_doc_view(doc, &view);
+    return pk_doc_new_versioned(&view, pk_writes_version(list, 0));
+}
+
+static bool decide_new(struct change *change, struct pk_writes *list, struct pk_error *err)
 {
     PK_CLEANUP(pk_doc_unrefp)
     struct pk_doc *doc = actor_doc_new(NULL, &change->edit, pk_clock_wall_ms(change->books->clock));
     pk_writes_insert(list, "actors", doc);
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *stored = versioned(list, doc);
     actor_note(list, change->books, change->by, change->what, pk_doc_id(doc), change->fact);
-    keep_result(change, doc);
-    return true;
+    return settle(change, list, stored, err);
 }
 
 static bool decide_old(struct change *change, struct pk_writes *list, struct pk_error *err)
@@ -124,16 +137,16 @@ static bool decide_old(struct change *change, struct pk_writes *list, struct pk_
         return false;
     }
     if (is_done) {
-        keep_result(change, actor);
-        return true;
+        return settle(change, list, actor, err);
     }
     PK_CLEANUP(pk_doc_unrefp)
     struct pk_doc *doc =
         actor_doc_edit(actor, &change->edit, pk_clock_wall_ms(change->books->clock));
     pk_writes_replace(list, "actors", doc, pk_doc_version(actor));
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *stored = versioned(list, doc);
     actor_note(list, change->books, change->by, change->what, change->id, change->fact);
-    keep_result(change, doc);
-    return true;
+    return actor_keep_operator(list, change->books, actor, doc, err) &&
+           settle(change, list, stored, err);
 }
 
 static bool decide(void *context, struct pk_writes *list, struct pk_error *err)
@@ -142,27 +155,18 @@ static bool decide(void *context, struct pk_writes *list, struct pk_error *err)
     if (!check_email(change, err)) {
         return false;
     }
-    return change->id ? decide_old(change, list, err) : decide_new(change, list);
-}
-
-/* What was built has no version yet; what is stored has. The change is made: when it cannot be
- * read back, the caller gets it without a version, and never a failure. */
-static struct pk_doc *read_back(const struct change *change)
-{
-    struct pk_doc *doc = NULL;
-    if (pk_doc_version(change->result) == 0 &&
-        pk_store_get(change->books->store, "actors", pk_doc_id(change->result), 0, &doc, NULL) &&
-        doc) {
-        return doc;
-    }
-    return pk_doc_ref(change->result);
+    return change->id ? decide_old(change, list, err) : decide_new(change, list, err);
 }
 
 static bool run(struct change *change, struct pk_doc **out, struct pk_error *err)
 {
-    const bool ok = pk_store_decide(change->books->store, decide, change, 0, NULL, err);
+    struct pk_commit commit = { .cursor = "" };
+    const bool ok = pk_store_decide(change->books->store, decide, change, 0, &commit, err);
+    if (ok && change->by->cursor && commit.cursor[0]) {
+        (void)snprintf(change->by->cursor, PK_POSITION_TEXT, "%s", commit.cursor);
+    }
     if (ok && out) {
-        *out = read_back(change);
+        *out = pk_doc_ref(change->result);
     }
     pk_doc_unref(change->result);
     return ok;

@@ -56,19 +56,21 @@ static bool is_grant(const char *text, size_t size)
 /* Fields of 'capabilities'; what their elements must be, for lists. */
 static const struct {
     const char *name;
-    const char *path; /* Within the capabilities: its elements. */
+    const char *whole; /* Its path in what a client sends; for lists. */
+    const char *path;  /* Within the capabilities: its elements. */
     bool (*is_valid)(const char *text, size_t size);
     const char *hint;
 } capability_field[] = {
-    { "canRequestPersonas", NULL, NULL, NULL },
-    { "canProvideFeedback", NULL, NULL, NULL },
-    { "maxDetailLevel", NULL, NULL, NULL },
-    { "allowedMappers", "allowedMappers[]", is_mapper,
+    { "canRequestPersonas", NULL, NULL, NULL, NULL },
+    { "canProvideFeedback", NULL, NULL, NULL, NULL },
+    { "maxDetailLevel", NULL, NULL, NULL, NULL },
+    { "allowedMappers", "capabilities.allowedMappers", "allowedMappers[]", is_mapper,
       "name mappers by their ids, or '*' for all" },
-    { "grants", "grants[]", is_grant,
+    { "grants", "capabilities.grants", "grants[]", is_grant,
       "choose from write_observations, approve, curate, author_mappers and operate" },
-    { "people", "people[]", is_person, "name people by their ids, or '*' for all" },
-    { "hiddenPaths", "hiddenPaths[]", is_path,
+    { "people", "capabilities.people", "people[]", is_person,
+      "name people by their ids, or '*' for all" },
+    { "hiddenPaths", "capabilities.hiddenPaths", "hiddenPaths[]", is_path,
       "name traits by dot paths; each hides what is below it, too" },
 };
 
@@ -98,7 +100,7 @@ static bool check_lists(const bson_t *capabilities, struct pk_error *err)
             (void)pk_path_each(capabilities, capability_field[i].path, check_element, &elements);
         }
         if (elements.is_wrong) {
-            return pk_fail_field(err, PK_INVALID, capability_field[i].name,
+            return pk_fail_field(err, PK_INVALID, capability_field[i].whole,
                                  capability_field[i].hint, "'%.60s' cannot stand in '%s'",
                                  elements.text, capability_field[i].name);
         }

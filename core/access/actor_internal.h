@@ -40,6 +40,12 @@ int actor_key_find(const struct pk_doc *actor, const char *key_id);
 const char *actor_key_text(const struct pk_doc *actor, int number, const char *field);
 size_t actor_key_count(const struct pk_doc *actor);
 
+/* Refused when 'after' takes away the last actor who may run the server and has a working key.
+ * Else 'list' gets what makes sure that another one stays (operator.c). */
+bool actor_keep_operator(struct pk_writes *list, const struct pk_books *books,
+                         const struct pk_doc *before, const struct pk_doc *after,
+                         struct pk_error *err);
+
 /* Adds the audit row and the event of a change that stands in 'list'. */
 void actor_note(struct pk_writes *list, const struct pk_books *books, const struct pk_by *by,
                 const char *what, const char *actor_id, const struct pk_fact *fact);

@@ -11,10 +11,13 @@
 
 #include "base/crypto.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct pk_clock;
+struct pk_doc;
+struct pk_error;
 struct pk_peppers;
 struct pk_store;
 struct pk_writes;
@@ -29,10 +32,18 @@ struct pk_books {
     int64_t audit_keep_ms; /* store.retention.audit; 0: for ever. */
 };
 
-/* Who asks for a change. */
+/* Who asks for a change, and what he wants to go with it. */
 struct pk_by {
     const char *actor_id;   /* Or "personakit" for what the server does by itself. */
     const char *request_id; /* NULL: there is no request. */
+    /* Adds to the decided list what is to be committed with it, such as the row of an
+     * Idempotency-Key; 'doc' is the changed document with the version it will have. Asked again
+     * when the decision is repeated, and also when there is nothing to change. NULL: nothing. */
+    bool (*complete)(void *context, struct pk_writes *list, const struct pk_doc *doc,
+                     struct pk_error *err);
+    void *context;
+    char *cursor; /* PK_POSITION_TEXT bytes for the commit's cursor; untouched when nothing was
+                   * written; or NULL. */
 };
 
 struct pk_fact {

@@ -248,7 +248,7 @@ void pk_once_done(struct pk_once *once)
 }
 
 /* Why a body is not kept, or NULL. What is no UTF-8 has no form in the row, either. */
-static const char *withhold(const struct pk_answer *answer)
+static const char *withhold(const struct pk_once_answer *answer)
 {
     if (answer->is_secret) {
         return "secret";
@@ -260,7 +260,7 @@ static const char *withhold(const struct pk_answer *answer)
     return fits ? NULL : "too_large";
 }
 
-static void add_answer(bson_t *bson, const struct pk_answer *answer)
+static void add_answer(bson_t *bson, const struct pk_once_answer *answer)
 {
     const char *why = withhold(answer);
     bson_t child;
@@ -284,7 +284,7 @@ static void add_answer(bson_t *bson, const struct pk_answer *answer)
     bson_append_document_end(bson, &child);
 }
 
-static void add_people(bson_t *bson, const struct pk_answer *answer)
+static void add_people(bson_t *bson, const struct pk_once_answer *answer)
 {
     bson_t list;
     char key[24];
@@ -299,7 +299,8 @@ static void add_people(bson_t *bson, const struct pk_answer *answer)
     bson_append_array_end(bson, &list);
 }
 
-void pk_once_add(const struct pk_once *once, const struct pk_answer *answer, struct pk_writes *list)
+void pk_once_add(const struct pk_once *once, const struct pk_once_answer *answer,
+                 struct pk_writes *list)
 {
     const struct pk_idempotency *idempotency = once->owner;
     const int64_t now_ms = pk_clock_wall_ms(idempotency->books->clock);

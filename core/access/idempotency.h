@@ -84,7 +84,7 @@ bool pk_once_find(const struct pk_once *once, int64_t deadline_ns, struct pk_rep
                   struct pk_error *err);
 void pk_once_done(struct pk_once *once);
 
-struct pk_answer {
+struct pk_once_answer {
     int status;
     const struct pk_fact *header; /* To be sent again; ended by a NULL name; or NULL. */
     const char *body;             /* UTF-8. */
@@ -94,7 +94,7 @@ struct pk_answer {
     size_t person_count;
 };
 /* Adds the row to the effect's list. */
-void pk_once_add(const struct pk_once *once, const struct pk_answer *answer,
+void pk_once_add(const struct pk_once *once, const struct pk_once_answer *answer,
                  struct pk_writes *list);
 /* True when a commit failed because another node was first with this key. */
 bool pk_once_lost(const struct pk_once *once, const struct pk_writes *list,

@@ -252,6 +252,25 @@ static bool read_key(struct pk_principal *out, const struct pk_doc *actor, int n
     return true;
 }
 
+/* Equal for equal sets; each name with its NUL, so that no two run together alike. */
+static void name_hidden(struct pk_principal *principal)
+{
+    const struct pk_names_set *set = &principal->hidden;
+    struct pk_hasher hasher;
+    uint8_t hash[PK_HASH_BYTES];
+
+    if (!set->is_all && set->name_count == 0) {
+        return;
+    }
+    pk_hasher_init(&hasher);
+    pk_hasher_add(&hasher, set->is_all ? "*" : "", 1);
+    for (size_t i = 0; i < set->name_count; i++) {
+        pk_hasher_add(&hasher, set->name[i], strlen(set->name[i]) + 1);
+    }
+    pk_hasher_end(&hasher, hash);
+    memcpy(principal->hidden_id, hash, sizeof(principal->hidden_id));
+}
+
 struct pk_principal *pk_principal_new(const struct pk_doc *actor, const char *key_id)
 {
     struct pk_principal *principal = pk_calloc(1, sizeof(*principal));
@@ -274,6 +293,7 @@ struct pk_principal *pk_principal_new(const struct pk_doc *actor, const char *ke
     read_set(&principal->mappers, &view, "capabilities.allowedMappers[]");
     read_set(&principal->people, &view, "capabilities.people[]");
     read_set(&principal->hidden, &view, "capabilities.hiddenPaths[]");
+    name_hidden(principal);
     return principal;
 }
 

@@ -51,6 +51,7 @@ struct pk_principal {
     struct pk_names_set mappers;
     struct pk_names_set people;
     struct pk_names_set hidden; /* Trait paths; each hides what is below it, too. */
+    uint8_t hidden_id[16];      /* Tells sets of hidden paths apart; all zero: nothing is hidden. */
     bool is_active;             /* The actor is active, and the key is not revoked. */
     int64_t expires_at_ms;      /* Wall; INT64_MAX: never. */
     uint64_t stamp;             /* The keyring's: what it had heard of when this was read. */

@@ -20,10 +20,11 @@
 
 #include <assert.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { WAYS = 8, LOCKS = 64, CAPACITY_DEFAULT = 65536, KEY_BYTES = 32 };
+enum { WAYS = 8, LOCKS = 64, CAPACITY_DEFAULT = 65536 };
 
 struct bucket {
     uint64_t tag;    /* Of the subject; 0: never used. */
@@ -31,8 +32,10 @@ struct bucket {
 };
 
 struct kind {
+    atomic_uint limit; /* Of 'rule', for a first look without a lock. */
+    _Atomic uint64_t refused;
     struct pk_rate_rule rule;
-    int64_t interval_ns;   /* For one token. */
+    int64_t interval_ns;   /* For one token; it and 'rule' change under all locks. */
     struct bucket *bucket; /* Sets of WAYS. */
 };
 
@@ -42,16 +45,19 @@ struct lock {
 
 struct pk_rate {
     const struct pk_clock *clock;
-    uint8_t secret[KEY_BYTES]; /* Of the hash. */
-    size_t set_count;          /* Of each kind; a power of two. */
+    uint8_t secret[PK_SHORT_KEY_BYTES]; /* Of the hash. */
+    size_t set_count;                   /* Of each kind; a power of two. */
     struct kind kind[PK_RATE_KINDS];
     struct lock *lock; /* LOCKS; by the last bits of the set's number. */
 };
 
-static const char *const kind_words[PK_RATE_KINDS] = {
-    [PK_RATE_KEY] = "with this key",
-    [PK_RATE_ADDRESS] = "from this address",
-    [PK_RATE_PERSON] = "about this person",
+static const struct {
+    const char *name;
+    const char *words; /* In a refusal. */
+} kind_table[PK_RATE_KINDS] = {
+    [PK_RATE_KEY] = { "key", "with this key" },
+    [PK_RATE_ADDRESS] = { "address", "from this address" },
+    [PK_RATE_PERSON] = { "person", "about this person" },
 };
 
 struct pk_rate *pk_rate_new(const struct pk_rate_options *options)
@@ -65,17 +71,6 @@ struct pk_rate *pk_rate_new(const struct pk_rate_options *options)
     while (rate->set_count * WAYS < capacity) {
         rate->set_count *= 2;
     }
-    for (size_t i = 0; i < PK_RATE_KINDS; i++) {
-        struct kind *kind = &rate->kind[i];
-        kind->rule = options->rule[i];
-        if (kind->rule.limit) {
-            assert(kind->rule.limit <= 1000000 && kind->rule.window_ms > 0 &&
-                   kind->rule.window_ms <= INT64_C(86400000));
-            kind->interval_ns = kind->rule.window_ms * 1000000 / kind->rule.limit;
-            kind->interval_ns = kind->interval_ns ? kind->interval_ns : 1;
-            kind->bucket = pk_calloc(rate->set_count * WAYS, sizeof(*kind->bucket));
-        }
-    }
     rate->lock = aligned_alloc(64, LOCKS * sizeof(*rate->lock));
     if (!rate->lock) {
         abort();
@@ -83,7 +78,32 @@ struct pk_rate *pk_rate_new(const struct pk_rate_options *options)
     for (size_t i = 0; i < LOCKS; i++) {
         (void)pthread_mutex_init(&rate->lock[i].mutex, NULL);
     }
+    for (size_t i = 0; i < PK_RATE_KINDS; i++) {
+        rate->kind[i].bucket = pk_calloc(rate->set_count * WAYS, sizeof(struct bucket));
+        pk_rate_set(rate, (enum pk_rate_kind)i, &options->rule[i]);
+    }
     return rate;
+}
+
+void pk_rate_set(struct pk_rate *rate, enum pk_rate_kind which, const struct pk_rate_rule *rule)
+{
+    struct kind *kind = &rate->kind[which];
+    int64_t interval_ns = 1;
+
+    if (rule->limit) {
+        assert(rule->limit <= 1000000 && rule->window_ms > 0 &&
+               rule->window_ms <= INT64_C(86400000));
+        interval_ns = rule->window_ms * 1000000 / rule->limit;
+    }
+    for (size_t i = 0; i < LOCKS; i++) {
+        (void)pthread_mutex_lock(&rate->lock[i].mutex);
+    }
+    kind->rule = *rule;
+    kind->interval_ns = interval_ns ? interval_ns : 1;
+    kind->limit = rule->limit;
+    for (size_t i = LOCKS; i > 0; i--) {
+        (void)pthread_mutex_unlock(&rate->lock[i - 1].mutex);
+    }
 }
 
 void pk_rate_free(struct pk_rate *rate)
@@ -117,13 +137,10 @@ static size_t trim_address(const uint8_t **bytes, size_t size)
 static uint64_t hash_subject(const struct pk_rate *rate, const void *subject, size_t size,
                              uint64_t *out_tag)
 {
-    uint8_t hash[PK_HASH_BYTES];
-    uint64_t set;
-    pk_hash(hash, subject, size, rate->secret, sizeof(rate->secret));
-    memcpy(&set, hash, sizeof(set));
-    memcpy(out_tag, hash + sizeof(set), sizeof(*out_tag));
-    *out_tag |= 1;
-    return set & (rate->set_count - 1);
+    uint64_t hash[2];
+    pk_hash_short(hash, subject, size, rate->secret);
+    *out_tag = hash[1] | 1;
+    return hash[0] & (rate->set_count - 1);
 }
 
 /* The subject's bucket, under the lock; a newcomer gets the fullest one as it is. */
@@ -160,9 +177,10 @@ static struct pk_rate_state state_of(const struct kind *kind, int64_t full_ns, i
 /* Returns how long to wait, 0 when the tokens were taken. */
 static int64_t take(const struct kind *kind, struct bucket *bucket, uint32_t cost, int64_t now_ns)
 {
-    const int64_t full_ns = bucket->full_ns > now_ns ? bucket->full_ns : now_ns;
-    const int64_t after_ns = full_ns + (int64_t)cost * kind->interval_ns;
     const int64_t most_ns = now_ns + (int64_t)kind->rule.limit * kind->interval_ns;
+    int64_t full_ns = bucket->full_ns > now_ns ? bucket->full_ns : now_ns;
+    full_ns = full_ns < most_ns ? full_ns : most_ns; /* It was emptied under an older rule. */
+    const int64_t after_ns = full_ns + (int64_t)cost * kind->interval_ns;
 
     bucket->full_ns = after_ns <= most_ns ? after_ns : full_ns;
     return after_ns <= most_ns ? 0 : after_ns - most_ns;
@@ -171,25 +189,26 @@ static int64_t take(const struct kind *kind, struct bucket *bucket, uint32_t cos
 bool pk_rate_take(struct pk_rate *rate, enum pk_rate_kind which, const void *subject, size_t size,
                   uint32_t cost, struct pk_rate_state *out, struct pk_error *err)
 {
-    const struct kind *kind = &rate->kind[which];
+    struct kind *kind = &rate->kind[which];
     const uint8_t *bytes = subject;
     struct pk_rate_state state = { 0 };
     uint64_t tag;
 
-    if (!kind->rule.limit) {
+    if (!kind->limit) {
         if (out) {
             *out = state;
         }
         return true;
     }
     size = which == PK_RATE_ADDRESS ? trim_address(&bytes, size) : size;
-    cost = cost < kind->rule.limit ? cost : kind->rule.limit;
     const uint64_t set = hash_subject(rate, bytes, size, &tag);
     pthread_mutex_t *mutex = &rate->lock[set % LOCKS].mutex;
 
     (void)pthread_mutex_lock(mutex);
     const int64_t now_ns = pk_clock_mono_ns(rate->clock);
     struct bucket *bucket = find_bucket(&kind->bucket[set * WAYS], tag);
+    const struct pk_rate_rule rule = kind->rule;
+    cost = cost < rule.limit ? cost : rule.limit;
     const int64_t wait_ns = take(kind, bucket, cost, now_ns);
     state = state_of(kind, bucket->full_ns, now_ns, wait_ns);
     (void)pthread_mutex_unlock(mutex);
@@ -197,11 +216,26 @@ bool pk_rate_take(struct pk_rate *rate, enum pk_rate_kind which, const void *sub
     if (out) {
         *out = state;
     }
-    return wait_ns == 0 ||
-           pk_fail(err, PK_LIMITED, "wait as long as Retry-After says",
+    if (wait_ns == 0) {
+        return true;
+    }
+    (void)atomic_fetch_add_explicit(&kind->refused, 1, memory_order_relaxed);
+    return pk_fail(err, PK_LIMITED, "wait as long as Retry-After says",
                    "too many requests %s: %u are allowed in %lld s, try again in %lld s",
-                   kind_words[which], kind->rule.limit,
-                   (long long)seconds_up(kind->rule.window_ms * 1000000), (long long)state.retry_s);
+                   kind_table[which].words, rule.limit,
+                   (long long)seconds_up(rule.window_ms * 1000000), (long long)state.retry_s);
+}
+
+void pk_rate_stats(const struct pk_rate *rate, struct pk_rate_stats *out)
+{
+    for (size_t i = 0; i < PK_RATE_KINDS; i++) {
+        out->refused[i] = atomic_load_explicit(&rate->kind[i].refused, memory_order_relaxed);
+    }
+}
+
+const char *pk_rate_kind_name(enum pk_rate_kind kind)
+{
+    return kind_table[kind].name;
 }
 
 struct pk_rate_state pk_rate_tighter(struct pk_rate_state a, struct pk_rate_state b)

@@ -39,6 +39,18 @@ struct pk_rate_options {
 struct pk_rate *pk_rate_new(const struct pk_rate_options *options);
 void pk_rate_free(struct pk_rate *rate); /* NULL is fine. No call may be under way. */
 
+/* Another rule from here on; what was taken under the old one stays taken, up to an empty bucket.
+ */
+void pk_rate_set(struct pk_rate *rate, enum pk_rate_kind kind, const struct pk_rate_rule *rule);
+
+/* Requests refused since the start. Any thread. */
+struct pk_rate_stats {
+    uint64_t refused[PK_RATE_KINDS];
+};
+void pk_rate_stats(const struct pk_rate *rate, struct pk_rate_stats *out);
+/* "key", "address", "person" */
+const char *pk_rate_kind_name(enum pk_rate_kind kind);
+
 /* For RateLimit-Limit, -Remaining, -Reset and Retry-After. */
 struct pk_rate_state {
     uint32_t limit;     /* 0: there is no limit, and the rest is 0. */

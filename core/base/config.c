@@ -158,8 +158,8 @@ static bool is_fit(const struct pk_setting *setting, const struct given *given)
         return given->type == GIVEN_NUMBER;
     case PK_SETTING_BOOL:
         return given->type == GIVEN_BOOL;
-    case PK_SETTING_LIST:
-        return given->type == GIVEN_LIST;
+    case PK_SETTING_LIST: /* One element may stand alone. */
+        return given->type == GIVEN_LIST || given->type == GIVEN_TEXT;
     }
     return false;
 }
@@ -477,4 +477,9 @@ const char *const *pk_config_list(const struct pk_config *config, const char *na
 const char *pk_config_origin(const struct pk_config *config, const char *name)
 {
     return get(config, name, ~0U)->origin;
+}
+
+bool pk_config_is_same(const struct pk_config *a, const struct pk_config *b, const char *name)
+{
+    return strcmp(get(a, name, ~0U)->text, get(b, name, ~0U)->text) == 0;
 }

@@ -46,6 +46,7 @@ struct pk_setting {
     const char *variable; /* Further name in the environment, or NULL: PERSONAKIT_<NAME> only. */
     const char *help;     /* A sentence. */
     bool is_secret;       /* Never shown; a URL is shown without its password. */
+    bool is_reloadable;   /* SIGHUP brings a new value into effect; others want a restart. */
 };
 
 extern const struct pk_setting pk_setting_table[];
@@ -88,6 +89,9 @@ const char *const *pk_config_list(const struct pk_config *config, const char *na
                                   size_t *out_count);
 /* "default", "etc/personakit.lua:12", "PERSONAKIT_STORE", "--store". */
 const char *pk_config_origin(const struct pk_config *config, const char *name);
+
+/* True when both have the same value for 'name', wherever it came from. */
+bool pk_config_is_same(const struct pk_config *a, const struct pk_config *b, const char *name);
 
 enum pk_config_style {
     PK_CONFIG_TABLE, /* Name, value and origin in columns. */

@@ -9,7 +9,8 @@
 static void show_value(const struct pk_config *config, size_t at, struct pk_buf *out)
 {
     const struct setting_value *value = &config->value[at];
-    bool is_text = config->table[at].type == PK_SETTING_TEXT;
+    bool is_text =
+        config->table[at].type == PK_SETTING_TEXT || config->table[at].type == PK_SETTING_LIST;
 
     pk_buf_clear(out);
     if (is_text && !*value->text) {

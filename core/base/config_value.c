@@ -238,9 +238,13 @@ void setting_allowed(const struct pk_setting *setting, struct pk_buf *buf)
         }
         return;
     case PK_SETTING_LIST:
-        pk_buf_printf(buf, "a list of %" PRId64 " to %" PRId64 " texts without commas%s%s",
-                      setting->min, setting->max, setting->expects ? ", each " : "",
-                      setting->expects ? setting->expects : "");
+        if (setting->expects) {
+            pk_buf_printf(buf, "%s; or a list of up to %" PRId64 " of them", setting->expects,
+                          setting->max);
+        } else {
+            pk_buf_printf(buf, "a list of %" PRId64 " to %" PRId64 " texts without commas",
+                          setting->min, setting->max);
+        }
         return;
     case PK_SETTING_TEXT:
         if (setting->expects) {

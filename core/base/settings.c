@@ -58,6 +58,68 @@ static bool is_listen_address(const char *text)
     return inet_pton(is_v6 ? AF_INET6 : AF_INET, host, address) == 1;
 }
 
+/* unix:/run/personakit/http.sock: an absolute path that fits into a socket's address. */
+static bool is_unix_path(const char *text)
+{
+    enum { SUN_PATH_MAX = 107 };
+    const char *path = strncmp(text, "unix:", 5) == 0 ? text + 5 : NULL;
+    return path && path[0] == '/' && path[1] != '\0' && strlen(path) <= SUN_PATH_MAX;
+}
+
+static bool is_door(const char *text)
+{
+    return is_listen_address(text) || is_unix_path(text);
+}
+
+static bool is_door_or_nothing(const char *text)
+{
+    return text[0] == '\0' || is_door(text);
+}
+
+/* 10.0.0.0/8, ::1, unix. */
+static bool is_network(const char *text)
+{
+    unsigned char address[sizeof(struct in6_addr)];
+    char host[64];
+    long bits = 0;
+    const size_t size = strcspn(text, "/");
+
+    if (strcmp(text, "unix") == 0) {
+        return true;
+    }
+    if (size >= sizeof(host)) {
+        return false;
+    }
+    memcpy(host, text, size);
+    host[size] = '\0';
+    const bool is_v4 = inet_pton(AF_INET, host, address) == 1;
+    if (!is_v4 && inet_pton(AF_INET6, host, address) != 1) {
+        return false;
+    }
+    if (text[size] == '\0') {
+        return true;
+    }
+    const char *digits = text + size + 1;
+    const size_t digit_count = strspn(digits, "0123456789");
+    if (digit_count < 1 || digit_count > 3 || digits[digit_count] != '\0') {
+        return false;
+    }
+    for (; *digits; digits++) {
+        bits = bits * 10 + (*digits - '0');
+    }
+    return bits <= (is_v4 ? 32 : 128);
+}
+
+/* As a browser writes it: no path, no slash at the end. */
+static bool is_origin(const char *text)
+{
+    const bool is_http = strncmp(text, "http://", 7) == 0;
+    const bool is_https = strncmp(text, "https://", 8) == 0;
+    const char *host = text + (is_https ? 8 : 7);
+    return strcmp(text, "*") == 0 ||
+           ((is_http || is_https) && host[0] != '\0' && !strpbrk(host, "/ \t\r\n?#@\""));
+}
+
 static bool is_store_url(const char *text)
 {
     static const char *const scheme[] = { "mongodb://", "mongodb+srv://" };
@@ -71,16 +133,94 @@ static bool is_store_url(const char *text)
     return text[0] == '\0';
 }
 
+enum { LISTENERS_MAX = 8 };
+
+/* A lane of executors: how many, and how many requests may wait for one. */
+#define LANE_ROWS(LANE, THREADS, QUEUE, WHAT)                                                  \
+    { .name = "lanes." LANE ".threads",                                                        \
+      .type = PK_SETTING_INT,                                                                  \
+      .fallback = (THREADS),                                                                   \
+      .min = 1,                                                                                \
+      .max = 1024,                                                                             \
+      .help = "Threads " WHAT "." },                                                           \
+    {                                                                                          \
+        .name = "lanes." LANE ".queue", .type = PK_SETTING_INT, .fallback = (QUEUE), .min = 0, \
+        .max = 1000000,                                                                        \
+        .help = "Requests that may wait for a thread " WHAT "; further ones hear 503."         \
+    }
+
+/* A token bucket: 'limit' requests at once, filled again in 'window_ms'. */
+#define RATE_ROWS(KIND, LIMIT, WHAT)                                                          \
+    { .name = "rates." KIND ".limit",                                                         \
+      .type = PK_SETTING_INT,                                                                 \
+      .fallback = (LIMIT),                                                                    \
+      .min = 0,                                                                               \
+      .max = 1000000,                                                                         \
+      .is_reloadable = true,                                                                  \
+      .help = "Requests of " WHAT " in a window, on this node; 0: any number." },             \
+    {                                                                                         \
+        .name = "rates." KIND ".window_ms", .type = PK_SETTING_DURATION, .fallback = "60000", \
+        .min = 1, .max = DAY, .is_reloadable = true,                                          \
+        .help = "The window of " WHAT ", over which what was used up comes back."             \
+    }
+
 const struct pk_setting pk_setting_table[] = {
     { .name = "listen",
-      .type = PK_SETTING_TEXT,
+      .type = PK_SETTING_LIST,
       .fallback = "127.0.0.1:8077",
-      .min = 1,
-      .max = 64,
-      .check = is_listen_address,
-      .expects = "an address and a port, like 127.0.0.1:8077 or [::1]:8077",
+      .min = 0,
+      .max = LISTENERS_MAX,
+      .check = is_door,
+      .expects = "an address and a port, like 127.0.0.1:8077 or [::1]:8077, or unix:/path",
       .option = "--listen",
-      .help = "Where requests are accepted; port 0 takes a free one." },
+      .help = "Where requests are accepted, without TLS; port 0 takes a free one." },
+    { .name = "tls.listen",
+      .type = PK_SETTING_LIST,
+      .fallback = "",
+      .min = 0,
+      .max = LISTENERS_MAX,
+      .check = is_listen_address,
+      .expects = "an address and a port, like 127.0.0.1:8443 or [::1]:8443",
+      .help = "Where requests are accepted with TLS." },
+    { .name = "tls.certificate",
+      .type = PK_SETTING_TEXT,
+      .fallback = "",
+      .max = 4000,
+      .help = "The file of the certificate and its chain (PEM); read anew at SIGHUP." },
+    { .name = "tls.key",
+      .type = PK_SETTING_TEXT,
+      .fallback = "",
+      .max = 4000,
+      .help = "The file of the certificate's key (PEM, without a password); read anew at SIGHUP." },
+    { .name = "operations.listen",
+      .type = PK_SETTING_TEXT,
+      .fallback = "",
+      .max = 200,
+      .check = is_door_or_nothing,
+      .expects = "an address and a port, or unix:/path, or nothing",
+      .help = "Where health, metrics and the API's description are given without a key; empty: "
+              "nowhere." },
+    { .name = "proxy.trusted",
+      .type = PK_SETTING_LIST,
+      .fallback = "",
+      .min = 0,
+      .max = 64,
+      .check = is_network,
+      .expects = "an address or a network, like 10.0.0.0/8 or ::1, or unix",
+      .help = "Whose X-Forwarded-For and PROXY header are believed." },
+    { .name = "proxy.protocol",
+      .type = PK_SETTING_BOOL,
+      .fallback = "false",
+      .help = "Whether connections to 'listen' and 'tls.listen' begin with a PROXY header "
+              "(version 2)." },
+    { .name = "cors.origins",
+      .type = PK_SETTING_LIST,
+      .fallback = "",
+      .min = 0,
+      .max = 64,
+      .check = is_origin,
+      .expects = "an origin, like https://app.example.org, or *",
+      .help = "Whose pages may call the API from a browser." },
     { .name = "data",
       .type = PK_SETTING_TEXT,
       .fallback = "var",
@@ -147,10 +287,72 @@ const struct pk_setting pk_setting_table[] = {
       .min = DAY,
       .max = 3650 * DAY,
       .help = "How long it stays known who did what." },
+    { .name = "net.loops",
+      .type = PK_SETTING_INT,
+      .fallback = "0",
+      .min = 0,
+      .max = 64,
+      .help = "Threads that read and write connections; 0: one for each core." },
+    { .name = "net.connections",
+      .type = PK_SETTING_INT,
+      .fallback = "16384",
+      .min = 1,
+      .max = 1000000,
+      .help = "Most connections at the same time; further ones hear 503." },
+    { .name = "net.connections_per_address",
+      .type = PK_SETTING_INT,
+      .fallback = "1024",
+      .min = 1,
+      .max = 1000000,
+      .help = "Most of these from one address that is no trusted proxy." },
+    { .name = "net.head_ms",
+      .type = PK_SETTING_DURATION,
+      .fallback = "10000",
+      .min = 10,
+      .max = HOUR,
+      .help = "How long a client may take to send the head of a request." },
+    { .name = "net.body_ms",
+      .type = PK_SETTING_DURATION,
+      .fallback = "10000",
+      .min = 10,
+      .max = HOUR,
+      .help = "The span in which a body must come with net.rate_min bytes a second." },
+    { .name = "net.rate_min",
+      .type = PK_SETTING_INT,
+      .fallback = "1024",
+      .min = 1,
+      .max = 1000000000,
+      .help = "Bytes per second that a client must at least send or take." },
+    { .name = "net.idle_ms",
+      .type = PK_SETTING_DURATION,
+      .fallback = "60000",
+      .min = 10,
+      .max = DAY,
+      .help = "How long a connection may be silent between two requests." },
+    { .name = "net.write_ms",
+      .type = PK_SETTING_DURATION,
+      .fallback = "30000",
+      .min = 10,
+      .max = HOUR,
+      .help = "How long a client may take to take an answer, beyond what net.rate_min allows." },
+    LANE_ROWS("store", "64", "4096", "for what asks the store"),
+    LANE_ROWS("script", "16", "1024", "for what runs scripts"),
+    LANE_ROWS("slow", "8", "256", "for uploads, exports and verification"),
+    { .name = "access.stale_keys_ms",
+      .type = PK_SETTING_DURATION,
+      .fallback = "2000",
+      .min = 2000,
+      .max = HOUR,
+      .help = "How long keys are still good for reading when the store is silent; more than 2 s "
+              "delays revocations." },
+    RATE_ROWS("key", "60000", "one key"),
+    RATE_ROWS("address", "120000", "one address"),
+    RATE_ROWS("person", "6000", "writes about one person"),
     { .name = "log.level",
       .type = PK_SETTING_ENUM,
       .fallback = "info",
       .allowed = log_levels,
+      .is_reloadable = true,
       .option = "--log-level",
       .help = "The least that is logged." },
     { .name = "log.format",
@@ -159,6 +361,18 @@ const struct pk_setting pk_setting_table[] = {
       .allowed = log_formats,
       .option = "--log-format",
       .help = "How: text, json lines, or auto: text on a terminal and json elsewhere." },
+    { .name = "log.access",
+      .type = PK_SETTING_BOOL,
+      .fallback = "false",
+      .is_reloadable = true,
+      .help = "Whether every request is logged." },
+    { .name = "log.slow_ms",
+      .type = PK_SETTING_DURATION,
+      .fallback = "1000",
+      .min = 0,
+      .max = HOUR,
+      .is_reloadable = true,
+      .help = "Requests that take longer are logged with where the time went; 0: none." },
     { .name = "drain.limit_ms",
       .type = PK_SETTING_DURATION,
       .fallback = "25000",

@@ -1,6 +1,6 @@
 /* cli.c - From the words of a command line to the command, and from its error to a person.
  *
- *     personakit NOUN [VERB] [--option VALUE | --option=VALUE] ...
+ *     personakit NOUN [VERB] [ARGUMENT] [--option VALUE | --option=VALUE] ...
  *
  * Everything printed here comes from the tables: what --help says is what is
  * accepted. Results go to standard output, everything else to standard error. */
@@ -17,10 +17,12 @@
 #include <unistd.h>
 
 static const struct pk_command *const command_table[] = {
-    &pk_command_serve,
-    &pk_command_config,
-    &pk_command_move,
-    &pk_command_upgrade,
+    &pk_command_serve,        &pk_command_config,        &pk_command_move,
+    &pk_command_upgrade,      &pk_command_actor_list,    &pk_command_actor_show,
+    &pk_command_actor_create, &pk_command_actor_change,  &pk_command_actor_suspend,
+    &pk_command_actor_resume, &pk_command_actor_archive, &pk_command_key_list,
+    &pk_command_key_add,      &pk_command_key_revoke,    &pk_command_key_reset,
+    &pk_command_errors,
 };
 
 static const struct {
@@ -49,6 +51,18 @@ static void print_title(FILE *out, const struct pk_command *command)
 {
     (void)fprintf(out, "personakit %s%s%s", command->noun, command->verb ? " " : "",
                   command->verb ? command->verb : "");
+    for (size_t i = 0; i < PK_CLI_ARGUMENTS_MAX && command->argument[i]; i++) {
+        (void)fprintf(out, " %s", command->argument[i]);
+    }
+}
+
+static void print_row(FILE *out, const struct pk_command *command)
+{
+    enum { WIDTH = 15 };
+    const int width = (int)strlen(command->noun) + (command->verb ? 1 : 0);
+    (void)fprintf(out, "  %s%s%-*s %s\n", command->noun, command->verb ? " " : "",
+                  width < WIDTH ? WIDTH - width : 0, command->verb ? command->verb : "",
+                  command->summary);
 }
 
 static void print_overview(FILE *out)
@@ -57,10 +71,7 @@ static void print_overview(FILE *out)
                 "views made for one task.\n\nCommands\n",
                 out);
     for (size_t i = 0; i < PK_COUNT(command_table); i++) {
-        const struct pk_command *command = command_table[i];
-        (void)fprintf(out, "  %s%s%-*s %s\n", command->noun, command->verb ? " " : "",
-                      10 - (int)strlen(command->noun) - (command->verb ? 1 : 0),
-                      command->verb ? command->verb : "", command->summary);
+        print_row(out, command_table[i]);
     }
     (void)fputs("\n  personakit COMMAND --help    its options, with an example\n"
                 "  personakit --version\n\nExit codes\n",
@@ -68,6 +79,23 @@ static void print_overview(FILE *out)
     for (size_t i = 0; i < PK_COUNT(exit_table); i++) {
         (void)fprintf(out, "  %d  %s\n", (int)exit_table[i].code, exit_table[i].help);
     }
+}
+
+/* The commands of one noun, and the example of the first. */
+static void print_noun(FILE *out, const char *noun)
+{
+    const char *example = NULL;
+    (void)fprintf(out, "personakit %s COMMAND\n\nCommands\n", noun);
+    for (size_t i = 0; i < PK_COUNT(command_table); i++) {
+        if (strcmp(command_table[i]->noun, noun) == 0) {
+            print_row(out, command_table[i]);
+            example = example ? example : command_table[i]->example;
+        }
+    }
+    (void)fprintf(out,
+                  "\nExample\n  %s\n\nOptions\n"
+                  "  'personakit %s COMMAND --help' lists them; all take --help and --json\n",
+                  example, noun);
 }
 
 static void print_option(FILE *out, const struct pk_cli_option *option)
@@ -119,6 +147,9 @@ static void print_error(const struct pk_error *err, bool is_json)
     if (is_json) {
         pk_buf_printf(&line, "{\"code\":\"%s\"", pk_code_name(err->code));
         add_json_member(&line, "message", err->message);
+        if (err->field) {
+            add_json_member(&line, "field", err->field);
+        }
         if (err->hint) {
             add_json_member(&line, "hint", err->hint);
         }
@@ -127,8 +158,15 @@ static void print_error(const struct pk_error *err, bool is_json)
         pk_buf_add_text(&line, "personakit: ");
         pk_text_escape(&line, err->message, strlen(err->message), false);
         pk_buf_add_text(&line, "\n");
-        if (err->hint) {
-            pk_buf_printf(&line, "  %s\n", err->hint);
+        if (err->field) {
+            pk_buf_add_text(&line, "  field: ");
+            pk_text_escape(&line, err->field, strlen(err->field), false);
+            pk_buf_add_text(&line, "\n");
+        }
+        if (err->hint) { /* It may have come from a server. */
+            pk_buf_add_text(&line, "  ");
+            pk_text_escape(&line, err->hint, strlen(err->hint), false);
+            pk_buf_add_text(&line, "\n");
         }
     }
     (void)fputs(line.data, stderr);
@@ -261,6 +299,10 @@ static int read_word(struct pk_call *call, int argc, char **argv, int at, struct
     }
     if (argv[at][0] == '-') {
         (void)fail_unknown_option(command, argv[at], err);
+    } else if (call->argument_count < PK_CLI_ARGUMENTS_MAX &&
+               command->argument[call->argument_count]) {
+        call->argument[call->argument_count++] = argv[at];
+        return 1;
     } else {
         (void)pk_fail(err, PK_INVALID, "'--help' behind the command lists what it takes",
                       "'%s' takes no '%.60s'", command->noun, argv[at]);
@@ -278,7 +320,40 @@ static bool wants_help(int argc, char **argv)
     return false;
 }
 
-/* The command that argv[1] (and argv[2]) names; '*out_words' are behind it. */
+/* True when commands of this noun have verbs. */
+static bool has_verbs(const char *noun)
+{
+    for (size_t i = 0; i < PK_COUNT(command_table); i++) {
+        if (strcmp(command_table[i]->noun, noun) == 0) {
+            return command_table[i]->verb != NULL;
+        }
+    }
+    return false;
+}
+
+/* 'noun' is one, 'word' none of its verbs. */
+static bool fail_unknown_verb(const char *noun, const char *word, struct pk_error *err)
+{
+    struct nearest best = { .given = word };
+    if (word[0] == '-') {
+        consider(&best, common_option[0].name);
+        consider(&best, common_option[1].name);
+        return fail_unknown("option", &best, "name a command before its options", err);
+    }
+    for (size_t i = 0; i < PK_COUNT(command_table); i++) {
+        if (strcmp(command_table[i]->noun, noun) == 0) {
+            consider(&best, command_table[i]->verb);
+        }
+    }
+    if (best.name) {
+        return pk_fail(err, PK_INVALID, "'--help' behind it lists what it takes",
+                       "'%s' takes no '%.60s'; did you mean '%s %s'?", noun, word, noun, best.name);
+    }
+    return pk_fail(err, PK_INVALID, "'--help' behind it lists what it takes",
+                   "'%s' takes no '%.60s'", noun, word);
+}
+
+/* The command that argv[1] (and argv[2]) names; what belongs to it is from '*out_at' on. */
 static const struct pk_command *find_command(int argc, char **argv, int *out_at,
                                              struct pk_error *err)
 {
@@ -294,8 +369,38 @@ static const struct pk_command *find_command(int argc, char **argv, int *out_at,
             return command;
         }
     }
-    (void)fail_unknown("command", &best, "'personakit --help' lists them", err);
+    if (has_verbs(argv[1])) {
+        (void)fail_unknown_verb(argv[1], argc > 2 ? argv[2] : "", err);
+    } else {
+        (void)fail_unknown("command", &best, "'personakit --help' lists them", err);
+    }
     return NULL;
+}
+
+/* "actor", "actor --help", "help actor": its commands. '*out_code' is what the shell is told. */
+static bool show_noun(int argc, char **argv, bool is_help, enum pk_exit *out_code)
+{
+    if (!has_verbs(argv[1])) {
+        return false;
+    }
+    if (argc == 2 || wants_help(1, argv + 2)) {
+        const bool is_asked = is_help || argc > 2;
+        print_noun(is_asked ? stdout : stderr, argv[1]);
+        *out_code = is_asked ? PK_EXIT_OK : PK_EXIT_USAGE;
+        return true;
+    }
+    return false;
+}
+
+static bool has_arguments(const struct pk_call *call, struct pk_error *err)
+{
+    const struct pk_command *command = call->command;
+    const size_t count = call->argument_count;
+    if (count == PK_CLI_ARGUMENTS_MAX || !command->argument[count]) {
+        return true;
+    }
+    return pk_fail(err, PK_INVALID, "'--help' behind the command has an example",
+                   "'%s %s' needs %s", command->noun, command->verb, command->argument[count]);
 }
 
 static enum pk_exit run_command(struct pk_call *call, int argc, char **argv, int at,
@@ -312,38 +417,49 @@ static enum pk_exit run_command(struct pk_call *call, int argc, char **argv, int
         }
         at += words;
     }
-    return call->command->run(call, err);
+    return has_arguments(call, err) ? call->command->run(call, err) : PK_EXIT_USAGE;
+}
+
+/* From the words behind the program's name to the exit code. */
+static enum pk_exit run_words(struct pk_call *call, int argc, char **argv, struct pk_error *err)
+{
+    const bool is_help = strcmp(argv[1], "help") == 0 && argc > 2;
+    enum pk_exit code = PK_EXIT_USAGE;
+    int at = 0;
+
+    if (strcmp(argv[1], "--version") == 0) {
+        (void)printf("personakit %s\n", PK_VERSION);
+        return PK_EXIT_OK;
+    }
+    if (strcmp(argv[1], "help") == 0 ? !is_help : wants_help(1, argv + 1)) {
+        print_overview(stdout);
+        return PK_EXIT_OK;
+    }
+    if (show_noun(argc - is_help, argv + is_help, is_help, &code)) {
+        return code;
+    }
+    call->command = find_command(argc - is_help, argv + is_help, &at, err);
+    if (call->command && is_help) {
+        print_help(stdout, call->command);
+        return PK_EXIT_OK;
+    }
+    return call->command ? run_command(call, argc, argv, at, err) : PK_EXIT_USAGE;
 }
 
 int pk_cli_main(const struct pk_app *app, int argc, char **argv)
 {
     struct pk_call call = { .app = app };
     struct pk_error err = { 0 };
-    int at = 0;
 
     if (argc < 2) {
         print_overview(stderr);
         return PK_EXIT_USAGE;
     }
-    if (strcmp(argv[1], "--version") == 0) {
-        (void)printf("personakit %s\n", PK_VERSION);
-        return PK_EXIT_OK;
-    }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
-        (strcmp(argv[1], "help") == 0 && argc == 2)) {
-        print_overview(stdout);
-        return PK_EXIT_OK;
-    }
-    bool is_help = strcmp(argv[1], "help") == 0;
-    call.command = find_command(argc - is_help, argv + is_help, &at, &err);
-    if (call.command && is_help) {
-        print_help(stdout, call.command);
-        return PK_EXIT_OK;
-    }
-    enum pk_exit code = call.command ? run_command(&call, argc, argv, at, &err) : PK_EXIT_USAGE;
+    enum pk_exit code = run_words(&call, argc, argv, &err);
     if (err.code != PK_OK) {
         print_error(&err, call.is_json);
     }
+    pk_arena_done(&call.arena);
     if (fflush(stdout) != 0 && code == PK_EXIT_OK) {
         perror("personakit: standard output");
         return PK_EXIT_FAILED;
@@ -361,6 +477,23 @@ const char *pk_call_option(const struct pk_call *call, const char *name)
         }
     }
     return NULL;
+}
+
+bool pk_call_confirm(const struct pk_call *call, const char *question, struct pk_error *err)
+{
+    char line[16] = "";
+    if (pk_call_option(call, "--yes")) {
+        return true;
+    }
+    if (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO)) {
+        return pk_fail(err, PK_PRECONDITION, "add --yes when it is meant",
+                       "this cannot be undone, and nobody is here to say yes");
+    }
+    (void)fprintf(stderr, "%s [y/N] ", question);
+    if (fgets(line, sizeof(line), stdin) && (line[0] == 'y' || line[0] == 'Y')) {
+        return true;
+    }
+    return pk_fail(err, PK_PRECONDITION, NULL, "nothing was done");
 }
 
 bool pk_call_config(const struct pk_call *call, struct pk_config **out, struct pk_error *err)

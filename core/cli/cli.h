@@ -10,6 +10,7 @@
 #ifndef PK_CLI_CLI_H
 #define PK_CLI_CLI_H
 
+#include "base/arena.h"
 #include "base/config.h"
 #include "base/error.h"
 
@@ -37,7 +38,7 @@ struct pk_app {
     const struct pk_inventory *inventory;
 };
 
-enum { PK_CLI_OPTIONS_MAX = 8, PK_CLI_SETTINGS_MAX = 64 };
+enum { PK_CLI_OPTIONS_MAX = 24, PK_CLI_ARGUMENTS_MAX = 2, PK_CLI_SETTINGS_MAX = 64 };
 
 struct pk_cli_option {
     const char *name;     /* "--from" */
@@ -52,7 +53,8 @@ struct pk_command {
     const char *summary;
     const char *text; /* Paragraphs for --help; lines to 80 columns. */
     const char *example;
-    const struct pk_cli_option *option; /* Its own; --help and --json are everybody's. */
+    const char *argument[PK_CLI_ARGUMENTS_MAX]; /* What must stand behind the verb: "ACTOR". */
+    const struct pk_cli_option *option;         /* Its own; --help and --json are everybody's. */
     size_t option_count;
     bool takes_settings; /* --config, --set and the options of the settings. */
     enum pk_exit (*run)(struct pk_call *call, struct pk_error *err);
@@ -62,11 +64,14 @@ struct pk_command {
 struct pk_call {
     const struct pk_app *app;
     const struct pk_command *command;
+    const char *argument[PK_CLI_ARGUMENTS_MAX]; /* As many as the command has. */
+    size_t argument_count;
     const char *value[PK_CLI_OPTIONS_MAX]; /* By option; "" for one without argument; or NULL. */
     struct pk_config_option setting[PK_CLI_SETTINGS_MAX];
     size_t setting_count;
     const char *config_file; /* --config, or NULL. */
     bool is_json;
+    struct pk_arena arena; /* For what lives as long as the call: texts of 'err', too. */
 };
 
 /* The program. Returns the exit code. */
@@ -102,9 +107,25 @@ const char *pk_cli_store_folder(const char *url);
 /* The URL without its password, for messages; freed with pk_free. */
 char *pk_cli_store_shown(const char *url);
 
+/* True when the person at the terminal says yes to 'question'. Without a terminal, --yes (an option
+ * of the command) stands for it; else PK_PRECONDITION says so. */
+bool pk_call_confirm(const struct pk_call *call, const char *question, struct pk_error *err);
+
 extern const struct pk_command pk_command_serve;
 extern const struct pk_command pk_command_config;
 extern const struct pk_command pk_command_move;
 extern const struct pk_command pk_command_upgrade;
+extern const struct pk_command pk_command_errors;
+extern const struct pk_command pk_command_actor_list;
+extern const struct pk_command pk_command_actor_show;
+extern const struct pk_command pk_command_actor_create;
+extern const struct pk_command pk_command_actor_change;
+extern const struct pk_command pk_command_actor_suspend;
+extern const struct pk_command pk_command_actor_resume;
+extern const struct pk_command pk_command_actor_archive;
+extern const struct pk_command pk_command_key_list;
+extern const struct pk_command pk_command_key_add;
+extern const struct pk_command pk_command_key_revoke;
+extern const struct pk_command pk_command_key_reset;
 
 #endif

@@ -197,7 +197,7 @@ static enum pk_exit run(struct pk_call *call, struct pk_error *err)
                       "'move' needs --from and --to");
         return PK_EXIT_USAGE;
     }
-    pk_signals_init(&watch.signals); /* Before the stores: a driver may start threads. */
+    pk_signals_init(&watch.signals, false); /* Before the stores: a driver may start threads. */
     enum pk_exit code =
         open_both(call, &from, &to, err) ? move(call, &watch, &from, &to, err) : PK_EXIT_FAILED;
     pk_cli_store_close(&to);

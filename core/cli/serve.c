@@ -1,25 +1,23 @@
-/* serve.c - 'personakit serve': from settings to a server that accepts, and back.
+/* serve.c - 'personakit serve': a server that runs until it is told to stop.
  *
- * The parts are made in 'start' from first to last and taken down in 'stop' in
- * reverse; a half-made server is taken down by the same code.
- *
- *     settings ─▶ data folder and its lock ─▶ log ─▶ store ─▶ reaper ─▶ net
+ *     start ─▶ ready ─▶ wait for a signal ─▶ SIGHUP: read the settings anew, wait on
+ *                                        └─▶ SIGTERM, SIGINT: drain, stop
  *
  * "ready http://ADDRESS:PORT" is the only line on standard output, and is
  * printed when requests are accepted. The first SIGTERM or SIGINT drains; the
- * second ends the process at once, which loses nothing that was acknowledged. */
+ * second ends the process at once, which loses nothing that was acknowledged.
+ * What the server is made of is in server.c. */
 /* SPDX-License-Identifier: MIT */
 #include "base/alloc.h"
+#include "base/buf.h"
 #include "base/clock.h"
-#include "base/file.h"
 #include "base/log.h"
 #include "cli/cli.h"
+#include "cli/server.h"
 #include "cli/signals.h"
 #include "net/net.h"
 #include "ops/health.h"
-#include "ops/move.h"
-#include "ops/reaper.h"
-#include "store/store.h"
+#include "ops/notify.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -29,145 +27,135 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { REAP_EVERY_MS = 10 * 1000 };
-
-/* All routes there are. If you add one, its row says who may call it. */
-static const struct pk_route route_table[] = {
-    { .method = PK_METHOD_GET,
-      .path = "/healthz",
-      .capability = "public",
-      .lane = PK_LANE_HOT,
-      .handler = pk_health_live,
-      .help = "200 while the process answers." },
-    { .method = PK_METHOD_GET,
-      .path = "/readyz",
-      .capability = "public",
-      .lane = PK_LANE_STORE,
-      .handler = pk_health_ready,
-      .help = "200 while the server can serve; else 503 and the reason." },
-};
-
-struct server {
-    struct pk_config *config;
-    int lock_fd; /* Of the data folder; -1: not held. */
-    struct pk_log *log;
-    struct pk_open_store open;
-    struct pk_reaper *reaper;
-    struct pk_health health;
-    struct pk_net *net;
+struct serve {
+    struct pk_call *call;
+    struct pk_server server;
     struct pk_signals signals;
+    struct pk_notify *notify;
 };
-
-static struct pk_log *open_log(const struct pk_config *config, const struct pk_clock *clock)
-{
-    struct pk_log_options options = { .clock = clock, .fd = STDERR_FILENO };
-    (void)pk_log_level_parse(pk_config_text(config, "log.level"), &options.level);
-    (void)pk_log_format_parse(pk_config_text(config, "log.format"), &options.format);
-    return pk_log_new(&options);
-}
-
-static bool open_store(struct server *server, const struct pk_app *app, const char *data,
-                       struct pk_error *err)
-{
-    PK_CLEANUP(pk_freep) char *url = pk_cli_store_url(server->config);
-    PK_CLEANUP(pk_freep) char *shown = pk_cli_store_shown(url);
-    if (!pk_cli_store_open(app, url, data, PK_OPEN_USE, &server->open, err)) {
-        return pk_wrap(err, "open the store '%s'", shown);
-    }
-    if (!pk_move_check_finished(server->open.store, app->clock, err)) {
-        return false;
-    }
-    pk_log_info(server->log, "store opened", PK_STR("store", shown),
-                PK_STR("engine", pk_store_engine(server->open.store)));
-    return true;
-}
-
-static bool open_net(struct server *server, const struct pk_app *app, struct pk_error *err)
-{
-    const struct pk_config *config = server->config;
-    const struct pk_net_options options = {
-        .listen = pk_config_text(config, "listen"),
-        .route = route_table,
-        .route_count = PK_COUNT(route_table),
-        .context = &server->health,
-    };
-    server->health.store = server->open.store;
-    server->health.clock = app->clock;
-    return pk_net_open(&server->net, &options, err);
-}
-
-static bool start(struct server *server, struct pk_call *call, struct pk_error *err)
-{
-    const struct pk_app *app = call->app;
-    const char *data = pk_config_text(server->config, "data");
-
-    if (!pk_folder_make(data, 0700, err) || !pk_folder_lock(data, &server->lock_fd, err)) {
-        return pk_wrap(err, "use the data folder '%s'", data);
-    }
-    server->log = open_log(server->config, app->clock);
-    return open_store(server, app, data, err) &&
-           pk_reaper_start(&server->reaper, server->open.store, server->log, REAP_EVERY_MS, err) &&
-           open_net(server, app, err);
-}
-
-static void stop(struct server *server)
-{
-    pk_net_close(server->net);
-    pk_reaper_stop(server->reaper);
-    pk_cli_store_close(&server->open);
-    pk_log_free(server->log);
-    if (server->lock_fd >= 0) {
-        (void)close(server->lock_fd);
-    }
-    pk_config_free(server->config);
-}
 
 /* Waits until 'fd' (or a signal) is readable, at most 'timeout_ms' (-1: for ever). Returns the
  * signal, or 0. */
-static int wait_for(struct server *server, int fd, int timeout_ms)
+static int wait_for(struct serve *serve, int fd, int64_t timeout_ms)
 {
-    struct pollfd waiting[2] = { { .fd = server->signals.fd, .events = POLLIN },
+    const struct pk_clock *clock = serve->call->app->clock;
+    const int64_t end_ms = pk_clock_mono_ns(clock) / 1000000 + timeout_ms;
+    struct pollfd waiting[2] = { { .fd = serve->signals.fd, .events = POLLIN },
                                  { .fd = fd, .events = POLLIN } };
-    while (poll(waiting, 2, timeout_ms) < 0 && errno == EINTR) {
+    for (;;) {
+        const int64_t left_ms = end_ms - pk_clock_mono_ns(clock) / 1000000;
+        const int wait_ms = timeout_ms < 0 ? -1 : left_ms > 0 ? (int)left_ms : 0;
+        const int ready = poll(waiting, 2, wait_ms);
+        const int signal_number = ready > 0 ? pk_signals_take(&serve->signals) : 0;
+        if (signal_number != 0 || ready == 0 || waiting[1].revents != 0) {
+            return signal_number;
+        }
     }
-    return pk_signals_take(&server->signals);
 }
 
-/* From the first signal to the last answer. */
-static void drain(struct server *server, int signal_number)
+/* While it stops a hang-up changes nothing any more. */
+static int wait_for_stop(struct serve *serve, int fd, int64_t timeout_ms)
 {
-    int lead_ms = (int)pk_config_ms(server->config, "drain.lead_ms");
-    int limit_ms = (int)pk_config_ms(server->config, "drain.limit_ms");
-    pk_log_info(server->log, "stopping", PK_STR("signal", strsignal(signal_number)));
-    server->health.is_draining = true; /* Not ready, and still accepting, for lead_ms. */
-    int again = lead_ms > 0 ? wait_for(server, -1, lead_ms) : 0;
+    int signal_number = SIGHUP;
+    while (signal_number == SIGHUP) {
+        signal_number = wait_for(serve, fd, timeout_ms);
+    }
+    return signal_number;
+}
+
+/* For the watchdog: no loop is later than half of its period. */
+static bool is_alive(void *context)
+{
+    const struct serve *serve = context;
+    struct pk_net_stats stats;
+    pk_net_stats(serve->server.net, &stats);
+    return stats.lag_ns < pk_notify_watchdog_ms(serve->notify) * 1000000 / 2;
+}
+
+static void say_ready(struct serve *serve)
+{
+    PK_CLEANUP(pk_freep)
+    char *status = pk_strdupf("serving %s", pk_net_address(serve->server.net, 0));
+    pk_notify_ready(serve->notify, status);
+}
+
+/* ---- SIGHUP ---- */
+
+static void reload(struct serve *serve)
+{
+    struct pk_config *fresh = NULL;
+    struct pk_error err = { 0 };
+    pk_notify_reloading(serve->notify);
+    if (pk_call_config(serve->call, &fresh, &err)) {
+        pk_server_reload(&serve->server, fresh);
+    } else {
+        pk_log_error(serve->server.log, "settings not read: the old ones stay", PK_ERR(&err));
+    }
+    say_ready(serve);
+}
+
+/* ---- From the first signal to the last answer ---- */
+
+static void drain(struct serve *serve, int signal_number)
+{
+    const struct pk_config *config = serve->server.config;
+    const int64_t lead_ms = pk_config_ms(config, "drain.lead_ms");
+    const int64_t limit_ms = pk_config_ms(config, "drain.limit_ms");
+    int again = 0;
+
+    pk_log_info(serve->server.log, "stopping", PK_STR("signal", strsignal(signal_number)));
+    pk_notify_stopping(serve->notify, "answering what was accepted");
+    pk_health_drain(serve->server.health); /* Not ready, and still accepting, for lead_ms. */
+    if (lead_ms > 0) {
+        again = wait_for_stop(serve, -1, lead_ms);
+    }
     if (again == 0) {
-        pk_net_drain(server->net);
-        again = wait_for(server, pk_net_done_fd(server->net), limit_ms);
+        pk_net_drain(serve->server.net);
+        again = wait_for_stop(serve, pk_net_done_fd(serve->server.net), limit_ms);
     }
     if (again != 0) {
-        pk_log_warn(server->log, "stopped at once by a second signal");
+        pk_log_warn(serve->server.log, "stopped at once by a second signal");
         _exit(128 + again);
     }
 }
 
+static void serve_until_told(struct serve *serve)
+{
+    struct pk_server *server = &serve->server;
+    (void)printf("ready %s\n", pk_net_address(server->net, 0));
+    (void)fflush(stdout);
+    pk_log_info(server->log, "ready", PK_STR("address", pk_net_address(server->net, 0)),
+                PK_STR("version", PK_VERSION));
+    say_ready(serve);
+    int signal_number = SIGHUP;
+    while ((signal_number = wait_for(serve, -1, -1)) == SIGHUP) {
+        reload(serve);
+    }
+    drain(serve, signal_number);
+}
+
+static bool start(struct serve *serve, struct pk_config *config, struct pk_error *err)
+{
+    return pk_server_start(&serve->server, serve->call->app, config, err) &&
+           pk_notify_open(&serve->notify, getenv("NOTIFY_SOCKET"), getenv("WATCHDOG_USEC"),
+                          getenv("WATCHDOG_PID"), err) &&
+           pk_notify_watch(serve->notify, is_alive, serve, err);
+}
+
 static enum pk_exit run(struct pk_call *call, struct pk_error *err)
 {
-    struct server server = { .lock_fd = -1, .open = { .lock_fd = -1 } };
-    if (!pk_call_config(call, &server.config, err)) {
+    struct serve serve = { .call = call };
+    struct pk_config *config = NULL;
+    if (!pk_call_config(call, &config, err)) {
         return PK_EXIT_USAGE;
     }
-    pk_signals_init(&server.signals);
-    bool is_started = start(&server, call, err);
+    pk_signals_init(&serve.signals, true); /* Before any thread. */
+    const bool is_started = start(&serve, config, err);
     if (is_started) {
-        (void)printf("ready %s\n", pk_net_address(server.net));
-        (void)fflush(stdout);
-        pk_log_info(server.log, "ready", PK_STR("address", pk_net_address(server.net)),
-                    PK_STR("version", PK_VERSION));
-        int signal_number = wait_for(&server, -1, -1);
-        drain(&server, signal_number);
+        serve_until_told(&serve);
     }
-    stop(&server);
+    pk_notify_close(serve.notify); /* It asks the net. */
+    pk_server_stop(&serve.server);
     return is_started ? PK_EXIT_OK : PK_EXIT_FAILED;
 }
 
@@ -176,7 +164,8 @@ const struct pk_command pk_command_serve = {
     .summary = "run the server until it is told to stop",
     .text = "Prints 'ready http://ADDRESS:PORT' on standard output when it accepts requests, and\n"
             "logs to standard error. SIGTERM and SIGINT (Ctrl-C) let it answer what it has\n"
-            "accepted and leave with exit code 0; a second one ends it at once.\n",
+            "accepted and leave with exit code 0; a second one ends it at once. SIGHUP reads\n"
+            "settings and certificates anew.\n",
     .example = "personakit serve --data var/data --listen 127.0.0.1:8077",
     .takes_settings = true,
     .run = run,

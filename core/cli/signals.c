@@ -1,4 +1,4 @@
-/* signals.c - A signalfd over the two signals that ask a program to stop. */
+/* signals.c - A signalfd over the signals that ask a program for something. */
 /* SPDX-License-Identifier: MIT */
 #include "cli/signals.h"
 
@@ -7,17 +7,21 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-static void stop_set(sigset_t *set)
+static void fill(sigset_t *set, bool has_hangup)
 {
     (void)sigemptyset(set);
     (void)sigaddset(set, SIGINT);
     (void)sigaddset(set, SIGTERM);
+    if (has_hangup) {
+        (void)sigaddset(set, SIGHUP);
+    }
 }
 
-void pk_signals_init(struct pk_signals *signals)
+void pk_signals_init(struct pk_signals *signals, bool has_hangup)
 {
     sigset_t set;
-    stop_set(&set);
+    signals->has_hangup = has_hangup;
+    fill(&set, has_hangup);
     (void)sigprocmask(SIG_BLOCK, &set, NULL);
     signals->fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 }
@@ -32,7 +36,7 @@ int pk_signals_take(struct pk_signals *signals)
 void pk_signals_release(struct pk_signals *signals)
 {
     sigset_t set;
-    stop_set(&set);
+    fill(&set, signals->has_hangup);
     (void)close(signals->fd);
     signals->fd = -1;
     (void)sigprocmask(SIG_UNBLOCK, &set, NULL);

@@ -2,7 +2,8 @@
  *
  * A small open table from address to count, grown when it is half full; rows
  * whose count is 0 are reused. An IPv6 address counts by its /64, which is
- * what one customer is given.
+ * what one customer is given. Who comes by a Unix socket, and trusted proxies,
+ * are not counted.
  *
  * Locked by its own mutex: any loop, once per connection made and closed. */
 /* SPDX-License-Identifier: MIT */
@@ -26,16 +27,18 @@ struct pk_addresses {
     struct row *row;
     size_t rows, used; /* 'rows' is a power of two. */
     size_t most_each;
+    const struct pk_trust *trust;
     uint64_t seed;
 };
 
-struct pk_addresses *pk_addresses_new(size_t most_each)
+struct pk_addresses *pk_addresses_new(size_t most_each, const struct pk_trust *trust)
 {
     struct pk_addresses *addresses = pk_calloc(1, sizeof(*addresses));
     (void)pthread_mutex_init(&addresses->lock, NULL);
     addresses->rows = ROWS_FIRST;
     addresses->row = pk_calloc(addresses->rows, sizeof(*addresses->row));
     addresses->most_each = most_each;
+    addresses->trust = trust;
     addresses->seed = pk_random_u64();
     return addresses;
 }
@@ -49,22 +52,22 @@ void pk_addresses_free(struct pk_addresses *addresses)
     }
 }
 
-static void make_key(const struct sockaddr *address, uint8_t key[KEY])
+/* All zero for who is not counted: Unix sockets, and proxies, which bring everybody else. */
+static void make_key(const struct pk_addresses *addresses, const struct sockaddr *from,
+                     uint8_t key[KEY])
 {
+    uint8_t address[PK_ADDRESS_BYTES];
+    pk_address_from(from, address);
     memset(key, 0, KEY);
-    if (address->sa_family == AF_INET) {
-        const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)address;
+    if (from->sa_family == AF_UNIX || pk_trust_has(addresses->trust, address)) {
+        return;
+    }
+    if (pk_address_is_v4(address)) {
         key[0] = 4;
-        memcpy(key + 4, &v4->sin_addr, 4);
-    } else if (address->sa_family == AF_INET6) {
-        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)address;
-        if (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr)) {
-            key[0] = 4;
-            memcpy(key + 4, v6->sin6_addr.s6_addr + 12, 4);
-        } else {
-            key[0] = 6;
-            memcpy(key + 8, v6->sin6_addr.s6_addr, 8);
-        }
+        memcpy(key + 4, address + 12, 4);
+    } else {
+        key[0] = 6;
+        memcpy(key + 8, address, 8);
     }
 }
 
@@ -116,7 +119,10 @@ static void rebuild(struct pk_addresses *addresses)
 bool pk_addresses_enter(struct pk_addresses *addresses, const struct sockaddr *address,
                         uint8_t out_key[KEY])
 {
-    make_key(address, out_key);
+    make_key(addresses, address, out_key);
+    if (out_key[0] == 0) {
+        return true;
+    }
     (void)pthread_mutex_lock(&addresses->lock);
     if (addresses->used * 2 >= addresses->rows) {
         rebuild(addresses);
@@ -135,6 +141,9 @@ bool pk_addresses_enter(struct pk_addresses *addresses, const struct sockaddr *a
 
 void pk_addresses_leave(struct pk_addresses *addresses, const uint8_t key[KEY])
 {
+    if (key[0] == 0) {
+        return;
+    }
     (void)pthread_mutex_lock(&addresses->lock);
     find(addresses, key)->count--;
     (void)pthread_mutex_unlock(&addresses->lock);

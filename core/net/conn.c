@@ -1,20 +1,22 @@
 /* conn.c - One client: bytes in, answers out, in the order of the requests.
  *
- *     IDLE ──byte──▶ HEAD ──head whole──▶ BODY ──whole──▶ RUNNING ◀──▶ PARKED
- *      ▲                │ refused          ▲ │ refused      │ answer written
- *      │                │          reader  │ ▼              ▼
- *      │                │         is behind HELD            EVENTS (for good)
- *      │                ▼                                   ▼
- *      └─────────── LINGER (last)  ◀──────────────── WRITING or IDLE
+ *     IDLE ──byte──▶ HEAD ──head whole, let in──▶ BODY ──whole──▶ RUNNING ◀──▶ PARKED
+ *      ▲                │ refused                ▲ │ refused      │ answer written
+ *      │                │                reader  │ ▼              ▼
+ *      │                │               is behind HELD            EVENTS (for good)
+ *      │                ▼                                         ▼
+ *      └─────────── LINGER (last)  ◀────────────────────── WRITING or IDLE
  *
  * One request at a time: while it runs nothing is read (but the rest of its
  * own streamed body), so pipelined requests wait in the kernel and answers
- * keep their order.
+ * keep their order. While the gate asks elsewhere who it is that asks, the
+ * connection is RUNNING, too, and the body has to wait.
  *
  * Every wait for the client has a deadline that no further byte extends: a
  * head, an answer, an idle connection one absolute; a body and a streamed
  * answer one window after the other, each of which must bring its share of
- * limits.rate_min.
+ * limits.rate_min. A deadline that moves on leaves its timer as it is: when
+ * that comes too early, it is set again.
  *
  * After a refusal the answer is the last thing said. The input is then thrown
  * away unread for a moment (LINGER): closing with unread input would reset the
@@ -28,26 +30,32 @@
 
 #include <event2/buffer.h>
 #include <string.h>
-#include <unistd.h>
 
 enum {
-    INPUT_HIGH = 64 * 1024,  /* More is left in the kernel. */
     OUTPUT_HIGH = 64 * 1024, /* Above it no further request is looked at. */
-    DRAIN_FRESH_MS = 1000    /* For a connection that has asked nothing when the drain begins. */
+    DRAIN_FRESH_MS = 1000,   /* For a connection that has asked nothing when the drain begins. */
+    NS_PER_MS = 1000 * 1000
 };
 
 static void advance(struct pk_conn *conn);
 
-/* 'deadline_ms' 0: none. */
-static void enter(struct pk_conn *conn, enum pk_conn_state state, int64_t deadline_ms)
+static bool is_reading(const struct pk_conn *conn)
 {
-    struct timeval left = { .tv_sec = (time_t)(deadline_ms / 1000),
-                            .tv_usec = (suseconds_t)(deadline_ms % 1000 * 1000) };
-    conn->state = state;
-    if (deadline_ms > 0) {
-        (void)evtimer_add(conn->timer, &left);
-    } else {
-        (void)evtimer_del(conn->timer);
+    return conn->state == PK_CONN_IDLE || conn->state == PK_CONN_HEAD ||
+           conn->state == PK_CONN_BODY;
+}
+
+static size_t input_size(struct pk_conn *conn)
+{
+    struct evbuffer *input = pk_link_input(conn);
+    return input ? evbuffer_get_length(input) : 0;
+}
+
+static void drop_input(struct pk_conn *conn)
+{
+    struct evbuffer *input = pk_link_input(conn);
+    if (input) {
+        (void)evbuffer_drain(input, evbuffer_get_length(input));
     }
 }
 
@@ -56,11 +64,57 @@ static const struct pk_net_limits *limits(const struct pk_conn *conn)
     return &conn->loop->net->options.limits;
 }
 
+/* ---- Deadlines ---- */
+
+static void set_timer(struct pk_conn *conn)
+{
+    int64_t left_ns = conn->deadline_ns - conn->loop->now_ns;
+    int64_t left_us = left_ns > 0 ? left_ns / 1000 + 1 : 0;
+    struct timeval left = { .tv_sec = (time_t)(left_us / 1000000),
+                            .tv_usec = (suseconds_t)(left_us % 1000000) };
+    conn->timer_ns = conn->deadline_ns;
+    (void)evtimer_add(&conn->timer, &left);
+}
+
+/* 'deadline_ms' 0: none. */
+static void enter(struct pk_conn *conn, enum pk_conn_state state, int64_t deadline_ms)
+{
+    conn->state = state;
+    conn->deadline_ns = deadline_ms > 0 ? conn->loop->now_ns + deadline_ms * NS_PER_MS : 0;
+    if (deadline_ms > 0 && (conn->timer_ns == 0 || conn->timer_ns > conn->deadline_ns)) {
+        set_timer(conn);
+    }
+}
+
 /* What a window of 'ms' must bring at least. */
 static int64_t share(const struct pk_conn *conn, int64_t ms)
 {
     return (int64_t)limits(conn)->rate_min * ms / 1000;
 }
+
+static void open_window(struct pk_conn *conn)
+{
+    conn->window_bytes = conn->parser.body_bytes;
+    enter(conn, PK_CONN_BODY, limits(conn)->body_ms);
+}
+
+/* A window of a body or of a streamed answer is over. False: it brought too little. */
+static bool window_is_good(struct pk_conn *conn)
+{
+    size_t unsent = pk_conn_unsent(conn);
+    int64_t sent = conn->queued_bytes - (int64_t)unsent;
+    if (conn->state == PK_CONN_BODY) {
+        int64_t came = (int64_t)(conn->parser.body_bytes - conn->window_bytes);
+        open_window(conn);
+        return came >= share(conn, limits(conn)->body_ms);
+    }
+    bool is_good = unsent == 0 || sent - conn->window_sent >= share(conn, limits(conn)->write_ms);
+    conn->window_sent = sent;
+    enter(conn, conn->state, unsent > 0 ? limits(conn)->write_ms : 0);
+    return is_good;
+}
+
+/* ---- The end ---- */
 
 /* An exchange that nobody else has dies with the connection; one that a lane has, goes on. */
 static void leave_exchange(struct pk_conn *conn)
@@ -93,58 +147,84 @@ void pk_conn_close(struct pk_conn *conn)
         conn->next->previous = conn->previous;
     }
     pk_addresses_leave(loop->net->addresses, conn->address);
-    event_free(conn->timer);
-    bufferevent_free(conn->bev);
+    (void)evtimer_del(&conn->timer);
+    pk_link_close(conn);
+    pk_socket_close(conn);
     pk_free(conn);
     loop->connections--;
     loop->net->connections--;
-    if (loop->is_draining && !loop->conn) {
+    if (loop->is_shut && !loop->conn) {
         pk_loop_drained(loop);
+    }
+}
+
+/* Nothing is read until the client has taken what there is. */
+static void write_out(struct pk_conn *conn)
+{
+    int64_t rate_ms = (int64_t)(pk_conn_unsent(conn) * 1000 / limits(conn)->rate_min);
+    pk_socket_want(conn, false);
+    enter(conn, PK_CONN_WRITING, limits(conn)->write_ms + rate_ms);
+}
+
+void pk_conn_stuck(struct pk_conn *conn)
+{
+    if (conn->state == PK_CONN_IDLE) {
+        write_out(conn);
     }
 }
 
 void pk_conn_finish(struct pk_conn *conn)
 {
-    struct evbuffer *output = bufferevent_get_output(conn->bev);
-    size_t size = evbuffer_get_length(output);
     conn->is_last = true;
-    if (size > 0) {
-        int64_t rate_ms = (int64_t)(size * 1000 / limits(conn)->rate_min);
-        (void)bufferevent_disable(conn->bev, EV_READ);
-        enter(conn, PK_CONN_WRITING, limits(conn)->write_ms + rate_ms);
+    if (pk_conn_unsent(conn) > 0) {
+        write_out(conn);
         return;
     }
     if (conn->is_eof) {
         pk_conn_close(conn);
         return;
     }
-    (void)shutdown(bufferevent_getfd(conn->bev), SHUT_WR);
+    pk_link_end_output(conn);
     enter(conn, PK_CONN_LINGER, limits(conn)->linger_ms);
-    (void)bufferevent_enable(conn->bev, EV_READ);
-    struct evbuffer *input = bufferevent_get_input(conn->bev);
-    (void)evbuffer_drain(input, evbuffer_get_length(input));
+    drop_input(conn);
+    pk_socket_want(conn, true);
 }
 
 /* The one answer to a request that is not taken; the connection ends with it. */
 static void refuse(struct pk_conn *conn, enum pk_refusal refusal)
 {
     const struct pk_refusal_row *row = pk_refusal_row(refusal);
+    bool is_lent = conn->parser.is_lent;
+    struct pk_exchange *exchange = is_lent ? NULL : conn->parser.exchange;
     bool is_answer_begun =
         conn->running && conn->running->stream && pk_stream_has_begun(conn->running->stream);
 
     conn->loop->malformed++;
+    if (conn->running) {
+        conn->running->refusal = refusal; /* Told when its handler has returned. */
+    }
+    if (exchange) {
+        conn->parser.exchange = NULL;
+    }
     pk_parser_done(&conn->parser);
     leave_exchange(conn);
     if (is_answer_begun) {
         pk_conn_close(conn); /* Half an answer is out: nothing can be said any more. */
         return;
     }
-    struct pk_exchange *nobody = pk_exchange_new(conn->loop);
-    pk_exchange_name(nobody, conn->loop);
-    pk_answer_problem(&nobody->request, &nobody->answer, row->status, row->code, row->detail,
+    if (!exchange) {
+        exchange = pk_exchange_new(conn->loop);
+    }
+    exchange->is_reported = is_lent;
+    exchange->refusal = refusal;
+    exchange->conn = conn;
+    pk_exchange_name(exchange, conn->loop);
+    pk_link_show(conn, &exchange->request);
+    pk_answer_problem(&exchange->request, &exchange->answer, row->status, row->code, row->detail,
                       row->hint);
-    pk_wire_answer(nobody, true, bufferevent_get_output(conn->bev));
-    pk_exchange_free(nobody);
+    pk_wire_answer(exchange, true, pk_conn_output(conn));
+    pk_exchange_report(exchange);
+    pk_exchange_free(exchange);
     pk_conn_finish(conn);
 }
 
@@ -155,7 +235,8 @@ static bool reply(struct pk_conn *conn)
 {
     struct pk_exchange *exchange = conn->running;
     struct pk_stream *stream = exchange->stream;
-    bool is_last = !exchange->is_keep_alive || conn->is_eof || conn->loop->is_draining;
+    /* Also when this loop has not yet heard that all shall drain. */
+    bool is_last = !exchange->is_keep_alive || conn->is_eof || conn->loop->is_drain_wanted;
 
     if (conn->parser.is_lent) { /* Answered before its body was here: what follows is no request. */
         pk_parser_done(&conn->parser);
@@ -165,11 +246,12 @@ static bool reply(struct pk_conn *conn)
         pk_stream_end(stream);
         is_last = is_last || exchange->is_http_1_0;
     } else {
-        pk_wire_answer(exchange, is_last, bufferevent_get_output(conn->bev));
+        pk_wire_answer(exchange, is_last, pk_conn_output(conn));
     }
     conn->running = NULL;
+    pk_exchange_report(exchange);
     pk_exchange_free(exchange);
-    conn->loop->requests++;
+    pk_count(&conn->loop->requests, 1);
     conn->served++;
     if (is_last) {
         pk_conn_finish(conn);
@@ -179,30 +261,42 @@ static bool reply(struct pk_conn *conn)
     return true;
 }
 
+/* The head is whole. True: on with it. False: it is refused, or asked about elsewhere; then nothing
+ * more may be read now. */
+static bool let_in(struct pk_conn *conn, struct pk_exchange *exchange)
+{
+    bool has_body = !conn->parser.is_complete;
+    exchange->conn = conn;
+    enum pk_entry entry = pk_exchange_enter(exchange);
+    if (entry == PK_ENTRY_OPEN) {
+        return true;
+    }
+    conn->running = exchange;
+    conn->parser.is_lent = has_body;
+    if (entry == PK_ENTRY_AWAY) {
+        pk_socket_want(conn, false);
+        enter(conn, PK_CONN_RUNNING, 0);
+    }
+    return false;
+}
+
 /* A handler may have the request now. False: nothing more may be read now. */
 static bool dispatch(struct pk_conn *conn, struct pk_exchange *exchange)
 {
-    exchange->conn = conn;
     conn->running = exchange;
     return pk_exchange_start(exchange) && reply(conn);
 }
 
-static void open_window(struct pk_conn *conn)
-{
-    conn->window_bytes = conn->parser.body_bytes;
-    enter(conn, PK_CONN_BODY, limits(conn)->body_ms);
-}
-
-/* The head is whole, and the body not yet. False: nothing more may be read now. */
+/* The body may come. False: nothing more may be read now. */
 static bool feed_body(struct pk_conn *conn)
 {
     struct pk_parser *parser = &conn->parser;
-    if (conn->state == PK_CONN_HEAD) {
+    if (conn->state != PK_CONN_BODY) {
         open_window(conn);
     }
     if (parser->is_continue_wanted) {
         parser->is_continue_wanted = false;
-        (void)bufferevent_write(conn->bev, "HTTP/1.1 100 Continue\r\n\r\n", 25);
+        (void)evbuffer_add(pk_conn_output(conn), "HTTP/1.1 100 Continue\r\n\r\n", 25);
     }
     struct pk_stream *stream = parser->exchange->stream;
     if (!stream) {
@@ -215,21 +309,38 @@ static bool feed_body(struct pk_conn *conn)
         }
     }
     if (pk_stream_is_full(stream)) {
-        (void)bufferevent_disable(conn->bev, EV_READ);
+        pk_socket_want(conn, false);
         enter(conn, PK_CONN_HELD, 0);
         return false;
     }
     return true;
 }
 
+/* The head is whole and a body follows. False: nothing more may be read now. */
+static bool feed_head(struct pk_conn *conn)
+{
+    struct pk_exchange *exchange = conn->parser.exchange;
+    if (!let_in(conn, exchange)) {
+        return !exchange->is_fetching && reply(conn);
+    }
+    pk_parser_go_on(&conn->parser);
+    return feed_body(conn);
+}
+
 /* The last byte of the request is here. */
 static bool feed_end(struct pk_conn *conn)
 {
     bool is_lent = conn->parser.is_lent;
-    struct pk_exchange *exchange = pk_parser_take(&conn->parser);
+    struct pk_exchange *exchange = conn->parser.exchange;
     if (is_lent) {
+        (void)pk_parser_take(&conn->parser);
         pk_conn_wait(conn, PK_CONN_RUNNING, 0);
         return false;
+    }
+    bool is_in = exchange->is_entered || let_in(conn, exchange);
+    (void)pk_parser_take(&conn->parser);
+    if (!is_in) {
+        return !exchange->is_fetching && reply(conn);
     }
     return dispatch(conn, exchange);
 }
@@ -239,15 +350,11 @@ static bool feed(struct pk_conn *conn, struct evbuffer *input)
 {
     struct evbuffer_iovec piece;
     size_t used;
+    bool was_idle = conn->state == PK_CONN_IDLE;
 
     (void)evbuffer_peek(input, -1, NULL, &piece, 1);
-    if (conn->state == PK_CONN_IDLE) {
-        /* The first request has had its deadline since the connection was made. */
-        if (conn->served > 0) {
-            enter(conn, PK_CONN_HEAD, limits(conn)->head_ms);
-        } else {
-            conn->state = PK_CONN_HEAD;
-        }
+    if (was_idle) {
+        conn->state = PK_CONN_HEAD;
     }
     enum pk_refusal refusal = pk_parser_feed(&conn->parser, piece.iov_base, piece.iov_len, &used);
     if (refusal != PK_REFUSAL_NONE) {
@@ -258,22 +365,25 @@ static bool feed(struct pk_conn *conn, struct evbuffer *input)
     if (conn->parser.is_complete) {
         return feed_end(conn);
     }
+    if (conn->parser.is_held) {
+        return feed_head(conn);
+    }
+    if (was_idle && conn->served > 0) {
+        /* The first request has had its deadline since the connection was made. */
+        enter(conn, PK_CONN_HEAD, limits(conn)->head_ms);
+    }
     return !conn->parser.is_head_done || feed_body(conn);
 }
 
 /* Does what can be done with the bytes that are here. */
 static void advance(struct pk_conn *conn)
 {
-    struct evbuffer *input = bufferevent_get_input(conn->bev);
-    struct evbuffer *output = bufferevent_get_output(conn->bev);
-
-    while (evbuffer_get_length(input) > 0) {
-        if (evbuffer_get_length(output) > OUTPUT_HIGH && conn->state == PK_CONN_IDLE) {
-            (void)bufferevent_disable(conn->bev, EV_READ);
-            enter(conn, PK_CONN_WRITING, limits(conn)->write_ms);
+    while (input_size(conn) > 0) {
+        if (conn->state == PK_CONN_IDLE && pk_conn_unsent(conn) > OUTPUT_HIGH) {
+            write_out(conn);
             return;
         }
-        if (!feed(conn, input)) {
+        if (!feed(conn, pk_link_input(conn))) {
             return;
         }
     }
@@ -283,39 +393,46 @@ static void advance(struct pk_conn *conn)
         } else {
             pk_conn_finish(conn); /* What was begun will not be finished. */
         }
+        return;
     }
+    pk_socket_tidy(conn);
 }
 
-/* ---- What libevent calls ---- */
+/* ---- What the socket and the clock say ---- */
 
-static bool is_reading(const struct pk_conn *conn)
+void pk_conn_came(struct pk_conn *conn, enum pk_link_says says)
 {
-    return conn->state == PK_CONN_IDLE || conn->state == PK_CONN_HEAD ||
-           conn->state == PK_CONN_BODY;
-}
-
-static void on_read(struct bufferevent *bev, void *context)
-{
-    struct pk_conn *conn = context;
+    says = pk_link_read(conn, says);
+    if (says == PK_LINK_BROKEN ||
+        (says == PK_LINK_EOF && (conn->state == PK_CONN_LINGER || conn->state == PK_CONN_EVENTS))) {
+        pk_conn_close(conn);
+        return;
+    }
+    if (says == PK_LINK_EOF) {
+        /* The client may still read: what it asked for in full is answered. */
+        conn->is_eof = true;
+        pk_socket_want(conn, false);
+    }
     if (is_reading(conn)) {
-        advance(conn);
+        if (says != PK_LINK_WAIT) {
+            advance(conn);
+        }
     } else if (conn->state == PK_CONN_LINGER || conn->state == PK_CONN_EVENTS) {
-        struct evbuffer *input = bufferevent_get_input(bev);
-        (void)evbuffer_drain(input, evbuffer_get_length(input));
+        drop_input(conn);
     }
 }
 
-/* The output is out. */
-static void on_written(struct bufferevent *bev, void *context)
+void pk_conn_written(struct pk_conn *conn)
 {
-    struct pk_conn *conn = context;
     struct pk_stream *stream = conn->running ? conn->running->stream : NULL;
     if (conn->state == PK_CONN_EVENTS) {
         pk_sse_flush(conn->running->sse);
-    } else if (stream) {
+        return;
+    }
+    if (stream) {
         pk_stream_flush(stream);
     }
-    if (conn->state != PK_CONN_WRITING) {
+    if (conn->state != PK_CONN_WRITING || pk_conn_unsent(conn) > 0) {
         return;
     }
     if (conn->is_last) {
@@ -323,48 +440,12 @@ static void on_written(struct bufferevent *bev, void *context)
         return;
     }
     enter(conn, PK_CONN_IDLE, limits(conn)->idle_ms);
-    (void)bufferevent_enable(bev, EV_READ);
+    pk_socket_want(conn, !conn->is_eof);
     advance(conn);
 }
 
-static void on_event(struct bufferevent *bev, short what, void *context)
+static void be_late(struct pk_conn *conn)
 {
-    struct pk_conn *conn = context;
-    (void)bev;
-    if (what & BEV_EVENT_ERROR || conn->state == PK_CONN_LINGER || conn->state == PK_CONN_EVENTS) {
-        pk_conn_close(conn);
-        return;
-    }
-    if (what & BEV_EVENT_EOF) {
-        /* The client may still read: what it asked for in full is answered. */
-        conn->is_eof = true;
-        if (is_reading(conn)) {
-            advance(conn);
-        }
-    }
-}
-
-/* A window of a body or of a streamed answer is over. False: it brought too little. */
-static bool window_is_good(struct pk_conn *conn)
-{
-    size_t unsent = evbuffer_get_length(bufferevent_get_output(conn->bev));
-    int64_t sent = conn->queued_bytes - (int64_t)unsent;
-    if (conn->state == PK_CONN_BODY) {
-        int64_t came = (int64_t)(conn->parser.body_bytes - conn->window_bytes);
-        open_window(conn);
-        return came >= share(conn, limits(conn)->body_ms);
-    }
-    bool is_good = unsent == 0 || sent - conn->window_sent >= share(conn, limits(conn)->write_ms);
-    conn->window_sent = sent;
-    enter(conn, conn->state, unsent > 0 ? limits(conn)->write_ms : 0);
-    return is_good;
-}
-
-static void on_deadline(evutil_socket_t fd, short what, void *context)
-{
-    struct pk_conn *conn = context;
-    (void)fd;
-    (void)what;
     switch (conn->state) {
     case PK_CONN_HEAD:
         refuse(conn, PK_REFUSAL_SLOW);
@@ -395,9 +476,29 @@ static void on_deadline(evutil_socket_t fd, short what, void *context)
     }
 }
 
+static void on_timer(evutil_socket_t fd, short what, void *context)
+{
+    struct pk_conn *conn = context;
+    struct pk_loop *loop = conn->loop;
+    (void)fd;
+    (void)what;
+    int64_t now_ns = pk_loop_now(loop);
+    conn->timer_ns = 0;
+    if (conn->deadline_ns > now_ns) {
+        set_timer(conn); /* It has moved on since. */
+        return;
+    }
+    if (conn->deadline_ns != 0) {
+        conn->deadline_ns = 0;
+        be_late(conn);
+        pk_loop_flush(loop);
+    }
+}
+
 /* ---- From the loop ---- */
 
-bool pk_conn_new(struct pk_loop *loop, int fd, const struct sockaddr *address)
+bool pk_conn_new(struct pk_loop *loop, const struct pk_listener *listener, int fd,
+                 const struct sockaddr *address)
 {
     uint8_t key[16];
     if (!pk_addresses_enter(loop->net->addresses, address, key)) {
@@ -406,9 +507,11 @@ bool pk_conn_new(struct pk_loop *loop, int fd, const struct sockaddr *address)
     struct pk_conn *conn = pk_calloc(1, sizeof(*conn));
     memcpy(conn->address, key, sizeof(key));
     conn->loop = loop;
-    conn->bev = bufferevent_socket_new(loop->base, fd, BEV_OPT_CLOSE_ON_FREE);
-    conn->timer = evtimer_new(loop->base, on_deadline, conn);
+    conn->listener = listener;
+    (void)evtimer_assign(&conn->timer, loop->base, on_timer, conn);
     pk_parser_init(&conn->parser, loop);
+    pk_socket_open(conn, fd);
+    pk_link_open(conn, address);
     conn->next = loop->conn;
     if (conn->next) {
         conn->next->previous = conn;
@@ -417,10 +520,8 @@ bool pk_conn_new(struct pk_loop *loop, int fd, const struct sockaddr *address)
     loop->connections++;
     loop->net->connections++;
     loop->accepted++;
-    bufferevent_setcb(conn->bev, on_read, on_written, on_event, conn);
-    bufferevent_setwatermark(conn->bev, EV_READ, 0, INPUT_HIGH);
     enter(conn, PK_CONN_IDLE, loop->is_draining ? DRAIN_FRESH_MS : limits(conn)->head_ms);
-    (void)bufferevent_enable(conn->bev, EV_READ);
+    pk_socket_want(conn, true);
     return true;
 }
 
@@ -429,25 +530,64 @@ void pk_conn_wait(struct pk_conn *conn, enum pk_conn_state state, int64_t ms)
     if (conn->parser.is_lent && !conn->parser.is_complete && state == PK_CONN_RUNNING) {
         return; /* The rest of the body is still read. */
     }
-    (void)bufferevent_disable(conn->bev, EV_READ);
+    pk_socket_want(conn, false);
     enter(conn, state, ms);
 }
 
 /* There is an answer: sends it, and goes on with what the client has sent since. */
 static void go_on(struct pk_conn *conn)
 {
-    bool was_waiting = !is_reading(conn);
     if (reply(conn)) {
-        if (was_waiting) {
-            (void)bufferevent_enable(conn->bev, EV_READ);
-        }
+        pk_socket_want(conn, !conn->is_eof);
         advance(conn);
+    }
+}
+
+/* gate.fetch has returned. */
+static void enter_again(struct pk_conn *conn, struct pk_exchange *exchange)
+{
+    bool has_body = conn->parser.exchange == exchange;
+    exchange->is_fetching = false;
+    if (!exchange->is_let_in) {
+        go_on(conn);
+    } else if (!has_body) {
+        if (pk_exchange_start(exchange)) {
+            go_on(conn);
+        }
+    } else {
+        conn->parser.is_lent = false;
+        conn->running = NULL;
+        pk_parser_go_on(&conn->parser);
+        pk_socket_want(conn, true);
+        if (feed_body(conn)) {
+            advance(conn);
+        }
     }
 }
 
 void pk_conn_answered(struct pk_conn *conn, struct pk_exchange *exchange)
 {
-    if (pk_exchange_returned(exchange)) {
+    if (exchange->is_fetching) {
+        enter_again(conn, exchange);
+    } else if (pk_exchange_returned(exchange)) {
+        go_on(conn);
+    }
+}
+
+void pk_conn_hung(struct pk_conn *conn, struct pk_exchange *instead)
+{
+    struct pk_exchange *hung = conn->running;
+    hung->is_gone = true; /* Before the look at 'stream': see pk_answer_write. */
+    bool is_answer_begun = hung->stream && pk_stream_has_begun(hung->stream);
+    pk_stream_cut(hung->stream);
+    hung->conn = NULL;
+    conn->running = instead;
+    if (is_answer_begun) {
+        conn->running = NULL;
+        pk_exchange_free(instead);
+        pk_parser_done(&conn->parser);
+        pk_conn_close(conn); /* Half an answer is out: nothing can be said any more. */
+    } else {
         go_on(conn);
     }
 }
@@ -458,7 +598,7 @@ void pk_conn_unpark(struct pk_conn *conn, bool is_timed_out)
     enter(conn, PK_CONN_RUNNING, 0);
     if (has_body_left) {
         open_window(conn);
-        (void)bufferevent_enable(conn->bev, EV_READ);
+        pk_socket_want(conn, true);
     }
     if (pk_exchange_resume(conn->running, is_timed_out)) {
         go_on(conn);
@@ -471,8 +611,9 @@ void pk_conn_end_events(struct pk_conn *conn)
 {
     struct pk_exchange *exchange = conn->running;
     conn->running = NULL;
+    pk_exchange_report(exchange);
     pk_exchange_free(exchange);
-    conn->loop->requests++;
+    pk_count(&conn->loop->requests, 1);
     pk_conn_finish(conn);
 }
 
@@ -480,21 +621,26 @@ void pk_conn_feed_again(struct pk_conn *conn)
 {
     if (conn->state == PK_CONN_HELD) {
         open_window(conn);
-        (void)bufferevent_enable(conn->bev, EV_READ);
+        pk_socket_want(conn, true);
         advance(conn);
     }
 }
 
 void pk_conn_sending(struct pk_conn *conn, size_t added_bytes)
 {
-    size_t unsent = evbuffer_get_length(bufferevent_get_output(conn->bev));
+    size_t unsent = pk_conn_unsent(conn);
     conn->queued_bytes += (int64_t)added_bytes;
-    bool is_timed = evtimer_pending(conn->timer, NULL);
     if ((conn->state == PK_CONN_RUNNING || conn->state == PK_CONN_HELD) && unsent > 0 &&
-        !is_timed) {
+        conn->deadline_ns == 0) {
         conn->window_sent = conn->queued_bytes - (int64_t)unsent;
         enter(conn, conn->state, limits(conn)->write_ms);
     }
+}
+
+bool pk_conn_is_owing(struct pk_conn *conn)
+{
+    bool is_asked = conn->running && conn->state != PK_CONN_EVENTS;
+    return is_asked || conn->parser.is_head_done || pk_conn_unsent(conn) > 0;
 }
 
 void pk_conn_drain(struct pk_conn *conn)
@@ -508,8 +654,7 @@ void pk_conn_drain(struct pk_conn *conn)
         return;
     }
     /* A request may lie in the kernel, accepted and not yet read. */
-    bool has_input = evbuffer_get_length(bufferevent_get_input(conn->bev)) > 0 ||
-                     recv(bufferevent_getfd(conn->bev), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
+    bool has_input = input_size(conn) > 0 || recv(conn->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
     if (conn->served > 0 && !has_input) {
         pk_conn_finish(conn);
     } else {

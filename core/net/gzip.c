@@ -7,6 +7,7 @@
 #include "net/net_internal.h"
 
 #include "base/alloc.h"
+#include "net/gzip.h"
 
 #include <string.h>
 #include <strings.h>
@@ -59,6 +60,17 @@ static bool compress_into(struct pk_buf *out, const struct pk_buf *from)
     out->size += room - z.avail_out;
     (void)deflateEnd(&z);
     return is_done;
+}
+
+bool pk_gzip_bytes(struct pk_buf *out, const struct pk_buf *from)
+{
+    return compress_into(out, from);
+}
+
+bool pk_gzip_is_taken(const struct pk_request *request)
+{
+    const char *accepted = pk_request_header(request, "accept-encoding");
+    return accepted && is_taken(accepted);
 }
 
 void pk_gzip_answer(struct pk_exchange *exchange)

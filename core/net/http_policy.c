@@ -21,8 +21,6 @@ static const struct pk_refusal_row refusal_table[] = {
                             "check what speaks to this port: it must be plain HTTP/1.1" },
     [PK_REFUSAL_VERSION] = { 400, "unsupported_version", "the request has no version 1.0 or 1.1",
                              "end the request line with HTTP/1.1" },
-    [PK_REFUSAL_METHOD] = { 400, "unsupported_method", "the method is not known here",
-                            "use GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS" },
     [PK_REFUSAL_TARGET] = { 400, "malformed_target", "the request target cannot be used",
                             "send a path that starts with '/', percent-encoded once, without "
                             "%00 and without '.' and '..' segments" },

@@ -9,6 +9,7 @@
 #include "net/net_internal.h"
 
 #include "base/alloc.h"
+#include "base/clock.h"
 
 #include <signal.h>
 #include <sys/eventfd.h>
@@ -22,12 +23,12 @@ static const struct pk_net_limits default_limits = {
     .write_ms = 30 * 1000,
     .linger_ms = 2 * 1000,
     .beat_ms = 15 * 1000,
-    .connections_max = 10000,
-    .connections_address_max = 10000,
+    .connections_max = 16 * 1024,
+    .connections_address_max = 16 * 1024,
     .stream_bytes = 256 * 1024,
     .lane = {
         [PK_LANE_STORE] = { .threads = 64, .queue_max = 1024 },
-        [PK_LANE_SCRIPT] = { .threads = 16, .queue_max = 256 },
+        [PK_LANE_SCRIPT] = { .threads = 16, .queue_max = 256, .hung_ms = 10 * 1000 },
         [PK_LANE_SLOW] = { .threads = 8, .queue_max = 64 },
     },
 };
@@ -50,6 +51,7 @@ static struct pk_net_limits fill_limits(const struct pk_net_limits *given)
     for (size_t i = 0; i < PK_LANE_COUNT; i++) {
         FILL(lane[i].threads);
         FILL(lane[i].queue_max);
+        FILL(lane[i].hung_ms);
     }
 #undef FILL
     return limits;
@@ -62,18 +64,43 @@ static size_t count_loops(size_t wanted)
     return count < PK_NET_LOOPS_MAX ? count : PK_NET_LOOPS_MAX;
 }
 
-/* Each loop takes over its descriptor, also when it fails. */
-static bool init_loops(struct pk_net *net, const int *fd, struct pk_error *err)
+/* One socket for each loop; a loop takes its own over, also when it fails. */
+static bool listen_on(struct pk_net *net, const struct pk_net_listener *row, struct pk_error *err)
 {
+    int fd[PK_NET_LOOPS_MAX];
+    struct pk_listener *listener = &net->listener[net->listener_count];
+    if (!pk_listen(row->address, net->loop_count, fd, &listener->file, err)) {
+        return false;
+    }
+    net->listener_count++;
+    listener->row = *row;
+    pk_listen_text(fd[0], row->is_secure, listener->text);
     bool is_done = true;
     for (size_t i = 0; i < net->loop_count; i++) {
-        if (is_done) {
-            is_done = pk_loop_init(&net->loop[i], net, fd[i], err);
-        } else {
-            (void)close(fd[i]);
-        }
+        is_done = pk_loop_listen(&net->loop[i], listener, fd[i], err) && is_done;
     }
     return is_done;
+}
+
+static bool init(struct pk_net *net, struct pk_error *err)
+{
+    net->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (!pk_link_init(net, err)) {
+        return false;
+    }
+    net->addresses = pk_addresses_new(net->options.limits.connections_address_max, net->trust);
+    net->listener = pk_calloc(net->options.listener_count, sizeof(*net->listener));
+    for (size_t i = 0; i < net->loop_count; i++) {
+        if (!pk_loop_init(&net->loop[i], net, err)) {
+            return false;
+        }
+    }
+    for (size_t i = 0; i < net->options.listener_count; i++) {
+        if (!listen_on(net, &net->options.listener[i], err)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 static bool start(struct pk_net *net, struct pk_error *err)
@@ -91,32 +118,25 @@ static bool start(struct pk_net *net, struct pk_error *err)
 
 bool pk_net_open(struct pk_net **out, const struct pk_net_options *options, struct pk_error *err)
 {
-    int fd[PK_NET_LOOPS_MAX];
-    size_t count = count_loops(options->loops);
-    if (!pk_listen(options->listen, count, fd, err)) {
-        return false;
-    }
     struct pk_net *net = pk_calloc(1, sizeof(*net));
     net->options = *options;
     net->options.limits = fill_limits(&options->limits);
-    net->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    net->addresses = pk_addresses_new(net->options.limits.connections_address_max);
-    net->loop = pk_calloc(count, sizeof(*net->loop));
-    net->loop_count = count;
-    net->undrained = count;
-    pk_listen_text(fd[0], net->address);
+    net->loop_count = count_loops(options->loops);
+    net->loop = pk_calloc(net->loop_count, sizeof(*net->loop));
+    net->undrained = net->loop_count;
+    net->refs = 1;
     (void)signal(SIGPIPE, SIG_IGN);
-    if (!init_loops(net, fd, err) || !start(net, err)) {
-        pk_net_close(net);
+    if (!init(net, err) || !start(net, err)) {
+        (void)pk_net_close(net);
         return false;
     }
     *out = net;
     return true;
 }
 
-const char *pk_net_address(const struct pk_net *net)
+const char *pk_net_address(const struct pk_net *net, size_t listener)
 {
-    return net->address;
+    return net->listener[listener].text;
 }
 
 void pk_net_drain(struct pk_net *net)
@@ -132,10 +152,24 @@ int pk_net_done_fd(const struct pk_net *net)
     return net->done_fd;
 }
 
-void pk_net_close(struct pk_net *net)
+void pk_net_unref(struct pk_net *net)
 {
-    if (!net) {
+    if (atomic_fetch_sub(&net->refs, 1) > 1) {
         return;
+    }
+    for (size_t i = 0; i < net->loop_count; i++) {
+        pk_loop_bury(&net->loop[i]);
+    }
+    pk_free(net->loop);
+    pk_free(net->listener);
+    pk_free(net);
+}
+
+struct pk_net_rest pk_net_close(struct pk_net *net)
+{
+    struct pk_net_rest rest = { 0 };
+    if (!net) {
+        return rest;
     }
     for (size_t i = 0; i < net->loop_count; i++) {
         pk_loop_stop(&net->loop[i]);
@@ -144,15 +178,20 @@ void pk_net_close(struct pk_net *net)
         pk_loop_cut(&net->loop[i]); /* Handlers that wait for a client wait no more. */
     }
     for (size_t i = 0; i < PK_LANE_COUNT; i++) {
-        pk_lane_free(net->lane[i]); /* Before the loops: its threads post to them. */
+        rest.hung += pk_lane_free(net->lane[i], net); /* Its threads post to the loops. */
     }
     for (size_t i = 0; i < net->loop_count; i++) {
         pk_loop_done(&net->loop[i]);
     }
+    rest.cut = net->cut;
     pk_addresses_free(net->addresses);
+    pk_link_done(net);
     (void)close(net->done_fd);
-    pk_free(net->loop);
-    pk_free(net);
+    for (size_t i = 0; i < net->listener_count; i++) {
+        pk_listen_remove(&net->listener[i].file);
+    }
+    pk_net_unref(net);
+    return rest;
 }
 
 /* ---- Figures ---- */
@@ -160,6 +199,15 @@ void pk_net_close(struct pk_net *net)
 size_t pk_net_loops(const struct pk_net *net)
 {
     return net->loop_count;
+}
+
+/* A loop that is stuck gets later and later. */
+static int64_t lag_of(const struct pk_loop *loop)
+{
+    int64_t due_ns = loop->tick_due_ns;
+    int64_t late_ns = due_ns ? pk_clock_mono_ns(pk_clock_system()) - due_ns : 0;
+    int64_t last_ns = loop->lag_ns;
+    return late_ns > last_ns ? late_ns : last_ns;
 }
 
 void pk_net_loop_stats(const struct pk_net *net, size_t loop, struct pk_net_stats *out)
@@ -170,7 +218,8 @@ void pk_net_loop_stats(const struct pk_net *net, size_t loop, struct pk_net_stat
                                   .refused = one->refused,
                                   .requests = one->requests,
                                   .malformed = one->malformed,
-                                  .wakes = one->wakes };
+                                  .wakes = one->wakes,
+                                  .lag_ns = lag_of(one) };
 }
 
 void pk_net_stats(const struct pk_net *net, struct pk_net_stats *out)
@@ -185,6 +234,7 @@ void pk_net_stats(const struct pk_net *net, struct pk_net_stats *out)
         out->requests += one.requests;
         out->malformed += one.malformed;
         out->wakes += one.wakes;
+        out->lag_ns = one.lag_ns > out->lag_ns ? one.lag_ns : out->lag_ns;
     }
 }
 

@@ -38,9 +38,10 @@ enum {
     PK_NET_LINE_MAX = 8 * 1024,  /* Bytes of the request line's target. */
     PK_NET_HEAD_MAX = 32 * 1024, /* Bytes of all headers and trailers. */
     PK_NET_REQUEST_ID_TEXT = 65, /* An id and its NUL. */
-    PK_NET_ANSWER_HEADERS = 12,  /* Headers that a handler may add. */
+    PK_NET_ANSWER_HEADERS = 20,  /* Headers that gate and handler may add. */
     PK_NET_LOOPS_MAX = 64,
-    PK_NET_ADDRESS_TEXT = 80 /* "http://[...]:65535" and a NUL. */
+    PK_NET_HUNG_MAX = 16,     /* Calls of a lane that hang at the same time; then it is busy. */
+    PK_NET_ADDRESS_TEXT = 128 /* "http://[...]:65535" or "unix:/..." and a NUL. */
 };
 
 enum pk_method {
@@ -51,6 +52,7 @@ enum pk_method {
     PK_METHOD_PATCH,
     PK_METHOD_DELETE,
     PK_METHOD_OPTIONS,
+    PK_METHOD_OTHER, /* What HTTP knows and no route has: TRACE and its like. */
     PK_METHOD_COUNT
 };
 const char *pk_method_name(enum pk_method method);
@@ -73,6 +75,18 @@ struct pk_header {
 
 struct pk_route;
 
+/* Where the time of a request went; all by the monotonic clock, 0: did not happen. */
+struct pk_times {
+    int64_t first_ns; /* Its first byte was here. */
+    int64_t head_ns;  /* Its head was whole. */
+    int64_t whole_ns; /* Its body was. */
+    int64_t queue_ns; /* Spent waiting for an executor, added up. */
+    int64_t run_ns;   /* Spent in handlers and at the gate, added up. */
+    int64_t store_ns; /* Of run_ns: in calls of the store, added up. */
+    int64_t park_ns;  /* Spent parked, added up. */
+    int64_t sent_ns;  /* The answer was handed to the connection. */
+};
+
 struct pk_request {
     enum pk_method method;
     const char *path;                         /* As it was sent, without the query. */
@@ -87,6 +101,12 @@ struct pk_request {
     const struct pk_route *route;    /* NULL: none has this path. */
     enum pk_lane_name lane;          /* Where the handler runs now. */
     bool is_timed_out;               /* It was parked, and nobody woke it. */
+    void *caller;        /* What the gate made of who asks; the gate's to leave; NULL: nobody. */
+    uint8_t address[16]; /* The client's (IPv4 mapped into IPv6), behind trusted proxies; all
+                          * zero on a Unix socket. */
+    int listener;        /* pk_net_listener.tag of where it came in. */
+    bool is_secure;      /* By TLS, or a trusted proxy says so. */
+    struct pk_times times;
 };
 
 /* The header's value, or NULL. 'name' is lower case. */
@@ -141,8 +161,8 @@ void pk_answer_entry(struct pk_answer *answer, struct pk_hot_entry *entry);
 
 struct pk_route {
     enum pk_method method;
-    const char *path;       /* "/v1/people/{person}": '{...}' is any one segment. */
-    const char *capability; /* What the caller needs; "public": nothing. Never NULL. */
+    const char *path; /* "/v1/people/{person}": '{...}' is any one segment. */
+    int action;       /* What it is to who asks for it, in the words of the gate; above 0. */
     enum pk_lane_name lane;
     size_t body_max_bytes; /* 0: no body. */
     pk_handler_fn *handler;
@@ -154,6 +174,8 @@ struct pk_route {
 struct pk_lane_limits {
     size_t threads;   /* Started when first needed. */
     size_t queue_max; /* Requests that may wait for one. */
+    int64_t hung_ms;  /* A call that takes longer loses its thread, which is replaced, and its
+                       * request is answered 504; 0: 10 s in PK_LANE_SCRIPT, never in others. */
 };
 
 /* Every zero means the default. */
@@ -165,14 +187,57 @@ struct pk_net_limits {
     int64_t write_ms;  /* For the client to take an answer, and 1 s for each rate_min; 30 s. */
     int64_t linger_ms; /* After the last answer, for the client to have read it; 2 s. */
     int64_t beat_ms;   /* Between heartbeats of a stream of events; 15 s. */
-    size_t connections_max;                    /* Open at the same time; 10,000. */
-    size_t connections_address_max;            /* Of these, from one address; 10,000. */
+    size_t connections_max;                    /* Open at the same time; 16,384. */
+    size_t connections_address_max;            /* Of these, from one address; 16,384. */
     size_t stream_bytes;                       /* Held for one streamed body or answer; 256 KiB. */
     struct pk_lane_limits lane[PK_LANE_COUNT]; /* 64, 16 and 8 threads. */
 };
 
+/* Who stands between a whole head and everything behind it. 'look' is asked for every request
+ * that a route takes, on the loop, before a byte of its body is taken and before "100 Continue" is
+ * said; it must not wait. Headers that it adds to 'answer' go out with whatever is answered. */
+enum pk_gate_says {
+    PK_GATE_OPEN, /* Go on to the handler. */
+    PK_GATE_SHUT, /* 'answer' is the refusal; the body is not read, and the connection closes when
+                   * there was to be one. */
+    PK_GATE_AWAY  /* Ask 'fetch', on an executor of the store's lane. */
+};
+struct pk_gate {
+    enum pk_gate_says (*look)(void *context, struct pk_request *request, struct pk_answer *answer);
+    bool (*fetch)(void *context, struct pk_request *request, struct pk_answer *answer);
+    void (*leave)(void *context, void *caller); /* The request ends; not called with NULL. */
+};
+
+/* What came of a request, for metrics and logs. On the loop, when its answer has been handed to
+ * the connection; must not wait. Requests that were refused unparsed come, too (route NULL). */
+struct pk_done {
+    const struct pk_request *request;
+    int status;            /* As sent; 499: the client had gone. */
+    const char *refusal;   /* The code of the parser's refusal, or NULL. */
+    uint64_t answer_bytes; /* Of the answer's body. */
+};
+typedef void pk_done_fn(void *context, const struct pk_done *done);
+
+struct pk_net_listener {
+    const char *address; /* "127.0.0.1:8077", "[::1]:0" (port 0 takes a free one), or
+                          * "unix:/run/personakit/http.sock". */
+    int tag;             /* Shown in pk_request.listener. */
+    bool is_secure;      /* TLS, with options.tls. */
+    bool is_proxied;     /* Every connection begins with a PROXY protocol header, version 2; only
+                          * from trusted addresses, others are closed. */
+};
+
 struct pk_net_options {
-    const char *listen; /* "127.0.0.1:8077", "[::1]:0"; port 0 takes a free one. */
+    const struct pk_net_listener *listener;
+    size_t listener_count;
+    const char *tls_certificate; /* Paths of PEM files: the chain, and its key; NULL: no TLS. */
+    const char *tls_key;
+    const char *const *trusted; /* Proxies, as "10.0.0.0/8" or "::1": their PROXY header and
+                                 * X-Forwarded-For are believed. "unix" is who comes by socket. */
+    size_t trusted_count;
+    const struct pk_gate *gate; /* NULL: open to all. */
+    pk_done_fn *done;           /* NULL: nobody. */
+    void *done_context;         /* Handed to 'done', instead of 'context'. */
     const struct pk_route *route;
     size_t route_count;
     void *context;             /* Handed to every handler. */
@@ -184,13 +249,25 @@ struct pk_net_options {
 
 /* Listens and starts the loops. PK_CONFLICT when the address is taken. */
 bool pk_net_open(struct pk_net **out, const struct pk_net_options *options, struct pk_error *err);
-/* "http://127.0.0.1:8077"; owned by 'net'. */
-const char *pk_net_address(const struct pk_net *net);
+/* "http://127.0.0.1:8077", "https://...", "unix:/..." of a listener; owned by 'net'. */
+const char *pk_net_address(const struct pk_net *net, size_t listener);
+/* Reads certificate and key anew, for connections from here on; when they do not fit, those in use
+ * stay. Any thread. */
+bool pk_net_reload_tls(struct pk_net *net, struct pk_error *err);
+/* When the certificate in use expires, by the wall clock; 0: no TLS. Any thread. */
+int64_t pk_net_tls_expires_ms(const struct pk_net *net);
 /* Stops accepting; what was accepted is answered and its connection closed. Any thread, once. */
 void pk_net_drain(struct pk_net *net);
 /* Readable when a drain has closed the last connection. */
 int pk_net_done_fd(const struct pk_net *net);
-void pk_net_close(struct pk_net *net); /* NULL is fine. */
+/* What an end has left behind. */
+struct pk_net_rest {
+    uint64_t cut; /* Requests that were not answered to their end. */
+    size_t hung;  /* Calls that have not come back a second later. Above 0: what they use (the
+                   * contexts of the options) must not be freed; the process ends with them. */
+};
+/* Cuts what is left, and waits for what runs on the lanes. NULL is fine. */
+struct pk_net_rest pk_net_close(struct pk_net *net);
 
 struct pk_net_stats {
     uint64_t connections;       /* Open now. */
@@ -198,6 +275,7 @@ struct pk_net_stats {
     uint64_t requests;          /* Answered by a handler. */
     uint64_t malformed;         /* Refused by the parser or the policy. */
     uint64_t wakes;             /* Times that other threads woke a loop. */
+    int64_t lag_ns;             /* How late the loop's last tick was; of all loops the worst. */
 };
 /* Of all loops together. Any thread, as the next two. */
 void pk_net_stats(const struct pk_net *net, struct pk_net_stats *out);
@@ -209,6 +287,8 @@ struct pk_lane_stats {
     size_t running; /* Requests that have a thread. */
     size_t waiting; /* Requests that wait for one. */
     uint64_t busy;  /* Refused since the start, because the queue was full. */
+    uint64_t hung;  /* Calls given up since the start; their threads were replaced. */
+    size_t lost;    /* Of these, not back yet. */
 };
 /* All zero for PK_LANE_HOT. */
 void pk_net_lane_stats(const struct pk_net *net, enum pk_lane_name lane, struct pk_lane_stats *out);

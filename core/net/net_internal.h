@@ -1,10 +1,16 @@
 /* net_internal.h - What the files of net/ share; nobody else includes it.
  *
  *     net.c          opens, drains, closes; limits and figures     struct pk_net
- *     listen.c       sockets that listen on one address
+ *     listen.c       sockets that listen on one address (listen_unix.c: by a file)
+ *     trust.c        proxies whose word is believed               struct pk_trust
+ *     proxy.c        PROXY headers in front of a connection       struct pk_proxy
+ *     tls.c          certificate and key                          struct pk_tls
+ *     tls_pipe.c     one connection's bytes, to and from TLS      struct pk_tls_pipe
  *     address.c      how many connections an address has           struct pk_addresses
  *     loop.c         one thread: accepts, timers, mail             struct pk_loop
  *     conn.c         one client: bytes in, answers out, in order   struct pk_conn
+ *     socket.c       its bytes from and to the kernel
+ *     link.c         what lies between these and its requests
  *     exchange.c     one request and its answer, lane to lane      struct pk_exchange
  *     parse.c        llhttp collects one request                   struct pk_parser
  *     http_policy.c  what a request must not say                   enum pk_refusal
@@ -22,17 +28,22 @@
 #ifndef PK_NET_NET_INTERNAL_H
 #define PK_NET_NET_INTERNAL_H
 
+#include "net/listen.h"
 #include "net/net.h"
+#include "net/tls.h"
+#include "net/trust.h"
 
-#include <event2/bufferevent.h>
 #include <event2/event.h>
+#include <event2/event_struct.h>
 #include <event2/listener.h>
 #include <llhttp.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/socket.h>
 
+struct evbuffer;
 struct pk_conn;
+struct pk_link;
 struct pk_loop;
 struct pk_parked;
 struct pk_sse;
@@ -45,7 +56,6 @@ enum pk_refusal {
     PK_REFUSAL_NONE,
     PK_REFUSAL_SYNTAX,
     PK_REFUSAL_VERSION,
-    PK_REFUSAL_METHOD,
     PK_REFUSAL_TARGET,
     PK_REFUSAL_TARGET_LONG,
     PK_REFUSAL_HEADER,
@@ -78,6 +88,15 @@ enum pk_refusal pk_policy_head(const llhttp_t *http, const struct pk_request *re
 /* Splits and decodes 'target' into path, segments and query. */
 enum pk_refusal pk_policy_target(struct pk_request *request, char *target);
 
+/* ---- Figures ---- */
+
+/* Of a figure that one thread alone changes, and others read. */
+static inline void pk_count(atomic_uint_fast64_t *figure, uint64_t more)
+{
+    uint64_t now = atomic_load_explicit(figure, memory_order_relaxed);
+    atomic_store_explicit(figure, now + more, memory_order_relaxed);
+}
+
 /* ---- loop.c: mail ---- */
 
 /* Something another thread wants done on the loop. Lies inside its sender's struct. */
@@ -99,6 +118,12 @@ struct pk_exchange {
     struct pk_buf text;                 /* Bytes of target and headers, as collected. */
     pk_handler_fn *handler;             /* Runs next on request.lane. */
     struct pk_mail mail;                /* Brings it back from an executor. */
+    int64_t since_ns;                   /* When its present wait or run began. */
+    size_t gate_headers;                /* Of the answer, before its handler began. */
+    uint64_t sent_bytes;                /* Of the answer's body, so far. */
+    int sent_status;                    /* 0: nothing has been said. */
+    enum pk_refusal refusal;            /* Why it was not taken to its end. */
+    atomic_uint holders;                /* Of a hung one: its thread, and the loop. */
     struct pk_exchange *next;           /* In a lane's queue, or a loop's spare list. */
     _Atomic(struct pk_stream *) stream; /* Body or answer in pieces; or NULL. Made by either. */
     atomic_bool is_gone;                /* The client has; for whoever makes 'stream' later. */
@@ -108,14 +133,35 @@ struct pk_exchange {
     bool is_keep_alive;                 /* The client wants to send more. */
     bool is_http_1_0;                   /* Understands no chunks. */
     bool is_body_gzip;                  /* answer.body is compressed. */
+    bool is_entered;                    /* Its head was whole: somebody will be told its end. */
+    bool is_reported;                   /* Somebody has been. */
+    bool is_fetching;                   /* gate.fetch has it, before any handler. */
+    bool is_let_in;                     /* What gate.fetch said. */
+    bool is_stand_in;                   /* Answers for a hung one, which has the caller. */
 };
 struct pk_exchange *pk_exchange_of(struct pk_request *request);
 /* From the loop's spare ones, or new. */
 struct pk_exchange *pk_exchange_new(struct pk_loop *loop);
-/* Back to the loop's spare ones. On the loop's thread, or when it has ended. NULL is fine. */
+/* Back to the loop's spare ones. On the loop's thread, or when it has ended. Whoever watches is
+ * told the end of a request that was not reported. NULL is fine. */
 void pk_exchange_free(struct pk_exchange *exchange);
-/* The three ways in: the head is whole; a handler has returned from an executor; a parked request
- * goes on. True: there is an answer to send now. False: it is elsewhere, and will come back. */
+/* From the thread of a hung call that has come back: frees it if the loop is done with it, too. */
+void pk_exchange_drop(struct pk_exchange *exchange, bool is_abandoned);
+/* A call has not come back: its thread keeps the exchange, the client gets another answer. */
+void pk_exchange_lose(struct pk_exchange *exchange);
+/* Tells options.done what came of it. */
+void pk_exchange_report(struct pk_exchange *exchange);
+
+enum pk_entry {
+    PK_ENTRY_OPEN,
+    PK_ENTRY_SHUT, /* There is an answer to send. */
+    PK_ENTRY_AWAY  /* It is elsewhere, and comes back through pk_conn_answered. */
+};
+/* The head is whole: the gate is asked. */
+enum pk_entry pk_exchange_enter(struct pk_exchange *exchange);
+/* The three ways on: all of it is here (or all that its handler needs to begin); a handler has
+ * returned from an executor; a parked request goes on. True: there is an answer to send now. False:
+ * it is elsewhere, and will come back. */
 bool pk_exchange_start(struct pk_exchange *exchange);
 bool pk_exchange_returned(struct pk_exchange *exchange);
 bool pk_exchange_resume(struct pk_exchange *exchange, bool is_timed_out);
@@ -146,15 +192,19 @@ struct pk_parser {
     enum pk_refusal refusal;
     bool is_version_seen;
     bool is_head_done;
+    bool is_held; /* Between head and body: pk_parser_go_on takes the body. */
     bool is_complete;
     bool is_continue_wanted; /* Expect: 100-continue; the connection says so and clears it. */
 };
 void pk_parser_init(struct pk_parser *parser, struct pk_loop *loop);
 void pk_parser_done(struct pk_parser *parser);
 /* Takes bytes up to the end of one request. '*out_used' says how many; parser->is_complete that
- * the request is whole (take it with pk_parser_take). Not PK_REFUSAL_NONE: never feed again. */
+ * the request is whole (take it with pk_parser_take), parser->is_held that its head is and a body
+ * follows. Not PK_REFUSAL_NONE: never feed again. */
 enum pk_refusal pk_parser_feed(struct pk_parser *parser, const char *data, size_t size,
                                size_t *out_used);
+/* The body may come. */
+void pk_parser_go_on(struct pk_parser *parser);
 /* The finished request; the parser is ready for the next one. */
 struct pk_exchange *pk_parser_take(struct pk_parser *parser);
 
@@ -184,10 +234,14 @@ bool pk_cors_options(struct pk_exchange *exchange, const struct pk_match *match)
 
 struct pk_lane; /* Opaque. */
 struct pk_lane *pk_lane_new(const struct pk_lane_limits *limits, void *context);
-/* Waits for what runs, drops what waits. */
-void pk_lane_free(struct pk_lane *lane);
+/* Waits for what runs, drops what waits. What has hung is waited for a moment only: the number of
+ * threads that have not come back. If there are any, the last one frees the lane, and drops a
+ * reference of the net that the lane has taken. */
+size_t pk_lane_free(struct pk_lane *lane, struct pk_net *net);
 /* Runs exchange->handler on a thread of the lane, then posts the exchange's mail. False: full. */
 bool pk_lane_add(struct pk_lane *lane, struct pk_exchange *exchange);
+/* Gives up on calls that take too long. */
+void pk_lane_sweep(struct pk_lane *lane);
 void pk_lane_stats(struct pk_lane *lane, struct pk_lane_stats *out);
 
 /* ---- answer.c, wire.c ---- */
@@ -263,34 +317,42 @@ void pk_sse_cut(struct pk_sse *sse);   /* The client has gone. NULL is fine. */
 /* ---- address.c ---- */
 
 struct pk_addresses; /* Opaque. */
-struct pk_addresses *pk_addresses_new(size_t most_each);
+/* Who comes by a Unix socket, or is in 'trust', is not counted. */
+struct pk_addresses *pk_addresses_new(size_t most_each, const struct pk_trust *trust);
 void pk_addresses_free(struct pk_addresses *addresses);
 /* False: that address has its most already. */
 bool pk_addresses_enter(struct pk_addresses *addresses, const struct sockaddr *address,
                         uint8_t out_key[16]);
 void pk_addresses_leave(struct pk_addresses *addresses, const uint8_t key[16]);
 
-/* ---- listen.c ---- */
-
-/* 'count' sockets that listen on one address; the kernel spreads connections over them. */
-bool pk_listen(const char *address, size_t count, int *out_fd, struct pk_error *err);
-/* "http://127.0.0.1:8077" of a listening socket. */
-void pk_listen_text(int fd, char out[PK_NET_ADDRESS_TEXT]);
-/* From here on the kernel completes no further connection; those it has can be accepted. */
-void pk_listen_stop(int fd);
-
 /* ---- loop.c ---- */
 
+/* Where a loop accepts from: its own socket of one listener. */
+struct pk_door {
+    struct pk_loop *loop;
+    const struct pk_listener *listener;
+    struct evconnlistener *accepting; /* NULL once draining. */
+};
 struct pk_loop {
     struct pk_net *net;
     struct event_base *base;
-    struct evconnlistener *listener; /* NULL while draining. */
-    struct event *wake;              /* Readable 'wake_fd'. */
-    struct event *accept_again;      /* After running out of descriptors. */
-    int wake_fd;                     /* Written by other threads; -1: the loop was not made. */
+    struct pk_door *door; /* One for each listener. */
+    size_t door_count;
+    struct event *wake;         /* Readable 'wake_fd'. */
+    struct event *accept_again; /* After running out of descriptors. */
+    struct event *flush_again;  /* Connections are marked still. */
+    struct event *settled;      /* While draining: no handshake is under way any more. */
+    struct event *tick;         /* Each second. */
+    struct event *sweep;        /* Looks for hung calls; the first loop's alone, or NULL. */
+    int wake_fd;                /* Written by other threads; -1: the loop was not made. */
     pthread_t thread;
     bool is_started;
-    struct pk_conn *conn;      /* All of them, doubly linked. Loop thread only. */
+    int64_t now_ns;       /* Monotonic; read when libevent calls, and after handlers. */
+    struct pk_conn *conn; /* All of them, doubly linked. Loop thread only. */
+    struct pk_conn *marked, *last_marked; /* Those with something to send. */
+    size_t marked_count;
+    struct evbuffer **spare_buffer; /* Empty ones. */
+    size_t spare_buffers;
     struct pk_exchange *spare; /* For the next requests. */
     size_t spare_count;
     struct pk_buf scratch; /* For the head that is being written. */
@@ -298,14 +360,21 @@ struct pk_loop {
     uint64_t id_count;
     int64_t date_s;   /* Second that 'date' shows. */
     char date[32];    /* "Sat, 21 Nov 2026 07:32:00 GMT" */
-    bool is_draining; /* Loop thread only. */
+    bool is_draining; /* Loop thread only, as the next. */
+    bool is_shut;     /* And accepts nobody any more. */
 
+    atomic_int_fast64_t tick_due_ns; /* When the next tick should come; 0: none will. */
+    atomic_int_fast64_t lag_ns;      /* How late the last one was. */
     atomic_bool is_drain_wanted, is_stop_wanted;
     atomic_uint_fast64_t connections, accepted, refused, requests, malformed, wakes;
     pthread_mutex_t lock; /* Guards 'box' alone. */
     struct pk_mail *box;  /* Newest first. */
 };
-bool pk_loop_init(struct pk_loop *loop, struct pk_net *net, int listen_fd, struct pk_error *err);
+/* Before pk_loop_start. */
+bool pk_loop_init(struct pk_loop *loop, struct pk_net *net, struct pk_error *err);
+/* Takes over 'fd', also when it fails. */
+bool pk_loop_listen(struct pk_loop *loop, const struct pk_listener *listener, int fd,
+                    struct pk_error *err);
 bool pk_loop_start(struct pk_loop *loop, struct pk_error *err);
 /* Any thread: looks at the two flags. */
 void pk_loop_wake(struct pk_loop *loop);
@@ -313,23 +382,54 @@ void pk_loop_stop(struct pk_loop *loop);
 /* The thread has ended: everybody who waits for a client is told that it has gone. */
 void pk_loop_cut(struct pk_loop *loop);
 void pk_loop_done(struct pk_loop *loop);
+/* After it, and after the last hung call: until then others may post, and nothing comes of it. */
+void pk_loop_bury(struct pk_loop *loop);
 const char *pk_loop_date(struct pk_loop *loop);
+/* Reads the clock, into loop->now_ns, too. */
+int64_t pk_loop_now(struct pk_loop *loop);
+/* Sends what the marked connections have to say. At the end of whatever libevent calls: it may end
+ * connections. */
+void pk_loop_flush(struct pk_loop *loop);
 /* Called when the last connection of a draining loop is gone. */
 void pk_loop_drained(struct pk_loop *loop);
 
+/* One row of options.listener. */
+struct pk_listener {
+    struct pk_net_listener
+        row; /* Of the options; its texts are the caller's: not after the open. */
+    char text[PK_NET_ADDRESS_TEXT]; /* What pk_net_address says. */
+    struct pk_socket_file file;     /* Of a Unix socket; removed at the close. */
+};
+
 struct pk_net {
     struct pk_net_options options; /* Limits filled in. */
+    struct pk_listener *listener;
+    size_t listener_count;
     struct pk_loop *loop;
     size_t loop_count;
     struct pk_lane *lane[PK_LANE_COUNT]; /* NULL for PK_LANE_HOT. */
     struct pk_addresses *addresses;
+    struct pk_trust *trust; /* Proxies. */
+    struct pk_tls *tls;     /* NULL: no certificate was given. */
     int done_fd;
-    char address[PK_NET_ADDRESS_TEXT];
     atomic_uint_fast64_t connections; /* Of all loops: for the cap. */
     atomic_size_t undrained;          /* Loops that still have connections. */
+    uint64_t cut;                     /* Requests that the end cut off. */
+    atomic_size_t refs;               /* Its owner's, and one for each abandoned lane. */
 };
 
+/* The last one frees what hung calls still needed. */
+void pk_net_unref(struct pk_net *net);
+
 /* ---- conn.c ---- */
+
+/* What a socket, and what lies above it, says. */
+enum pk_link_says {
+    PK_LINK_MORE,  /* There may be something in the input. */
+    PK_LINK_WAIT,  /* What has come is not for requests, or not whole. */
+    PK_LINK_EOF,   /* There may be something in the input, and nothing will follow. */
+    PK_LINK_BROKEN /* Nothing can be said any more. */
+};
 
 enum pk_conn_state {
     PK_CONN_IDLE,    /* Between requests: idle_ms, and head_ms for the first one. */
@@ -344,9 +444,21 @@ enum pk_conn_state {
 };
 struct pk_conn {
     struct pk_loop *loop;
+    const struct pk_listener *listener; /* Where it came in. */
+    struct pk_link *link;               /* What link.c keeps; NULL for a plain connection. */
     struct pk_conn *next, *previous;
-    struct bufferevent *bev;
-    struct event *timer; /* The one deadline of the present state. */
+    int fd;
+    short watched;       /* EV_READ, EV_WRITE, both or none. */
+    bool is_read_wanted; /* Else what comes stays in the kernel. */
+    bool is_marked;      /* In the loop's list. */
+    bool keeps_buffers;  /* wire_in and wire_out stay, also when they are empty. */
+    bool is_last;        /* Close when the output is out. */
+    bool is_eof;         /* The client sends no more. */
+    struct event io, timer;
+    int64_t timer_ns;    /* When 'timer' comes; 0: it is not set. */
+    int64_t deadline_ns; /* The one of the present state; 0: none. */
+    struct pk_conn *next_marked;
+    struct evbuffer *wire_in, *wire_out; /* As the socket has them; NULL: empty. */
     struct pk_parser parser;
     enum pk_conn_state state;
     struct pk_exchange *running; /* The one that a handler has, or that is parked. */
@@ -355,14 +467,16 @@ struct pk_conn {
     int64_t window_sent;         /* Of these, taken by the client when its window began. */
     uint64_t served;             /* Requests answered here. */
     uint8_t address[16];         /* Counted in net->addresses. */
-    bool is_last;                /* Close when the output is out. */
-    bool is_eof;                 /* The client sends no more. */
+    uint8_t client[16];          /* As pk_request.address, but for what the request says. */
 };
 /* False: its address has its most connections already; 'fd' is still the caller's. */
-bool pk_conn_new(struct pk_loop *loop, int fd, const struct sockaddr *address);
+bool pk_conn_new(struct pk_loop *loop, const struct pk_listener *listener, int fd,
+                 const struct sockaddr *address);
 void pk_conn_close(struct pk_conn *conn);
 /* Whoever had conn->running is done with it. */
 void pk_conn_answered(struct pk_conn *conn, struct pk_exchange *exchange);
+/* conn->running has hung; 'instead' is answered. */
+void pk_conn_hung(struct pk_conn *conn, struct pk_exchange *instead);
 /* The parked request goes on. */
 void pk_conn_unpark(struct pk_conn *conn, bool is_timed_out);
 /* The stream of events is over; its last event is in the output. */
@@ -373,10 +487,55 @@ void pk_conn_finish(struct pk_conn *conn);
 void pk_conn_feed_again(struct pk_conn *conn);
 /* 'added_bytes' of a streamed answer went into the output. */
 void pk_conn_sending(struct pk_conn *conn, size_t added_bytes);
+/* The socket has brought something. */
+void pk_conn_came(struct pk_conn *conn, enum pk_link_says says);
+/* The kernel takes no more for now. */
+void pk_conn_stuck(struct pk_conn *conn);
+/* All of the output is out. */
+void pk_conn_written(struct pk_conn *conn);
+/* Where answers go; it is sent when this turn of the loop ends. */
+struct evbuffer *pk_conn_output(struct pk_conn *conn);
+size_t pk_conn_unsent(struct pk_conn *conn); /* Bytes. */
+/* There may be something to send. */
+void pk_conn_mark(struct pk_conn *conn);
 /* Nothing is read until the exchange comes back (or the rest of its body alone); 'ms' as deadline,
  * 0: none. */
 void pk_conn_wait(struct pk_conn *conn, enum pk_conn_state state, int64_t ms);
+/* Somebody has asked, and has not all of the answer. */
+bool pk_conn_is_owing(struct pk_conn *conn);
 /* Draining: closes it now if nothing was asked, else after the answer. */
 void pk_conn_drain(struct pk_conn *conn);
+
+/* ---- socket.c ---- */
+
+void pk_socket_open(struct pk_conn *conn, int fd);
+void pk_socket_close(struct pk_conn *conn);
+void pk_socket_want(struct pk_conn *conn, bool is_wanted);
+/* An empty input goes back to the loop. */
+void pk_socket_tidy(struct pk_conn *conn);
+/* An empty one, that the caller gives to a connection. */
+struct evbuffer *pk_socket_buffer(struct pk_loop *loop);
+void pk_socket_forget_spares(struct pk_loop *loop);
+
+/* ---- link.c ---- */
+
+/* What the options say about proxies and TLS, checked and read; and its end. */
+bool pk_link_init(struct pk_net *net, struct pk_error *err);
+void pk_link_done(struct pk_net *net);
+
+/* Takes down who is at the other end. */
+void pk_link_open(struct pk_conn *conn, const struct sockaddr *address);
+void pk_link_close(struct pk_conn *conn);
+/* More lies in wire_in, or has ended there: 'came' is what the socket says. */
+enum pk_link_says pk_link_read(struct pk_conn *conn, enum pk_link_says came);
+/* Moves what there is to say to wire_out. False: nothing can be said any more. */
+bool pk_link_write(struct pk_conn *conn);
+/* What requests are read from, and answers put into; NULL: nothing is there. */
+struct evbuffer *pk_link_input(struct pk_conn *conn);
+struct evbuffer *pk_link_output(struct pk_conn *conn);
+/* The output is out, and nothing more will come from us. */
+void pk_link_end_output(struct pk_conn *conn);
+/* A head is whole: where it came from, before anybody asks. */
+void pk_link_show(const struct pk_conn *conn, struct pk_request *request);
 
 #endif

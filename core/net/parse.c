@@ -45,6 +45,7 @@ static int on_message_begin(llhttp_t *http)
     parser->exchange = pk_exchange_new(parser->loop);
     parser->span = pk_arena_alloc(&parser->exchange->request.arena,
                                   2 * (size_t)PK_NET_HEADERS_MAX * sizeof(*parser->span));
+    parser->exchange->request.times.first_ns = parser->loop->now_ns;
     return 0;
 }
 
@@ -93,10 +94,13 @@ static int on_header_field(llhttp_t *http, const char *at, size_t size)
         parser->name_at = text->size;
     }
     parser->name_size += size;
+    char *to = pk_buf_reserve(text, size);
     for (size_t i = 0; i < size; i++) {
         bool is_upper = at[i] >= 'A' && at[i] <= 'Z';
-        pk_buf_add_char(text, (char)(is_upper ? at[i] | 0x20 : at[i]));
+        to[i] = (char)(is_upper ? at[i] | 0x20 : at[i]);
     }
+    to[size] = '\0';
+    text->size += size;
     return count_header_bytes(parser, size);
 }
 
@@ -149,15 +153,14 @@ static int on_header_value_complete(llhttp_t *http)
     return count_header_bytes(parser, 2); /* The line's end. */
 }
 
-static bool take_method(const llhttp_t *http, struct pk_request *request)
+static enum pk_method method_of(const llhttp_t *http)
 {
     for (size_t i = 0; i < PK_COUNT(method_table); i++) {
         if (method_table[i].theirs == (enum llhttp_method)http->method) {
-            request->method = method_table[i].ours;
-            return true;
+            return method_table[i].ours;
         }
     }
-    return false;
+    return PK_METHOD_OTHER;
 }
 
 static void take_headers(struct pk_parser *parser)
@@ -200,9 +203,7 @@ static int on_headers_complete(llhttp_t *http)
     take_headers(parser);
     take_request_id(request);
     enum pk_refusal refusal = pk_policy_head(http, request);
-    if (refusal == PK_REFUSAL_NONE && !take_method(http, request)) {
-        refusal = PK_REFUSAL_METHOD;
-    }
+    request->method = method_of(http);
     if (refusal == PK_REFUSAL_NONE) {
         refusal = pk_policy_target(request, pk_arena_strdup(&request->arena, exchange->text.data));
     }
@@ -223,12 +224,14 @@ static int on_headers_complete(llhttp_t *http)
     if ((http->flags & F_CONTENT_LENGTH) && http->content_length > parser->body_max_bytes) {
         return refuse(parser, PK_REFUSAL_BODY_LARGE);
     }
-    parser->is_continue_wanted = pk_request_header(request, "expect") != NULL &&
-                                 ((http->flags & F_CHUNKED) || http->content_length > 0);
+    bool has_body = (http->flags & F_CHUNKED) || http->content_length > 0;
+    parser->is_continue_wanted = has_body && pk_request_header(request, "expect") != NULL;
     exchange->is_http_1_0 = http->http_minor == 0;
     exchange->is_keep_alive = llhttp_should_keep_alive(http) != 0;
+    request->times.head_ns = parser->loop->now_ns;
     parser->is_head_done = true;
-    return 0;
+    parser->is_held = has_body; /* Somebody is asked before a byte of it is taken. */
+    return has_body ? HPE_PAUSED : 0;
 }
 
 static int on_body(llhttp_t *http, const char *at, size_t size)
@@ -272,6 +275,7 @@ static int on_message_complete(llhttp_t *http)
     struct pk_parser *parser = http->data;
     struct pk_stream *stream = parser->exchange->stream;
     parser->is_complete = true;
+    parser->exchange->request.times.whole_ns = parser->loop->now_ns;
     if (stream) {
         pk_stream_feed_end(stream);
     }
@@ -329,7 +333,7 @@ enum pk_refusal pk_parser_feed(struct pk_parser *parser, const char *data, size_
         }
         return parser->refusal;
     }
-    if (result == HPE_PAUSED && parser->is_complete) {
+    if (result == HPE_PAUSED && (parser->is_complete || parser->is_held)) {
         *out_used = (size_t)(llhttp_get_error_pos(&parser->http) - data);
         return PK_REFUSAL_NONE;
     }
@@ -337,6 +341,12 @@ enum pk_refusal pk_parser_feed(struct pk_parser *parser, const char *data, size_
         parser->refusal = PK_REFUSAL_SYNTAX;
     }
     return parser->refusal;
+}
+
+void pk_parser_go_on(struct pk_parser *parser)
+{
+    parser->is_held = false;
+    llhttp_resume(&parser->http);
 }
 
 struct pk_exchange *pk_parser_take(struct pk_parser *parser)

@@ -12,9 +12,10 @@
 #include <string.h>
 
 static const char *const method_name[] = {
-    [PK_METHOD_GET] = "GET",         [PK_METHOD_HEAD] = "HEAD",   [PK_METHOD_POST] = "POST",
-    [PK_METHOD_PUT] = "PUT",         [PK_METHOD_PATCH] = "PATCH", [PK_METHOD_DELETE] = "DELETE",
-    [PK_METHOD_OPTIONS] = "OPTIONS",
+    [PK_METHOD_GET] = "GET",         [PK_METHOD_HEAD] = "HEAD",
+    [PK_METHOD_POST] = "POST",       [PK_METHOD_PUT] = "PUT",
+    [PK_METHOD_PATCH] = "PATCH",     [PK_METHOD_DELETE] = "DELETE",
+    [PK_METHOD_OPTIONS] = "OPTIONS", [PK_METHOD_OTHER] = "this method",
 };
 _Static_assert(PK_COUNT(method_name) == PK_METHOD_COUNT, "every method has its name");
 
@@ -43,14 +44,33 @@ static bool fits(const char *pattern, const struct pk_request *request)
     return i == request->segment_count;
 }
 
+/* How many segments of a pattern may be anything. */
+static size_t count_any(const char *pattern)
+{
+    size_t count = 0;
+    for (; *pattern; pattern++) {
+        count += *pattern == '{';
+    }
+    return count;
+}
+
+/* Where "/things/self" and "/things/{thing}" both fit, the path with fewer '{...}' is the resource,
+ * and the other one's methods are not its own. */
 void pk_route_find(const struct pk_net *net, const struct pk_request *request, struct pk_match *out)
 {
     /* HEAD is what GET answers, without the body. */
     enum pk_method method = request->method == PK_METHOD_HEAD ? PK_METHOD_GET : request->method;
+    const char *path = NULL;
     *out = (struct pk_match){ 0 };
     for (size_t i = 0; i < net->options.route_count; i++) {
         const struct pk_route *route = &net->options.route[i];
         if (!fits(route->path, request)) {
+            continue;
+        }
+        if (!path || count_any(route->path) < count_any(path)) {
+            path = route->path;
+            *out = (struct pk_match){ 0 };
+        } else if (strcmp(route->path, path) != 0) {
             continue;
         }
         out->allowed |= 1U << route->method;

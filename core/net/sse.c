@@ -109,6 +109,18 @@ bool pk_sse_send(struct pk_sse *sse, const struct pk_sse_event *event, struct pk
                                "the client of this stream is too far behind");
 }
 
+bool pk_sse_look(struct pk_sse *sse, bool *out_is_behind)
+{
+    (void)pthread_mutex_lock(&sse->tie.lock);
+    const bool is_open = sse->tie.loop && !sse->end;
+    *out_is_behind = sse->pending.size + sse->unsent_bytes > sse->most_bytes / 2;
+    if (is_open && sse->unsent_bytes > 0) {
+        (void)pk_tie_post_locked(&sse->tie); /* The flush counts what is unsent by then. */
+    }
+    (void)pthread_mutex_unlock(&sse->tie.lock);
+    return is_open;
+}
+
 void pk_sse_end(struct pk_sse *sse, const char *reason)
 {
     (void)pthread_mutex_lock(&sse->tie.lock);
@@ -133,8 +145,8 @@ void pk_sse_begin(struct pk_sse *sse, struct pk_exchange *exchange)
     struct pk_conn *conn = exchange->conn;
     sse->exchange = exchange;
     pk_conn_wait(conn, PK_CONN_EVENTS, exchange->loop->net->options.limits.beat_ms);
-    (void)bufferevent_enable(conn->bev, EV_READ); /* To learn when the client goes. */
-    pk_wire_head(exchange, bufferevent_get_output(conn->bev));
+    pk_socket_want(conn, true); /* To learn when the client goes. */
+    pk_wire_head(exchange, pk_conn_output(conn));
     if (exchange->request.method == PK_METHOD_HEAD || exchange->loop->is_draining) {
         pk_sse_end(sse, "stopping");
     } else {
@@ -148,36 +160,38 @@ void pk_sse_flush(struct pk_sse *sse)
     if (!exchange) {
         return; /* Not begun; or over, and the mail came late. */
     }
-    struct evbuffer *output = bufferevent_get_output(exchange->conn->bev);
+    struct pk_conn *conn = exchange->conn;
     bool has_body = exchange->request.method != PK_METHOD_HEAD;
 
     (void)pthread_mutex_lock(&sse->tie.lock);
     const char *end = sse->end;
     if (sse->pending.size > 0 && has_body) {
-        (void)evbuffer_add(output, sse->pending.data, sse->pending.size);
+        exchange->sent_bytes += sse->pending.size;
+        (void)evbuffer_add(pk_conn_output(conn), sse->pending.data, sse->pending.size);
         pk_buf_clear(&sse->pending);
     }
     if (end && has_body) {
-        (void)evbuffer_add_printf(output, "event: end\ndata: {\"reason\":\"%s\"}\n\n", end);
+        (void)evbuffer_add_printf(pk_conn_output(conn), "event: end\ndata: {\"reason\":\"%s\"}\n\n",
+                                  end);
     }
-    sse->unsent_bytes = evbuffer_get_length(output);
+    sse->unsent_bytes = pk_conn_unsent(conn);
     (void)pthread_mutex_unlock(&sse->tie.lock);
     if (end) {
-        pk_conn_end_events(exchange->conn);
+        pk_conn_end_events(conn);
     }
 }
 
 void pk_sse_beat(struct pk_sse *sse)
 {
-    struct evbuffer *output = bufferevent_get_output(sse->exchange->conn->bev);
-    size_t unsent = evbuffer_get_length(output);
+    struct pk_conn *conn = sse->exchange->conn;
+    size_t unsent = pk_conn_unsent(conn);
     if (unsent > 0 && unsent >= sse->beat_bytes && sse->beat_bytes > 0) {
         pk_sse_end(sse, "slow"); /* It has taken nothing since the last beat. */
         return;
     }
     sse->beat_bytes = unsent;
     if (unsent == 0) {
-        (void)evbuffer_add(output, ": \n\n", 4);
+        (void)evbuffer_add(pk_conn_output(conn), ": \n\n", 4);
     }
 }
 

@@ -32,6 +32,9 @@ struct pk_sse *pk_answer_events(struct pk_request *request, struct pk_answer *an
  * nothing was sent. PK_TOO_LARGE: the client was too far behind, and is cut. PK_NOT_FOUND: it has
  * gone, or was ended. */
 bool pk_sse_send(struct pk_sse *sse, const struct pk_sse_event *event, struct pk_error *err);
+/* For who would rather wait than have the client cut: it is behind when half of what may be held
+ * for it is. Asks the loop to look again at what it has taken. False: it has gone, or was ended. */
+bool pk_sse_look(struct pk_sse *sse, bool *out_is_behind);
 /* Ends the stream, after what was sent, with an 'end' event; 'reason' is plain static text. */
 void pk_sse_end(struct pk_sse *sse, const char *reason);
 void pk_sse_unref(struct pk_sse *sse); /* NULL is fine. */

@@ -195,16 +195,18 @@ bool pk_stream_has_begun(struct pk_stream *stream)
 void pk_stream_flush(struct pk_stream *stream)
 {
     struct pk_exchange *exchange = stream->exchange;
-    struct evbuffer *output = bufferevent_get_output(exchange->conn->bev);
+    struct pk_conn *conn = exchange->conn;
     bool is_chunked = !exchange->is_http_1_0 && exchange->request.method != PK_METHOD_HEAD;
-    size_t before = evbuffer_get_length(output);
+    size_t before = pk_conn_unsent(conn);
 
     (void)pthread_mutex_lock(&stream->tie.lock);
     if (stream->is_begun && !stream->is_head_out) {
         stream->is_head_out = true;
-        pk_wire_head(exchange, output);
+        pk_wire_head(exchange, pk_conn_output(conn));
     }
     if (stream->out.size > 0) {
+        struct evbuffer *output = pk_conn_output(conn);
+        exchange->sent_bytes += stream->out.size;
         if (is_chunked) {
             (void)evbuffer_add_printf(output, "%zx\r\n", stream->out.size);
         }
@@ -216,10 +218,10 @@ void pk_stream_flush(struct pk_stream *stream)
         }
         pk_buf_clear(&stream->out);
     }
-    stream->unsent_bytes = evbuffer_get_length(output);
+    stream->unsent_bytes = pk_conn_unsent(conn);
     (void)pthread_cond_broadcast(&stream->tie.moved);
     (void)pthread_mutex_unlock(&stream->tie.lock);
-    pk_conn_sending(exchange->conn, evbuffer_get_length(output) - before);
+    pk_conn_sending(conn, pk_conn_unsent(conn) - before);
 }
 
 void pk_stream_end(struct pk_stream *stream)
@@ -227,6 +229,6 @@ void pk_stream_end(struct pk_stream *stream)
     struct pk_exchange *exchange = stream->exchange;
     pk_stream_flush(stream);
     if (!exchange->is_http_1_0 && exchange->request.method != PK_METHOD_HEAD) {
-        (void)evbuffer_add(bufferevent_get_output(exchange->conn->bev), "0\r\n\r\n", 5);
+        (void)evbuffer_add(pk_conn_output(exchange->conn), "0\r\n\r\n", 5);
     }
 }

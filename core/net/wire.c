@@ -130,6 +130,7 @@ void pk_wire_head(struct pk_exchange *exchange, struct evbuffer *out)
     struct pk_buf *head = begin_head(exchange, status_of(&exchange->answer));
     pk_buf_add_text(head, is_chunked ? "Transfer-Encoding: chunked\r\n\r\n"
                                      : "Connection: close\r\n\r\n");
+    exchange->sent_status = status_of(&exchange->answer);
     (void)evbuffer_add(out, head->data, head->size);
 }
 
@@ -178,7 +179,9 @@ void pk_wire_answer(struct pk_exchange *exchange, bool is_last, struct evbuffer 
     }
     pk_buf_add_text(head, is_last ? "Connection: close\r\n\r\n" : "Connection: keep-alive\r\n\r\n");
     (void)evbuffer_add(out, head->data, head->size);
+    exchange->sent_status = status;
     if (has_body) {
+        exchange->sent_bytes = answer->entry ? answer->entry->size : answer->body.size;
         add_body(answer, out);
     }
 }

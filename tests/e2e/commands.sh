@@ -61,7 +61,7 @@ PERSONAKIT_LISTEN=127.0.0.1:8100 run config --listen 127.0.0.1:8101
 check 'an option wins over a variable' exits 0 '127.0.0.1:8101'
 run config --json --listen=127.0.0.1:8102
 check 'config --json is JSON' python3 -c \
-    'import json,sys; assert json.load(open(sys.argv[1]))["listen"]["value"] == "127.0.0.1:8102"' \
+    'import json,sys; assert json.load(open(sys.argv[1]))["listen"]["value"] == ["127.0.0.1:8102"]' \
     "$work/out"
 run config --store 'mongodb://me:hunter2@db.example:27017/pk'
 check 'a password is never shown' exits 0 'db.example'

@@ -2,6 +2,8 @@
 # http_corpus.py - Requests that two servers could read differently, and what we must do.
 #
 #     http_corpus.py HOST PORT
+#     http_corpus.py HOST PORT CERTIFICATE     over TLS, trusting that PEM file alone
+#     http_corpus.py unix:/PATH
 #
 # Each is sent whole, in pieces of 7 bytes and byte by byte, and must meet the same end each time:
 #
@@ -12,7 +14,9 @@
 # Prints TAP. Python's own HTTP client would mend such requests, so plain sockets are used.
 #
 # SPDX-License-Identifier: MIT
+import contextlib
 import socket
+import ssl
 import sys
 
 HOST = b"Host: a\r\n"
@@ -149,7 +153,7 @@ def hear(connection, until_closed):
                 return heard, False
         try:
             piece = connection.recv(65536)
-        except ConnectionResetError:
+        except (ConnectionResetError, ssl.SSLEOFError):
             return heard, True
         except socket.timeout:
             return heard, False
@@ -166,10 +170,28 @@ def send(connection, raw, size):
         pass  # Closed early: what was answered before counts.
 
 
-def verdict(address, raw, expect, size):
-    """Empty when all is well, else what is wrong."""
-    with socket.create_connection(address, PATIENCE_S) as connection:
+@contextlib.contextmanager
+def dial(where):
+    """A connection to 'HOST PORT', 'HOST PORT CERTIFICATE' or 'unix:/PATH'."""
+    if where[0].startswith("unix:"):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(PATIENCE_S)
+            connection.connect(where[0][len("unix:"):])
+            yield connection
+        return
+    with socket.create_connection((where[0], int(where[1])), PATIENCE_S) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if len(where) == 2:
+            yield connection
+            return
+        context = ssl.create_default_context(cafile=where[2])
+        with context.wrap_socket(connection, server_hostname="localhost") as secure:
+            yield secure
+
+
+def verdict(where, raw, expect, size):
+    """Empty when all is well, else what is wrong."""
+    with dial(where) as connection:
         send(connection, raw, size)
         heard, is_closed = hear(connection, until_closed=expect == "R")
         status = heard[9:12]
@@ -188,13 +210,13 @@ def verdict(address, raw, expect, size):
 
 
 def main():
-    address = (sys.argv[1], int(sys.argv[2]))
+    where = sys.argv[1:]
     failed = 0
     print("1..%d" % len(CASES))
     for number, (name, expect, raw) in enumerate(CASES, 1):
         wrong = ""
         for size in (len(raw), 7, 1):
-            wrong = wrong or verdict(address, raw, expect, size)
+            wrong = wrong or verdict(where, raw, expect, size)
         name = name.encode("unicode_escape").decode().replace("#", " ")
         print("%sok %d - %s %s" % ("not " if wrong else "", number, {
             "R": "refused:", "A": "accepted:", "N": "harmless:"}[expect], name))
@@ -204,4 +226,5 @@ def main():
     return 1 if failed else 0
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

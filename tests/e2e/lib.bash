@@ -18,6 +18,8 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/personakit-e2e-XXXXXX")
 cases=0
 pids=()
 mounts=()
+marked_log='' # Set by 'mark'.
+marked_line=1
 # Settings of the person who runs the tests are not ours.
 for name in "${!PERSONAKIT_@}"; do
     unset "$name"
@@ -142,4 +144,49 @@ get()
     shift
     : >"$work/err"
     code=$(curl -s --max-time 10 -o "$work/out" -w '%{http_code}' "$@" "$url$path")
+}
+
+# ask PATH [OPTIONS...]: as 'get', with the key in $key; the answer's headers to $work/head.
+ask()
+{
+    local path=$1
+    shift
+    get "$path" -H "Authorization: Bearer $key" -D "$work/head" "$@"
+}
+
+# heard WORDS: the last 'ask' had this header line, in any case of letters.
+heard()
+{
+    grep -qiE -- "^$1" "$work/head" || { printf '# no such header: %s\n' "$1"; return 1; }
+}
+
+# field NAME: the first text of that name in the last body.
+field()
+{
+    sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p" "$work/out" | head -n 1
+}
+
+# address NAME SCHEME: the (last) address with that beginning that server NAME said it listens on.
+address()
+{
+    grep -o "\"address\":\"$2[^\"]*\"" "$work/$1.err" | tail -n 1 | cut -d '"' -f 4
+}
+
+# mark NAME: 'logged' and 'soon' look at what server NAME says from here on.
+mark()
+{
+    marked_log=$work/$1.err
+    marked_line=$(($(wc -l <"$marked_log") + 1))
+}
+
+# logged WORDS: a line since the mark has them (a pattern of grep).
+logged()
+{
+    tail -n "+$marked_line" "$marked_log" | grep -q -- "$1"
+}
+
+# soon WORDS: the same, within a few seconds.
+soon()
+{
+    within 5 logged "$1" || { printf '# not logged: %s\n' "$1"; return 1; }
 }

@@ -13,7 +13,11 @@ check 'one line on standard output, and only that' \
 get /healthz
 check '/healthz is 200' test "$code" = 200
 get /readyz
-check '/readyz is 200 and names the engine' bash -c "[[ $code == 200 ]] && grep -q sqlite '$work/out'"
+check '/readyz is 200 and tells strangers nothing more' \
+    bash -c "[[ $code == 200 && \$(cat '$work/out') == '{\"status\":\"ready\"}' ]]"
+get /readyz -H "Authorization: Bearer $(cat "$work/one/admin.key")"
+check '/readyz tells operators what was looked at' \
+    bash -c "[[ $code == 200 ]] && grep -q sqlite '$work/out'"
 get /nothing
 check 'an unknown path is a problem with code, hint and request id' \
     bash -c "[[ $code == 404 ]] && grep -q '\"code\":\"not_found\"' '$work/out' &&

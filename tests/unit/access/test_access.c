@@ -107,7 +107,7 @@ TEST(the_matrix_of_actions_capabilities_and_things)
 {
     struct pk_principal *principal = usual();
     size_t cells = 0, granted = 0;
-    for (int action = 0; action < PK_ACT_COUNT; action++) {
+    for (int action = PK_ACT_NONE + 1; action < PK_ACT_COUNT; action++) {
         const struct pk_action_row *row = pk_action_get((enum pk_action)action);
         assert_non_null(row);
         for (unsigned capabilities = 0; capabilities <= PK_CAN_ALL; capabilities++) {
@@ -138,7 +138,7 @@ TEST(without_a_working_key_all_but_the_public_is_401_whatever_there_is)
         principal_of("{'grants':['operate'],'people':['*']}", "active", "revoked")
     };
     for (size_t i = 0; i < PK_COUNT(nobody); i++) {
-        for (int action = 0; action < PK_ACT_COUNT; action++) {
+        for (int action = PK_ACT_NONE + 1; action < PK_ACT_COUNT; action++) {
             const bool is_public = pk_action_get((enum pk_action)action)->is_public;
             for (int number = 0; number < OBJECTS; number++) {
                 const struct pk_object object = object_of(number);
@@ -156,7 +156,7 @@ TEST(hidden_and_missing_are_told_in_the_same_words)
 {
     struct pk_principal *principal = usual();
     principal->capabilities = PK_CAN_ALL & ~(unsigned)PK_CAN_OPERATE;
-    for (int action = 0; action < PK_ACT_COUNT; action++) {
+    for (int action = PK_ACT_NONE + 1; action < PK_ACT_COUNT; action++) {
         struct pk_error missing = { 0 };
         const struct pk_object gone = { .person = SEEN, .mapper = "may", .is_missing = true };
         if (pk_access_check(principal, (enum pk_action)action, &gone, &missing) ||
@@ -180,7 +180,7 @@ TEST(hidden_and_missing_are_told_in_the_same_words)
 TEST(a_refusal_for_lack_of_capability_does_not_depend_on_the_thing)
 {
     struct pk_principal *principal = usual();
-    for (int action = 0; action < PK_ACT_COUNT; action++) {
+    for (int action = PK_ACT_NONE + 1; action < PK_ACT_COUNT; action++) {
         const struct pk_action_row *row = pk_action_get((enum pk_action)action);
         if (!row->capabilities || (row->needs & PK_OWN_SUFFICES)) {
             continue;
@@ -198,6 +198,47 @@ TEST(a_refusal_for_lack_of_capability_does_not_depend_on_the_thing)
         }
     }
     pk_principal_unref(principal);
+}
+
+TEST(what_may_not_even_be_asked_is_refused_whatever_it_is_done_to)
+{
+    struct pk_principal *principal = usual();
+    for (int action = PK_ACT_NONE + 1; action < PK_ACT_COUNT; action++) {
+        for (unsigned capabilities = 0; capabilities <= PK_CAN_ALL; capabilities++) {
+            bool is_ever_granted = false;
+            principal->capabilities = capabilities;
+            for (int number = 0; number < OBJECTS; number++) {
+                const struct pk_object object = object_of(number);
+                is_ever_granted |= ask(principal, (enum pk_action)action, &object) == PK_OK;
+            }
+            is_ever_granted |= ask(principal, (enum pk_action)action, NULL) == PK_OK;
+            assert_int_equal(pk_access_may_ask(principal, (enum pk_action)action, NULL),
+                             is_ever_granted);
+        }
+    }
+    assert_false(pk_access_may_ask(NULL, PK_ACT_ACTOR_SELF, NULL));
+    assert_true(pk_access_may_ask(NULL, PK_ACT_LOOK_PUBLIC, NULL));
+    pk_principal_unref(principal);
+}
+
+TEST(sets_of_hidden_paths_are_told_apart_whatever_their_order)
+{
+    static const char *const set[] = { "{}", "{'hiddenPaths':['a','b']}",
+                                       "{'hiddenPaths':['b','a']}", "{'hiddenPaths':['ab']}",
+                                       "{'hiddenPaths':['*']}" };
+    static const uint8_t none[16] = { 0 };
+    struct pk_principal *principal[PK_COUNT(set)];
+    for (size_t i = 0; i < PK_COUNT(set); i++) {
+        principal[i] = principal_of(set[i], "active", "active");
+        for (size_t j = 0; j < i; j++) {
+            const bool is_same = memcmp(principal[i]->hidden_id, principal[j]->hidden_id, 16) == 0;
+            assert_int_equal(is_same, i == 2 && j == 1);
+        }
+    }
+    assert_memory_equal(principal[0]->hidden_id, none, 16);
+    for (size_t i = 0; i < PK_COUNT(set); i++) {
+        pk_principal_unref(principal[i]);
+    }
 }
 
 TEST(who_sees_everyone_and_everything_may_diff)
@@ -218,6 +259,9 @@ TEST(what_is_no_action_is_refused)
 {
     struct pk_principal *principal = usual();
     principal->capabilities = PK_CAN_ALL;
+    assert_int_equal(ask(principal, PK_ACT_NONE, NULL), PK_FORBIDDEN); /* What forgot to say. */
+    assert_int_equal(ask(NULL, PK_ACT_NONE, NULL), PK_FORBIDDEN);
+    assert_false(pk_access_may_ask(principal, PK_ACT_NONE, NULL));
     assert_int_equal(ask(principal, PK_ACT_COUNT, NULL), PK_FORBIDDEN);
     assert_int_equal(ask(principal, (enum pk_action) - 1, NULL), PK_FORBIDDEN);
     assert_int_equal(ask(principal, (enum pk_action)100000, NULL), PK_FORBIDDEN);
@@ -226,7 +270,7 @@ TEST(what_is_no_action_is_refused)
 
 TEST(every_action_has_a_name_of_its_own_and_its_help)
 {
-    for (int action = 0; action < PK_ACT_COUNT; action++) {
+    for (int action = PK_ACT_NONE + 1; action < PK_ACT_COUNT; action++) {
         const struct pk_action_row *row = pk_action_get((enum pk_action)action);
         assert_int_equal(pk_action_find(row->name), action);
         assert_true(row->help && row->help[strlen(row->help) - 1] == '.');
@@ -236,7 +280,7 @@ TEST(every_action_has_a_name_of_its_own_and_its_help)
     }
     assert_int_equal(pk_action_find("fly"), PK_ACT_COUNT);
     assert_true(pk_action_get(PK_ACT_LOOK_PUBLIC)->is_public);
-    for (int action = 1; action < PK_ACT_COUNT; action++) { /* Nothing else may ever be. */
+    for (int action = PK_ACT_LOOK_PUBLIC + 1; action < PK_ACT_COUNT; action++) { /* Nothing else. */
         assert_false(pk_action_get((enum pk_action)action)->is_public);
     }
 }

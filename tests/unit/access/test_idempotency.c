@@ -22,9 +22,9 @@ static struct pk_once_request request_of(const char *key, const char *body)
                                      .body_size = strlen(body) };
 }
 
-static struct pk_answer answer_of(const char *body)
+static struct pk_once_answer answer_of(const char *body)
 {
-    return (struct pk_answer){ .status = 201, .body = body, .body_size = strlen(body) };
+    return (struct pk_once_answer){ .status = 201, .body = body, .body_size = strlen(body) };
 }
 
 /* An effect that can be counted: a setting of a random name. */
@@ -44,7 +44,7 @@ static void add_effect(struct pk_writes *list)
 
 /* As a handler does it. True when it had the effect itself; else 'replay' or 'err' says why not. */
 static bool handle(struct scene *scene, struct pk_idempotency *idempotency,
-                   const struct pk_once_request *request, const struct pk_answer *answer,
+                   const struct pk_once_request *request, const struct pk_once_answer *answer,
                    struct pk_replay *replay, struct pk_error *err)
 {
     PK_CLEANUP(pk_once_done) struct pk_once once = { 0 };
@@ -86,7 +86,7 @@ static void set_close(struct set *set)
     scene_close(&set->scene);
 }
 
-static bool run(struct set *set, struct pk_once_request request, struct pk_answer answer)
+static bool run(struct set *set, struct pk_once_request request, struct pk_once_answer answer)
 {
     pk_replay_done(&set->replay);
     set->scene.err = (struct pk_error){ 0 };
@@ -101,7 +101,7 @@ TEST(a_repetition_gets_the_same_status_headers_and_bytes)
     static const char body[] = "{\"a\":\"\xc3\xa4\", \"b\" : 1.50 }\n";
     struct set set;
     set_open(&set);
-    struct pk_answer answer = answer_of(body);
+    struct pk_once_answer answer = answer_of(body);
     answer.header = header;
     assert_true(run(&set, request_of("k-1", "{}"), answer));
     for (int i = 0; i < 3; i++) {
@@ -122,7 +122,7 @@ TEST(an_empty_answer_is_one_too)
 {
     struct set set;
     set_open(&set);
-    const struct pk_answer answer = { .status = 204 };
+    const struct pk_once_answer answer = { .status = 204 };
     assert_true(run(&set, request_of("k", ""), answer));
     assert_false(run(&set, request_of("k", ""), answer));
     assert_int_equal(set.replay.status, 204);
@@ -215,7 +215,7 @@ TEST(a_secret_is_never_kept)
     struct set set;
     struct pk_doc *row = NULL;
     set_open(&set);
-    struct pk_answer answer = answer_of("{\"key\":\"pk_aaaa_secretsecret\"}");
+    struct pk_once_answer answer = answer_of("{\"key\":\"pk_aaaa_secretsecret\"}");
     answer.is_secret = true;
     assert_true(run(&set, request_of("k", "{}"), answer));
     assert_false(run(&set, request_of("k", "{}"), answer));
@@ -242,7 +242,7 @@ TEST(a_large_answer_is_replayed_as_its_status_and_a_note)
     char *large = pk_alloc(PK_ANSWER_KEPT_MAX + 2);
     memset(large, 'a', PK_ANSWER_KEPT_MAX + 1);
     large[PK_ANSWER_KEPT_MAX + 1] = '\0';
-    struct pk_answer answer = answer_of(large);
+    struct pk_once_answer answer = answer_of(large);
     answer.header = header;
     assert_true(run(&set, request_of("k", ""), answer));
     assert_false(run(&set, request_of("k", ""), answer));
@@ -278,7 +278,7 @@ TEST(erasing_finds_answers_by_their_people)
     struct set set;
     struct pk_page page;
     set_open(&set);
-    struct pk_answer answer = answer_of("x");
+    struct pk_once_answer answer = answer_of("x");
     answer.person = person;
     answer.person_count = 2;
     assert_true(run(&set, request_of("k", ""), answer));
@@ -305,7 +305,7 @@ static void come(void *context, size_t number)
     struct pk_error err = { 0 };
     struct pk_replay replay = { 0 };
     const struct pk_once_request request = request_of(crowd->key, "{}");
-    const struct pk_answer answer = answer_of("x");
+    const struct pk_once_answer answer = answer_of("x");
     if (handle(&crowd->set->scene, crowd->node[number % 2], &request, &answer, &replay, &err)) {
         crowd->done++;
     } else if (replay.status == 201 && replay.body_size == 1) {

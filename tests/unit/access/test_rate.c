@@ -60,6 +60,29 @@ TEST(a_bucket_gives_its_tokens_and_says_when_there_are_more)
     pk_rate_free(tap.rate);
 }
 
+TEST(a_rule_can_change_while_it_is_in_use)
+{
+    struct tap tap;
+    const struct pk_rate_rule narrow = { 2, 1000 };
+    const struct pk_rate_rule none = { 0, 0 };
+    tap_open(&tap, 10, 3600000, 0);
+    for (int i = 0; i < 10; i++) {
+        assert_true(take(&tap, PK_RATE_KEY, "k", 1));
+    }
+    pk_rate_set(tap.rate, PK_RATE_KEY, &narrow);
+    assert_false(take(&tap, PK_RATE_KEY, "k", 1)); /* What was taken stays taken ... */
+    assert_int_equal(tap.state.limit, 2);
+    assert_int_equal(tap.state.retry_s,
+                     1); /* ... but nobody waits longer than the new rule says. */
+    pk_clock_fake_advance(&tap.clock, 500);
+    assert_true(take(&tap, PK_RATE_KEY, "k", 1));
+    assert_false(take(&tap, PK_RATE_KEY, "k", 1));
+    pk_rate_set(tap.rate, PK_RATE_KEY, &none);
+    assert_true(take(&tap, PK_RATE_KEY, "k", 1));
+    assert_int_equal(tap.state.limit, 0);
+    pk_rate_free(tap.rate);
+}
+
 TEST(the_wall_clock_may_jump)
 {
     struct tap tap;
@@ -179,5 +202,22 @@ TEST(of_many_at_once_exactly_the_limit_get_through)
     struct crowd crowd = { .tap = &tap };
     run_threads(8, come, &crowd);
     assert_int_equal(crowd.granted, 1000);
+    pk_rate_free(tap.rate);
+}
+
+TEST(refusals_are_counted_by_kind)
+{
+    struct pk_rate_stats stats;
+    struct tap tap;
+    tap_open(&tap, 2, 60000, 0);
+    for (int i = 0; i < 5; i++) {
+        (void)take(&tap, PK_RATE_KEY, "k", 1);
+    }
+    (void)take(&tap, PK_RATE_PERSON, "p", 1);
+    pk_rate_stats(tap.rate, &stats);
+    assert_int_equal(stats.refused[PK_RATE_KEY], 3);
+    assert_int_equal(stats.refused[PK_RATE_ADDRESS], 0);
+    assert_int_equal(stats.refused[PK_RATE_PERSON], 0);
+    assert_string_equal(pk_rate_kind_name(PK_RATE_PERSON), "person");
     pk_rate_free(tap.rate);
 }

@@ -73,7 +73,9 @@ TEST(without_sources_all_is_default)
 {
     PK_CLEANUP(load_done) struct load load = { 0 };
     assert_ok(load_environ(&load, NULL), &load.err);
-    assert_string_equal(pk_config_text(load.config, "listen"), "127.0.0.1:8077");
+    size_t count = 0;
+    assert_string_equal(pk_config_list(load.config, "listen", &count)[0], "127.0.0.1:8077");
+    assert_int_equal(count, 1);
     assert_string_equal(pk_config_text(load.config, "store.url"), "");
     assert_int_equal(pk_config_int(load.config, "store.group_lists"), 64);
     assert_int_equal(pk_config_ms(load.config, "store.retention.events"), 7 * 86400000);
@@ -125,7 +127,14 @@ TEST(a_wrong_value_says_line_name_given_and_allowed)
         { "return { listen = '::1:80' }", "given '::1:80'" },
         { "return { listen = ']:80' }", "given ']:80'" },
         { "return { listen = '[]:80' }", "given '[]:80'" },
-        { "return { listen = {} }", "listen: given a list" },
+        { "return { listen = { 'unix:http.sock' } }", "listen: given a list" },
+        { "return { proxy = { trusted = '10.0.0.0/33' } }", "given '10.0.0.0/33'" },
+        { "return { proxy = { trusted = '::1/129' } }", "given '::1/129'" },
+        { "return { proxy = { trusted = '10.0.0.0/' } }", "given '10.0.0.0/'" },
+        { "return { proxy = { trusted = 'example.org' } }", "given 'example.org'" },
+        { "return { cors = { origins = 'https://a.example/' } }", "given 'https://a.example/'" },
+        { "return { cors = { origins = 'a.example' } }", "given 'a.example'" },
+        { "return { operations = { listen = 'unix:relative' } }", "given 'unix:relative'" },
         { "return { listen = function() end }", "listen: given a function" },
         { "return { listen = '127.0.0.1:1\\0' }", "given a text with a NUL byte" },
         { "return { data = '' }", "data: given '', allowed: a text of 1 to 4000 bytes" },
@@ -327,7 +336,7 @@ TEST(a_missing_file_is_a_fault_unless_it_may_miss)
 TEST(variables_are_checked_like_the_file)
 {
     expect_variable_fault("PERSONAKIT_LISTEN=x", "PERSONAKIT_LISTEN: listen: given 'x'");
-    expect_variable_fault("PERSONAKIT_LISTEN=", "given ''");
+    expect_variable_fault("PERSONAKIT_DATA=", "given ''");
     expect_variable_fault("PERSONAKIT_STORE=redis://x",
                           "PERSONAKIT_STORE: store.url: given 'redis:");
     expect_variable_fault("PERSONAKIT_LISTN=x", "did you mean PERSONAKIT_LISTEN?");
@@ -465,6 +474,26 @@ TEST(lists_come_from_variables_and_may_be_empty)
     assert_int_equal(count, 3);
 }
 
+TEST(a_list_of_one_may_stand_alone)
+{
+    PK_CLEANUP(load_done) struct load load = { 0 };
+    size_t count = 0;
+    assert_ok(load_own(&load, "return { a = { hosts = 'x' } }", NULL), &load.err);
+    assert_string_equal(pk_config_list(load.config, "a.hosts", &count)[0], "x");
+    assert_int_equal(count, 1);
+}
+
+TEST(what_differs_between_two_configurations_is_known)
+{
+    PK_CLEANUP(load_done) struct load load = { 0 };
+    PK_CLEANUP(load_done) struct load other = { 0 };
+    assert_ok(load_own(&load, "return { a = { hosts = 'x', size = '1MiB' } }", NULL), &load.err);
+    assert_ok(load_own(&other, "return { a = { hosts = { 'x' }, size = '2MiB' } }", NULL),
+              &other.err);
+    assert_true(pk_config_is_same(load.config, other.config, "a.hosts"));
+    assert_false(pk_config_is_same(load.config, other.config, "a.size"));
+}
+
 TEST(wrong_lists_and_sizes_are_refused)
 {
     static const char *const lua[] = {
@@ -473,7 +502,7 @@ TEST(wrong_lists_and_sizes_are_refused)
         "return { a = { hosts = { 'a,b' } } }",
         "return { a = { hosts = { '' } } }",
         "return { a = { hosts = { '1','2','3','4' } } }",
-        "return { a = { hosts = 'x' } }",
+        "return { a = { hosts = 'x y' } }",
         "return { a = { hosts = { x = 'y' } } }",
         "return { a = { size = '16MB' } }",
         "return { a = { size = 16 } }",

@@ -2,7 +2,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "client.h"
 
-#include "net/net.h"
 #include "test.h"
 
 #include <arpa/inet.h>
@@ -14,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+const struct pk_net_listener client_listener[1] = { { .address = "127.0.0.1:0" } };
+
 int client_dial_from(const struct pk_net *net, uint32_t from)
 {
     struct sockaddr_in address = { .sin_family = AF_INET };
@@ -22,7 +23,7 @@ int client_dial_from(const struct pk_net *net, uint32_t from)
     if (from != INADDR_LOOPBACK) {
         assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
     }
-    const char *colon = strrchr(pk_net_address(net), ':');
+    const char *colon = strrchr(pk_net_address(net, 0), ':');
     address.sin_port = htons((uint16_t)strtoul(colon + 1, NULL, 10));
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);

@@ -3,12 +3,15 @@
 #ifndef PK_TEST_CLIENT_H
 #define PK_TEST_CLIENT_H
 
+#include "net/net.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
-struct pk_net;
-
 enum { CLIENT_PATIENCE_MS = 10000 };
+
+/* One on a free port, for options.listener; pk_net_address(net, 0) is where. */
+extern const struct pk_net_listener client_listener[1];
 
 int client_dial(const struct pk_net *net);
 /* The same from another loopback address, such as 0x7f000002. */

@@ -54,7 +54,8 @@ static struct pk_net *start(void)
     static const char *const origin[] = { "https://app.example.org" };
     struct pk_error err = { 0 };
     struct pk_net *net = NULL;
-    const struct pk_net_options options = { .listen = "127.0.0.1:0",
+    const struct pk_net_options options = { .listener = client_listener,
+                                            .listener_count = 1,
                                             .route = route_table,
                                             .route_count = PK_COUNT(route_table),
                                             .origin = origin,

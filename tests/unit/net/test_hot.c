@@ -183,7 +183,8 @@ static const struct pk_route route_table[] = {
 static void start(struct fixture *fixture)
 {
     struct pk_error err = { 0 };
-    const struct pk_net_options options = { .listen = "127.0.0.1:0",
+    const struct pk_net_options options = { .listener = client_listener,
+                                            .listener_count = 1,
                                             .route = route_table,
                                             .route_count = PK_COUNT(route_table),
                                             .context = fixture,

@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -52,10 +53,14 @@ static const struct pk_route route_table[] = {
     { .method = PK_METHOD_GET, .path = "/pass", .lane = PK_LANE_HOT, .handler = pass_on },
 };
 
-static void start(struct fixture *fixture, size_t loops, struct pk_net_limits limits)
+/* Not on the stack: a case that fails leaves threads behind that wait in it, and a later case must
+ * not wake them in place of its own. */
+static struct fixture *start(size_t loops, struct pk_net_limits limits)
 {
+    struct fixture *fixture = pk_calloc(1, sizeof(*fixture));
     struct pk_error err = { 0 };
-    const struct pk_net_options options = { .listen = "127.0.0.1:0",
+    const struct pk_net_options options = { .listener = client_listener,
+                                            .listener_count = 1,
                                             .route = route_table,
                                             .route_count = PK_COUNT(route_table),
                                             .context = fixture,
@@ -64,6 +69,7 @@ static void start(struct fixture *fixture, size_t loops, struct pk_net_limits li
     (void)sem_init(&fixture->entered, 0, 0);
     (void)sem_init(&fixture->leave, 0, 0);
     assert_ok(pk_net_open(&fixture->net, &options, &err), &err);
+    return fixture;
 }
 
 static void stop(struct fixture *fixture)
@@ -71,129 +77,126 @@ static void stop(struct fixture *fixture)
     pk_net_close(fixture->net);
     (void)sem_destroy(&fixture->entered);
     (void)sem_destroy(&fixture->leave);
+    pk_free(fixture);
 }
 
 TEST(connections_spread_over_the_loops)
 {
-    struct fixture fixture;
     struct pk_net_stats one;
     struct pk_net_stats all;
     int fd[64];
-    start(&fixture, 4, (struct pk_net_limits){ 0 });
-    assert_int_equal(pk_net_loops(fixture.net), 4);
+    struct fixture *fixture = start(4, (struct pk_net_limits){ 0 });
+    assert_int_equal(pk_net_loops(fixture->net), 4);
     for (size_t i = 0; i < PK_COUNT(fd); i++) {
-        fd[i] = client_dial(fixture.net);
+        fd[i] = client_dial(fixture->net);
         client_say(fd[i], ASK("/hot"), strlen(ASK("/hot")));
         assert_says(client_hear(fd[i], "on hot"), "HTTP/1.1 200 ");
     }
     size_t busy = 0;
     for (size_t i = 0; i < 4; i++) {
-        pk_net_loop_stats(fixture.net, i, &one);
+        pk_net_loop_stats(fixture->net, i, &one);
         busy += one.connections > 0;
         assert_int_equal(one.connections, one.requests);
     }
-    pk_net_stats(fixture.net, &all);
+    pk_net_stats(fixture->net, &all);
     assert_int_equal(all.connections, PK_COUNT(fd));
     assert_int_equal(all.requests, PK_COUNT(fd));
     assert_true(busy >= 2); /* The kernel hashes; all 64 on one would be 4 in 4^64. */
     for (size_t i = 0; i < PK_COUNT(fd); i++) {
         (void)close(fd[i]);
     }
-    stop(&fixture);
+    stop(fixture);
 }
 
 TEST(an_address_has_its_cap_and_others_are_not_disturbed)
 {
-    struct fixture fixture;
     struct pk_net_stats stats;
     int fd[3];
-    start(&fixture, 2, (struct pk_net_limits){ .connections_address_max = 2 });
+    struct fixture *fixture = start(2, (struct pk_net_limits){ .connections_address_max = 2 });
     for (size_t i = 0; i < 2; i++) {
-        fd[i] = client_dial(fixture.net);
+        fd[i] = client_dial(fixture->net);
         client_say(fd[i], ASK("/hot"), strlen(ASK("/hot")));
         assert_says(client_hear(fd[i], "on hot"), "200");
     }
-    fd[2] = client_dial(fixture.net);
+    fd[2] = client_dial(fixture->net);
     assert_says(client_hear(fd[2], NULL), "HTTP/1.1 503 ");
     (void)close(fd[2]);
-    fd[2] = client_dial_from(fixture.net, INADDR_LOOPBACK + 1);
+    fd[2] = client_dial_from(fixture->net, INADDR_LOOPBACK + 1);
     client_say(fd[2], ASK("/hot"), strlen(ASK("/hot")));
     assert_says(client_hear(fd[2], "on hot"), "200");
     (void)close(fd[2]);
     (void)close(fd[0]); /* Room again, once the server has seen it. */
-    wait_until((pk_net_stats(fixture.net, &stats), stats.connections == 1));
-    assert_says(client_ask(fixture.net, ASK("/hot")), "200");
+    wait_until((pk_net_stats(fixture->net, &stats), stats.connections == 1));
+    assert_says(client_ask(fixture->net, ASK("/hot")), "200");
     (void)close(fd[1]);
-    stop(&fixture);
+    stop(fixture);
 }
 
 TEST(a_hung_lane_disturbs_no_other_and_starts_no_thread_too_many)
 {
-    struct fixture fixture;
     struct pk_lane_stats stats;
     int fd[3];
-    start(&fixture, 1, (struct pk_net_limits){ .lane[PK_LANE_SCRIPT] = { 2, 1 } });
-    pk_net_lane_stats(fixture.net, PK_LANE_SCRIPT, &stats);
+    struct fixture *fixture = start(1, (struct pk_net_limits){ .lane[PK_LANE_SCRIPT] = { 2, 1 } });
+    pk_net_lane_stats(fixture->net, PK_LANE_SCRIPT, &stats);
     assert_int_equal(stats.threads, 0);
     for (size_t i = 0; i < 3; i++) {
-        fd[i] = client_dial(fixture.net);
+        fd[i] = client_dial(fixture->net);
         client_say(fd[i], ASK("/script"), strlen(ASK("/script")));
     }
-    (void)sem_wait(&fixture.entered);
-    (void)sem_wait(&fixture.entered);
-    wait_until((pk_net_lane_stats(fixture.net, PK_LANE_SCRIPT, &stats), stats.waiting == 1));
-    const char *refused = client_ask(fixture.net, ASK("/script"));
+    (void)sem_wait(&fixture->entered);
+    (void)sem_wait(&fixture->entered);
+    wait_until((pk_net_lane_stats(fixture->net, PK_LANE_SCRIPT, &stats), stats.waiting == 1));
+    const char *refused = client_ask(fixture->net, ASK("/script"));
     assert_says(refused, "HTTP/1.1 503 ");
     assert_says(refused, "Retry-After: 1\r\n");
-    assert_says(client_ask(fixture.net, ASK("/hot")), "on hot");
-    assert_says(client_ask(fixture.net, ASK("/store")), "on store");
-    assert_says(client_ask(fixture.net, ASK("/slow")), "on slow");
-    pk_net_lane_stats(fixture.net, PK_LANE_SCRIPT, &stats);
+    assert_says(client_ask(fixture->net, ASK("/hot")), "on hot");
+    assert_says(client_ask(fixture->net, ASK("/store")), "on store");
+    assert_says(client_ask(fixture->net, ASK("/slow")), "on slow");
+    pk_net_lane_stats(fixture->net, PK_LANE_SCRIPT, &stats);
     assert_int_equal(stats.threads, 2);
     assert_int_equal(stats.running, 2);
     assert_int_equal(stats.busy, 1);
     for (size_t i = 0; i < 3; i++) {
-        (void)sem_post(&fixture.leave);
+        (void)sem_post(&fixture->leave);
     }
     for (size_t i = 0; i < 3; i++) {
         assert_says(client_hear(fd[i], "on script"), "200");
         (void)close(fd[i]);
     }
-    stop(&fixture);
+    stop(fixture);
 }
 
 TEST(a_hot_handler_may_pass_a_request_on_to_a_lane)
 {
-    struct fixture fixture;
-    start(&fixture, 1, (struct pk_net_limits){ 0 });
-    assert_says(client_ask(fixture.net, ASK("/pass") ASK("/hot") ASK("/pass")), "on store");
-    stop(&fixture);
+    struct fixture *fixture = start(1, (struct pk_net_limits){ 0 });
+    assert_says(client_ask(fixture->net, ASK("/pass") ASK("/hot") ASK("/pass")), "on store");
+    stop(fixture);
 }
 
 TEST(answers_that_come_together_wake_the_loop_fewer_times)
 {
-    struct fixture fixture;
     struct pk_net_stats stats;
     enum { MANY = 32 };
     int fd[MANY];
-    start(&fixture, 1, (struct pk_net_limits){ .lane[PK_LANE_SCRIPT] = { MANY, MANY } });
+    struct fixture *fixture =
+        start(1, (struct pk_net_limits){ .lane[PK_LANE_SCRIPT] = { MANY, MANY } });
     for (size_t i = 0; i < MANY; i++) {
-        fd[i] = client_dial(fixture.net);
+        fd[i] = client_dial(fixture->net);
         client_say(fd[i], ASK("/script"), strlen(ASK("/script")));
     }
     for (size_t i = 0; i < MANY; i++) {
-        (void)sem_wait(&fixture.entered);
+        (void)sem_wait(&fixture->entered);
     }
     for (size_t i = 0; i < MANY; i++) {
-        (void)sem_post(&fixture.leave);
+        (void)sem_post(&fixture->leave);
     }
     for (size_t i = 0; i < MANY; i++) {
         assert_says(client_hear(fd[i], "on script"), "200");
         (void)close(fd[i]);
     }
-    pk_net_stats(fixture.net, &stats);
+    pk_net_stats(fixture->net, &stats);
     assert_true(stats.wakes <= MANY);
-    stop(&fixture);
+    stop(fixture);
 }
 
 /* ---- A drain under load ---- */
@@ -201,7 +204,8 @@ TEST(answers_that_come_together_wake_the_loop_fewer_times)
 struct load {
     const struct pk_net *net;
     pthread_t thread;
-    size_t whole, truncated, unanswered;
+    atomic_size_t whole; /* Answers so far. */
+    size_t truncated, unanswered;
 };
 
 /* Asks on one connection after the other until the server is gone. */
@@ -210,7 +214,7 @@ static void *ask_on(void *argument)
     struct load *load = argument;
     static const char ask[] = ASK("/store");
     struct sockaddr_in address = { .sin_family = AF_INET };
-    const char *colon = strrchr(pk_net_address(load->net), ':');
+    const char *colon = strrchr(pk_net_address(load->net, 0), ':');
     address.sin_port = htons((uint16_t)strtoul(colon + 1, NULL, 10));
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     for (;;) {
@@ -247,27 +251,34 @@ static void *ask_on(void *argument)
     }
 }
 
+static bool has_each_an_answer(const struct load *load, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (load[i].whole == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 TEST(a_drain_under_load_truncates_nothing_and_leaves_nobody_unanswered)
 {
     for (int round = 0; round < 5; round++) {
-        struct fixture fixture;
         struct load load[8] = { 0 };
-        struct pk_net_stats stats;
-        start(&fixture, 2, (struct pk_net_limits){ 0 });
+        struct fixture *fixture = start(2, (struct pk_net_limits){ 0 });
         for (size_t i = 0; i < PK_COUNT(load); i++) {
-            load[i].net = fixture.net;
+            load[i].net = fixture->net;
             (void)pthread_create(&load[i].thread, NULL, ask_on, &load[i]);
         }
-        wait_until((pk_net_stats(fixture.net, &stats), stats.requests > 200));
-        pk_net_drain(fixture.net);
-        struct pollfd done = { .fd = pk_net_done_fd(fixture.net), .events = POLLIN };
+        wait_until(has_each_an_answer(load, PK_COUNT(load)));
+        pk_net_drain(fixture->net);
+        struct pollfd done = { .fd = pk_net_done_fd(fixture->net), .events = POLLIN };
         assert_int_equal(poll(&done, 1, CLIENT_PATIENCE_MS), 1);
         for (size_t i = 0; i < PK_COUNT(load); i++) {
             (void)pthread_join(load[i].thread, NULL);
             assert_int_equal(load[i].truncated, 0);
             assert_int_equal(load[i].unanswered, 0);
-            assert_true(load[i].whole > 0);
         }
-        stop(&fixture);
+        stop(fixture);
     }
 }

@@ -140,7 +140,8 @@ static void start(struct fixture *fixture, struct pk_net_limits limits)
 {
     struct pk_error err = { 0 };
     limits.stream_bytes = STREAM_BYTES;
-    const struct pk_net_options options = { .listen = "127.0.0.1:0",
+    const struct pk_net_options options = { .listener = client_listener,
+                                            .listener_count = 1,
                                             .route = route_table,
                                             .route_count = PK_COUNT(route_table),
                                             .context = fixture,

@@ -1,0 +1,82 @@
+/* fail.c - What a failure says to its caller: the problem, the field, every fault.
+ *
+ *     {"type":..., "code":"invalid", "detail":..., "hint":..., "requestId":...,
+ *      "field":"capabilities.people[1]",
+ *      "errors":[{"field":..., "expected":..., "got":...}, ...]}
+ *
+ * Our own faults (PK_INTERNAL) are told in the log; the caller gets the id to
+ * look it up by, and nothing of our insides. */
+/* SPDX-License-Identifier: MIT */
+#include "api/api_internal.h"
+#include "base/alloc.h"
+#include "base/buf.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "doc/json.h"
+#include "ops/traffic.h"
+
+#include <string.h>
+
+static void add_member(struct pk_buf *body, const char *name, const char *value)
+{
+    pk_buf_printf(body, "\"%s\":", name);
+    pk_json_add_string(body, value, strlen(value));
+}
+
+static void add_faults(struct pk_buf *body, const struct pk_faults *faults)
+{
+    pk_buf_add_text(body, ",\"errors\":[");
+    for (size_t i = 0; i < faults->count; i++) {
+        pk_buf_add_text(body, i ? ",{" : "{");
+        add_member(body, "field", faults->fault[i].path);
+        pk_buf_add_char(body, ',');
+        add_member(body, "expected", faults->fault[i].expected);
+        pk_buf_add_char(body, ',');
+        add_member(body, "got", faults->fault[i].got);
+        pk_buf_add_char(body, '}');
+    }
+    pk_buf_add_char(body, ']');
+}
+
+/* pk_answer_problem has ended the object with "}\n"; it is opened again. */
+static void extend(struct pk_buf *body, const char *field, const struct pk_faults *faults)
+{
+    body->size -= 2;
+    if (field) {
+        pk_buf_add_char(body, ',');
+        add_member(body, "field", field);
+    }
+    if (faults && faults->count) {
+        add_faults(body, faults);
+    }
+    pk_buf_add_text(body, "}\n");
+}
+
+void pk_fail_answer(const struct pk_request *request, struct pk_answer *answer,
+                    const struct pk_error *err, const struct pk_faults *faults)
+{
+    static const struct pk_error ours = { .code = PK_INTERNAL,
+                                          .hint = "report it with the requestId; the log has the "
+                                                  "rest",
+                                          .message = "the server has made a mistake" };
+    const int wait_s = answer->retry_after_s; /* Of a rate: better known than a second. */
+    pk_answer_error(request, answer, err->code == PK_INTERNAL ? &ours : err);
+    answer->retry_after_s = wait_s ? wait_s : answer->retry_after_s;
+    extend(&answer->body, err->field, faults);
+}
+
+void pk_call_fail(struct pk_api_call *call, const struct pk_error *err)
+{
+    struct pk_log *log = call->parts->log;
+    char trace[PK_TRACE_TEXT];
+    if (err->code == PK_INTERNAL) {
+        pk_log_error(log, "request failed", PK_REQUEST(call->request->id),
+                     PK_TRACE(pk_trace_of(call->request, trace)), PK_STR("route", call->row->path),
+                     PK_ERR(err));
+    }
+    if (err->code == PK_UNAUTHORIZED) { /* The key has ended since the gate let it in. */
+        (void)pk_answer_header(call->request, call->answer, "WWW-Authenticate",
+                               "Bearer realm=\"personakit\", error=\"invalid_token\"", NULL);
+    }
+    pk_fail_answer(call->request, call->answer, err, &call->faults);
+}

@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# schemathesis.sh - The real server does what /openapi.json says, whatever it is asked.
+#
+#     schemathesis.sh [REQUESTS] [SEED]
+#
+# All checks of schemathesis, with the key of an actor who may do everything,
+# and with no key and a wrong one (ignored_auth): at least REQUESTS (2,000)
+# requests. What fails is shown with a curl line that repeats it; what may not
+# be held against the server stands in schemathesis_hooks.py, with its reason.
+#
+# SPDX-License-Identifier: MIT
+# shellcheck source=tests/e2e/api/api.bash
+source "$(dirname "${BASH_SOURCE[0]}")/api.bash"
+requests=${1:-2000}
+seed=${2:-1}
+
+# made: how many requests, and how many operations did at least once what they are for.
+made()
+{
+    "$python" - "$work/report.json" <<'PYTHON' 2>/dev/null || echo 0 0
+import json, sys
+with open(sys.argv[1], encoding="utf-8") as file:
+    report = json.load(file)
+done = [name for name, phases in report["valid_rates"].items()
+        if any(phase["accepted"] for phase in phases.values())]
+print(report["test_cases"]["generated"], len(done), *sorted(set(report["valid_rates"]) - set(done)))
+PYTHON
+}
+
+check 'the server starts' serve one --data "$work/one" \
+    --set rates.key.limit=1000000 --set rates.address.limit=1000000 \
+    --set rates.person.limit=1000000
+key=$(<"$work/one/admin.key")
+get /openapi.json
+operations=$(grep -o '"operationId"' "$work/out" | wc -l)
+check 'there are operations' test "$operations" -gt 5
+
+# What a stranger cannot guess: an actor, a key of it, the cursor of a write.
+make()
+{
+    get "$1" -D "$work/head" -H "Authorization: Bearer $key" -H 'Content-Type: application/json' -d "$2"
+    sed -n "s/.*\"$3\":\"\([^\"]*\)\".*/\1/p" "$work/out"
+}
+actor=$(make /v1/actors '{"actorType":"human","name":"first"}' actorId)
+PK_GONE=$(make /v1/actors '{"actorType":"human","name":"second"}' actorId)
+PK_KEY=$(make "/v1/actors/$actor/keys" '{"name":"first"}' keyId)
+PK_AFTER=$(sed -n 's/^PersonaKit-Cursor: \(.*\)\r$/\1/p' "$work/head")
+check 'an actor, a key, a cursor' test -n "$actor" -a -n "$PK_KEY" -a -n "$PK_AFTER"
+export PK_ACTOR=$actor PK_GONE PK_KEY PK_AFTER PYTHONPATH=$here SCHEMATHESIS_HOOKS=schemathesis_hooks
+
+# A stream of events does not end, so its answer is never whole; tests/e2e has it.
+(cd "$work" && "$python" -m schemathesis.cli run "$url/openapi.json" \
+    --header "Authorization: Bearer $key" --checks all --phases examples,coverage,fuzzing,stateful --exclude-path /v1/events \
+    --max-examples $((requests / operations + 1)) --seed "$seed" --generation-database none \
+    --request-timeout 20 --continue-on-failure --suppress-health-check all --no-color \
+    --report json --report-json-path "$work/report.json") >"$work/schemathesis" 2>&1
+status=$?
+sed 's/^/# /' "$work/schemathesis" | tail -n 150
+check 'schemathesis finds nothing' test "$status" = 0
+read -r cases_made reached missed < <(made)
+check "at least $requests requests were made" test "$cases_made" -ge "$requests"
+printf '# %s of %s operations did what they are for; not: %s\n' "$reached" "$operations" "$missed"
+check 'most operations were reached' test $((reached * 5)) -ge $((operations * 4))
+get /v1/actors/self -H "Authorization: Bearer $key"
+check 'the key was good to the end' test "$code" = 200
+kill -TERM "$pid"
+check 'and leaves' ended 0
+plan

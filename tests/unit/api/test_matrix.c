@@ -1,0 +1,351 @@
+/* test_matrix.c - Every route, every set of capabilities, every thing, every sort of key.
+ *
+ * The cells are made from the table of routes; what each should answer is
+ * worked out here from a table of its own: who may do what, by the name of the
+ * action, said once more in other words. A route with an action, a body or a
+ * parameter that this file does not know fails the test: teach it.
+ *
+ * Answers of one route that are refused alike must be the same in every byte
+ * (the request id is sent along), so that none of them tells what there is. */
+/* SPDX-License-Identifier: MIT */
+#include "house.h"
+
+#include "access/actor.h"
+#include "access/principal.h"
+#include "base/alloc.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- The oracle ---- */
+
+enum { NOBODY = 0, ANY_ACTOR = -1 };
+static const struct {
+    const char *action;
+    int who;        /* PK_CAN_...: one of them; ANY_ACTOR: who has a key. */
+    bool is_public; /* Also who has none. */
+    bool own;       /* And everybody on what is his own. */
+} oracle_table[] = {
+    { "public.look", NOBODY, true, false },
+    { "actor.self", ANY_ACTOR, false, false },
+    { "actor.read", PK_CAN_OPERATE, false, true },
+    { "actor.change", PK_CAN_OPERATE, false, false },
+    { "key.read", PK_CAN_OPERATE, false, true },
+    { "key.add", PK_CAN_OPERATE, false, false },
+    { "key.revoke", PK_CAN_OPERATE, false, true },
+    { "audit.read", PK_CAN_OPERATE, false, false },
+    { "metrics.read", PK_CAN_OPERATE, false, false },
+    { "event.stream", PK_CAN_REQUEST | PK_CAN_CURATE | PK_CAN_OPERATE, false, false },
+};
+
+static const struct {
+    const char *id; /* Of the row. */
+    const char *body;
+} body_table[] = {
+    { "createActor", "{'actorType':'human','name':'x'}" },
+    { "changeActor", "{'description':'x'}" },
+    { "createKey", "{'name':'x'}" },
+};
+
+/* What a path's {actor} is. */
+enum thing { OWN, OTHER, MISSING, THINGS };
+static const char *const thing_name[] = { "own", "other", "missing" };
+
+static size_t oracle_of(const struct pk_api_row *row)
+{
+    const char *name = pk_action_get(row->action)->name;
+    for (size_t i = 0; i < PK_COUNT(oracle_table); i++) {
+        if (strcmp(oracle_table[i].action, name) == 0) {
+            return i;
+        }
+    }
+    fail_msg("teach the oracle who may do '%s'", name);
+    return 0;
+}
+
+static bool has_thing(const struct pk_api_row *row)
+{
+    return strstr(row->path, "{actor}") != NULL;
+}
+
+static int expected(const struct pk_api_row *row, unsigned capabilities, enum thing thing)
+{
+    const size_t i = oracle_of(row);
+    const bool may = oracle_table[i].is_public || oracle_table[i].who == ANY_ACTOR ||
+                     (capabilities & (unsigned)oracle_table[i].who) != 0;
+    const int ok = row->status ? row->status : 200;
+    if (!may && !(oracle_table[i].own && has_thing(row))) {
+        return 403;
+    }
+    if (!has_thing(row)) {
+        return ok;
+    }
+    return thing == OWN || (thing == OTHER && may) ? ok : 404;
+}
+
+/* ---- The cast ---- */
+
+struct member {
+    char id[PK_UUID_TEXT];
+    char key[PK_KEY_TEXT];
+    char key_id[PK_KEY_ID + 1];
+};
+
+static struct member hire(struct house *house, unsigned capabilities)
+{
+    struct member member;
+    char text[512];
+    size_t size =
+        (size_t)snprintf(text, sizeof(text),
+                         "{'canRequestPersonas':%s,'canProvideFeedback':%s,'people':['*'],"
+                         "'grants':[",
+                         capabilities & PK_CAN_REQUEST ? "true" : "false",
+                         capabilities & PK_CAN_FEEDBACK ? "true" : "false");
+    const char *comma = "";
+    for (unsigned bit = PK_CAN_OBSERVE; bit & PK_CAN_ALL; bit <<= 1) {
+        if (capabilities & bit) {
+            size += (size_t)snprintf(text + size, sizeof(text) - size, "%s'%s'", comma,
+                                     pk_capability_name((enum pk_capability)bit));
+            comma = ",";
+        }
+    }
+    (void)snprintf(text + size, sizeof(text) - size, "]}");
+    struct pk_doc *actor = house_actor(house, "member", text, member.key);
+    (void)snprintf(member.id, sizeof(member.id), "%s", pk_doc_id(actor));
+    (void)snprintf(member.key_id, sizeof(member.key_id), "%.*s", PK_KEY_ID, member.key + 3);
+    pk_doc_unref(actor);
+    return member;
+}
+
+/* ---- Asking ---- */
+
+/* The row's path with what 'thing' stands for. */
+static void fill_path(char *out, size_t size, const struct pk_api_row *row,
+                      const struct member *member)
+{
+    size_t used = 0;
+    for (const char *at = row->path; *at;) {
+        const char *value = NULL;
+        if (strncmp(at, "{actor}", 7) == 0) {
+            value = member->id;
+        } else if (strncmp(at, "{key}", 5) == 0) {
+            value = member->key_id;
+        } else if (*at == '{') {
+            fail_msg("teach the matrix what stands for %s in %s", at, row->path);
+        }
+        if (value) {
+            used += (size_t)snprintf(out + used, size - used, "%s", value);
+            at = strchr(at, '}') + 1;
+        } else {
+            out[used++] = *at++;
+        }
+        assert_true(used < size);
+    }
+    out[used] = '\0';
+}
+
+static const char *body_of(const struct pk_api_row *row)
+{
+    for (size_t i = 0; i < PK_COUNT(body_table); i++) {
+        if (strcmp(body_table[i].id, row->id) == 0) {
+            return body_table[i].body;
+        }
+    }
+    if (row->body) {
+        fail_msg("teach the matrix a body for '%s'", row->id);
+    }
+    return NULL;
+}
+
+static const char same_id[] = "X-Request-Id: same\r\n";
+
+static int ask_stream(struct house *house, const char *path, const char *key)
+{
+    char bytes[1024];
+    (void)snprintf(bytes, sizeof(bytes), "GET %s HTTP/1.1\r\nHost: here\r\n%s%s%s\r\n\r\n", path,
+                   key ? "Authorization: Bearer " : "X-None: ", key ? key : "", "");
+    const int fd = house_dial(house);
+    house_send(fd, bytes);
+    return house_hear_status(fd);
+}
+
+/* What refused answers of the row look like, by status. */
+struct refusals {
+    char *body[600];
+};
+
+static void refusals_done(struct refusals *refusals)
+{
+    for (size_t i = 0; i < PK_COUNT(refusals->body); i++) {
+        pk_free(refusals->body[i]);
+    }
+}
+
+static void cell(struct house *house, const struct pk_api_row *row, const struct member *target,
+                 const char *key, int status, const char *words, struct refusals *refusals)
+{
+    char path[512];
+    fill_path(path, sizeof(path), row, target);
+    if (row->flags & PK_ROW_EVENTS) {
+        const int got = ask_stream(house, path, key);
+        if (got != status) {
+            fail_msg("%s with %s: %d instead of %d", path, words, got, status);
+        }
+        return;
+    }
+    struct reply reply =
+        house_ask_with(house, pk_method_name(row->method), path, key, same_id, body_of(row));
+    if (reply.status != status) {
+        fail_msg("%s %s with %s: %d instead of %d: %s", pk_method_name(row->method), row->path,
+                 words, reply.status, status, reply.body);
+    }
+    if (status == 401 || status == 403 || status == 404) {
+        char **first = &refusals->body[status];
+        *first = *first ? *first : pk_strdup(reply.body);
+        if (strcmp(*first, reply.body) != 0) {
+            fail_msg("%s with %s tells more than others:\n%s%s", row->path, words, *first,
+                     reply.body);
+        }
+    }
+    reply_done(&reply);
+    if (row->method == PK_METHOD_GET) {
+        reply = house_ask_with(house, "HEAD", path, key, NULL, NULL);
+        assert_int_equal(reply.status, status);
+        assert_int_equal(reply.body_size, 0);
+        reply_done(&reply);
+    }
+}
+
+/* ---- The matrix ---- */
+
+static const unsigned capability_set[] = {
+    0,
+    PK_CAN_REQUEST,
+    PK_CAN_FEEDBACK,
+    PK_CAN_OBSERVE,
+    PK_CAN_APPROVE,
+    PK_CAN_CURATE,
+    PK_CAN_AUTHOR,
+    PK_CAN_OPERATE,
+    PK_CAN_ALL,
+    PK_CAN_ALL & ~PK_CAN_OPERATE,
+};
+
+static struct member nobody(void)
+{
+    struct member member = { .key = "" };
+    pk_uuid_new(member.id);
+    (void)snprintf(member.key_id, sizeof(member.key_id), "aaaaaaaaaaaaaaaa");
+    return member;
+}
+
+static size_t row_cells(struct house *house, const struct pk_api_row *row)
+{
+    PK_CLEANUP(refusals_done) struct refusals refusals = { { NULL } };
+    const enum thing things = has_thing(row) ? THINGS : OTHER; /* Without one, once is enough. */
+    size_t cells = 0;
+    for (size_t i = 0; i < PK_COUNT(capability_set); i++) {
+        for (enum thing thing = OWN; thing < things; thing++) {
+            char words[128];
+            struct member asker = hire(house, capability_set[i]); /* Writes change them: */
+            struct member target = thing == OWN     ? asker
+                                   : thing == OTHER ? hire(house, 0)
+                                                    : nobody();
+            (void)snprintf(words, sizeof(words), "capabilities %#x on %s", capability_set[i],
+                           thing_name[thing]);
+            cell(house, row, &target, asker.key, expected(row, capability_set[i], thing), words,
+                 &refusals);
+            cells++;
+        }
+    }
+    return cells;
+}
+
+TEST(the_matrix_of_routes_capabilities_and_things)
+{
+    struct house house;
+    size_t cells = 0;
+    house_open(&house, NULL);
+    for (size_t i = 0; i < pk_api_row_count(); i++) {
+        cells += row_cells(&house, pk_api_row_at(i));
+    }
+    print_message("# %zu routes, %zu cells\n", pk_api_row_count(), cells);
+    house_close(&house);
+}
+
+/* ---- Keys that are none ---- */
+
+enum { MISSING_KEY, MALFORMED, UNKNOWN, EXPIRED, REVOKED, SUSPENDED, ARCHIVED, BAD_KEYS };
+static const char *const bad_name[] = { "no key",           "a malformed key", "an unknown key",
+                                        "an expired key",   "a revoked key",   "a suspended actor",
+                                        "an archived actor" };
+
+static void make_bad(struct house *house, char key[BAD_KEYS][PK_KEY_TEXT])
+{
+    const struct member member = hire(house, PK_CAN_ALL);
+    const struct member suspended = hire(house, PK_CAN_ALL);
+    const struct member archived = hire(house, PK_CAN_ALL);
+    const int64_t soon_ms = pk_clock_wall_ms(pk_clock_system()) + 50;
+    struct pk_key unknown;
+
+    (void)snprintf(key[MALFORMED], PK_KEY_TEXT, "pk_nonsense");
+    pk_key_new(&unknown);
+    pk_key_print(&unknown, key[UNKNOWN]);
+    (void)house_key(house, member.id, soon_ms, key[EXPIRED]);
+    const struct pk_key revoked = house_key(house, member.id, 0, key[REVOKED]);
+    (void)snprintf(key[SUSPENDED], PK_KEY_TEXT, "%s", suspended.key);
+    (void)snprintf(key[ARCHIVED], PK_KEY_TEXT, "%s", archived.key);
+    assert_ok(
+        pk_actor_revoke_key(&house->books, &house->by, member.id, 0, revoked.id, NULL, &house->err),
+        &house->err);
+    assert_ok(pk_actor_move(&house->books, &house->by, suspended.id, 0, PK_ACTOR_SUSPEND, NULL,
+                            &house->err),
+              &house->err);
+    assert_ok(pk_actor_move(&house->books, &house->by, archived.id, 0, PK_ACTOR_ARCHIVE, NULL,
+                            &house->err),
+              &house->err);
+    house_settle(house);
+    while (pk_clock_wall_ms(pk_clock_system()) <= soon_ms) {
+        (void)poll(NULL, 0, 1);
+    }
+}
+
+TEST(the_matrix_of_routes_things_and_keys_that_are_none)
+{
+    struct house house;
+    char key[BAD_KEYS][PK_KEY_TEXT] = { "" };
+    size_t cells = 0;
+    house_open(&house, NULL);
+    make_bad(&house, key);
+    const struct member there = hire(&house, 0);
+    const struct member missing = nobody();
+    const size_t before = house_count(&house, "audit");
+    for (size_t i = 0; i < pk_api_row_count(); i++) {
+        const struct pk_api_row *row = pk_api_row_at(i);
+        PK_CLEANUP(refusals_done) struct refusals refusals = { { NULL } };
+        const int status = oracle_table[oracle_of(row)].is_public ? 200 : 401;
+        for (int bad = 0; bad < BAD_KEYS; bad++) {
+            const char *sent = bad == MISSING_KEY ? NULL : key[bad];
+            cell(&house, row, &there, sent, status, bad_name[bad], &refusals);
+            cell(&house, row, &missing, sent, status, bad_name[bad], &refusals);
+            cells += 2;
+        }
+    }
+    assert_int_equal(house_count(&house, "audit"), before); /* Nothing was done. */
+    print_message("# %zu cells\n", cells);
+    house_close(&house);
+}
+
+TEST(the_oracle_has_no_row_that_no_route_asks)
+{
+    for (size_t i = 0; i < PK_COUNT(oracle_table); i++) {
+        bool is_asked = false;
+        for (size_t k = 0; k < pk_api_row_count(); k++) {
+            is_asked |= oracle_of(pk_api_row_at(k)) == i;
+        }
+        assert_true(is_asked);
+        assert_int_equal(pk_action_get(pk_action_find(oracle_table[i].action))->is_public,
+                         oracle_table[i].is_public);
+    }
+}
