@@ -108,7 +108,7 @@ static size_t calls_seen;
 static void check_call(const char *path, const char *arguments)
 {
     PK_CLEANUP(pk_freep) char *request = next_argument(&arguments);
-    PK_CLEANUP(pk_freep) char *answer = next_argument(&arguments);
+    pk_free(next_argument(&arguments)); /* The answer. */
     PK_CLEANUP(pk_freep) char *status = next_argument(&arguments);
     PK_CLEANUP(pk_freep) char *code = next_argument(&arguments);
     if (strncmp(request, "const struct", 12) == 0) {

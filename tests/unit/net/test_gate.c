@@ -365,7 +365,8 @@ TEST(who_goes_away_while_the_gate_asks_harms_nobody)
 
 TEST(a_full_lane_keeps_the_gate_from_asking_and_says_so)
 {
-    struct fixture *fixture = start((struct pk_net_limits){ .lane[PK_LANE_STORE] = { 1, 1 } });
+    struct fixture *fixture =
+        start((struct pk_net_limits){ .lane[PK_LANE_STORE] = { .threads = 1, .queue_max = 1 } });
     struct pk_lane_stats stats;
     int fd[2];
     fd[0] = open_with(fixture, GET("/hot") "X-Gate: away-wait\r\n\r\n");
@@ -465,7 +466,8 @@ TEST(a_stream_of_events_is_told_at_its_end)
 
 TEST(a_call_that_does_not_come_back_is_answered_504_and_its_thread_replaced)
 {
-    struct fixture *fixture = start((struct pk_net_limits){ .lane[PK_LANE_SCRIPT] = { 1, 8 } });
+    struct fixture *fixture =
+        start((struct pk_net_limits){ .lane[PK_LANE_SCRIPT] = { .threads = 1, .queue_max = 8 } });
     struct pk_lane_stats stats;
     int first = open_with(fixture, GET("/hang?headers") "\r\n");
     (void)sem_wait(&fixture->entered);
@@ -495,8 +497,8 @@ TEST(a_call_that_does_not_come_back_is_answered_504_and_its_thread_replaced)
 
 TEST(a_lane_with_too_many_hung_calls_is_busy_until_some_come_back)
 {
-    struct fixture *fixture =
-        start((struct pk_net_limits){ .lane[PK_LANE_SCRIPT] = { PK_NET_HUNG_MAX + 4, 64 } });
+    struct fixture *fixture = start((struct pk_net_limits){
+        .lane[PK_LANE_SCRIPT] = { .threads = PK_NET_HUNG_MAX + 4, .queue_max = 64 } });
     struct pk_lane_stats stats;
     int fd[PK_NET_HUNG_MAX];
     for (size_t i = 0; i < PK_NET_HUNG_MAX; i++) {
@@ -553,7 +555,8 @@ TEST(a_client_that_has_gone_does_not_keep_its_hung_call)
 
 TEST(an_end_says_what_it_cut_off_and_what_hangs)
 {
-    struct fixture *fixture = start((struct pk_net_limits){ .lane[PK_LANE_SCRIPT] = { 4, 8 } });
+    struct fixture *fixture =
+        start((struct pk_net_limits){ .lane[PK_LANE_SCRIPT] = { .threads = 4, .queue_max = 8 } });
     struct pk_lane_stats stats;
     int idle = open_with(fixture, GET("/hot") "\r\n");
     assert_says(client_hear(idle, "b=."), "200");

@@ -307,7 +307,8 @@ TEST(a_full_lane_answers_503_and_what_runs_goes_on)
 {
     struct pk_lane_stats stats;
     int fd[3];
-    struct fixture *fixture = start((struct pk_net_limits){ .lane[PK_LANE_STORE] = { 1, 1 } });
+    struct fixture *fixture =
+        start((struct pk_net_limits){ .lane[PK_LANE_STORE] = { .threads = 1, .queue_max = 1 } });
     fd[0] = dial(fixture);
     say(fd[0], "GET /slow HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     (void)sem_wait(&fixture->entered);

@@ -136,7 +136,8 @@ TEST(a_hung_lane_disturbs_no_other_and_starts_no_thread_too_many)
 {
     struct pk_lane_stats stats;
     int fd[3];
-    struct fixture *fixture = start(1, (struct pk_net_limits){ .lane[PK_LANE_SCRIPT] = { 2, 1 } });
+    struct fixture *fixture = start(
+        1, (struct pk_net_limits){ .lane[PK_LANE_SCRIPT] = { .threads = 2, .queue_max = 1 } });
     pk_net_lane_stats(fixture->net, PK_LANE_SCRIPT, &stats);
     assert_int_equal(stats.threads, 0);
     for (size_t i = 0; i < 3; i++) {
@@ -178,8 +179,9 @@ TEST(answers_that_come_together_wake_the_loop_fewer_times)
     struct pk_net_stats stats;
     enum { MANY = 32 };
     int fd[MANY];
-    struct fixture *fixture =
-        start(1, (struct pk_net_limits){ .lane[PK_LANE_SCRIPT] = { MANY, MANY } });
+    struct fixture *fixture = start(
+        1,
+        (struct pk_net_limits){ .lane[PK_LANE_SCRIPT] = { .threads = MANY, .queue_max = MANY } });
     for (size_t i = 0; i < MANY; i++) {
         fd[i] = client_dial(fixture->net);
         client_say(fd[i], ASK("/script"), strlen(ASK("/script")));
