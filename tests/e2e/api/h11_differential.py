@@ -129,7 +129,7 @@ REFUSALS = re.compile(rb'"code":"(malformed_\w+|unsupported_(?:version|method)|t
 
 
 def ask_server(address, raw):
-    """The word, and the code that ended it. A body tells a refusal from an answer, so HEAD is one by its status."""
+    """The word, and the code that ended it. The code is in the body: for HEAD, GET is asked."""
     with socket.create_connection(address, PATIENCE_S) as connection:
         heard = b""
         try:
@@ -146,6 +146,8 @@ def ask_server(address, raw):
         found = REFUSALS.search(answer)
         word += "R" if found or answer[9:12] == b"400" else "A"
         code = found.group(1).decode() if found else code
+    if word.endswith("R") and not code and b"HEAD " in raw:
+        return word, ask_server(address, raw.replace(b"HEAD ", b"GET "))[1]
     return word, code
 
 

@@ -123,6 +123,28 @@ TEST(a_uuid_is_taken_in_any_case_and_answered_in_lower_case)
            "\"^[0-9a-f]{8}");
 }
 
+TEST(a_star_stands_for_all_where_the_row_says_so)
+{
+    static const struct pk_field one[] = { { .name = "who",
+                                             .type = PK_TYPE_STRING,
+                                             .format = PK_FORMAT_UUID,
+                                             .flags = PK_FIELD_REQUIRED | PK_FIELD_OR_STAR } };
+    static const struct pk_schema star = { .name = "Star", .field = one, .count = 1 };
+    static const char *const text[] = { "*", "**", "9B2F4D6E-0C1A-4B7E-8F3D-2A5C6E7F8091" };
+    EXPECT(&star, PK_JSON_IN, "\"who\":{\"type\":\"string\",\"pattern\":\"^(?:[*]|[0-9a-fA-F]{8}-");
+    for (size_t i = 0; i < PK_COUNT(text); i++) {
+        PK_CLEANUP(pk_faults_done) struct pk_faults faults = { 0 };
+        bson_t *doc = BCON_NEW("who", BCON_UTF8(text[i]));
+        bson_t stored;
+        bool is_taken = pk_schema_accept(&star, doc, &stored, &faults);
+        assert_int_equal(is_taken, i != 1);
+        if (is_taken) {
+            bson_destroy(&stored);
+        }
+        bson_destroy(doc);
+    }
+}
+
 TEST(a_closed_object_takes_nothing_else_and_an_open_one_does)
 {
     static const struct pk_schema open = {
