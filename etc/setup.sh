@@ -21,8 +21,8 @@ PACKAGES_BUILD=(
 # shellcheck disable=SC2034
 PACKAGES_TEST=(
     clang clang-format libclang-rt-14-dev llvm git procps
-    libcmocka-dev sqlite3 curl
-    'luajit2|luajit' lua-busted
+    libcmocka-dev sqlite3 curl openssl
+    'luajit2|luajit' lua-busted lua-check
     locales  # One with a decimal comma is made of its data.
     libcurl4 # mongod is linked to it.
 )

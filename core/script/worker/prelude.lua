@@ -3,8 +3,8 @@
 -- Run once per Lua state, by environment.c, with the raw functions of LuaJIT.
 -- Returns fresh(), which makes the environment of one call: new tables each
 -- time, so whatever a script writes into them ends with the call. Functions
--- are shared between calls: they hold nothing, except for the order of 'next',
--- which fresh() forgets.
+-- are shared between calls: they hold nothing, except for the order of 'next'
+-- and the depth of coroutines, which fresh() forgets.
 -- Everything here that a script can call blames the script's line for errors
 -- (level 2), and tail-calls the raw function so that it does so, too.
 --
@@ -19,8 +19,11 @@ local byte, char, find, format, gmatch, gsub, len, lower, match, rep, reverse, s
   raw.string.reverse, raw.string.sub, raw.string.upper
 local concat, insert, maxn, remove, sort =
   raw.table.concat, raw.table.insert, raw.table.maxn, raw.table.remove, raw.table.sort
-local floor = raw.math.floor
-local pack_date, date_text = host.date, host.date_text
+local floor, huge, min = raw.math.floor, raw.math.huge, raw.math.min
+local create, isyieldable, resume, running, status, yield =
+  raw.coroutine.create, raw.coroutine.isyieldable, raw.coroutine.resume, raw.coroutine.running,
+  raw.coroutine.status, raw.coroutine.yield
+local date_text = host.date_text
 
 -- ---- A fixed order of keys: numbers, then strings, then false and true ----
 
@@ -264,11 +267,159 @@ local function as_list(t)
   return setmetatable(t or {}, list_meta)
 end
 
+-- ---- What would pile up C frames, which no cap counts: callbacks from C, coroutines in coroutines ----
+
+local function replacement_for(text, with, first, last, capture, ...)
+  local key = capture
+  if key == nil then
+    key = sub(text, first, last)
+  end
+  local value
+  if type(with) == "table" then
+    value = with[key]
+  elseif capture == nil then
+    value = with(key)
+  else
+    value = with(capture, ...)
+  end
+  if not value then
+    return sub(text, first, last)
+  end
+  if type(value) ~= "string" and type(value) ~= "number" then
+    error("invalid replacement value (a " .. type(value) .. ")", 4)
+  end
+  return value
+end
+
+-- One match of gsub: appends what is before it and its replacement; returns where it lies.
+local function replace_one(out, text, with, at, first, last, ...)
+  if first then
+    out[#out + 1] = sub(text, at, first - 1)
+    out[#out + 1] = replacement_for(text, with, first, last, ...)
+  end
+  return first, last
+end
+
+local function replace_all(text, pattern, with, most)
+  local out, count, at, size = {}, 0, 1, len(text)
+  local is_anchored = sub(pattern, 1, 1) == "^"
+  while count < most do
+    local first, last = replace_one(out, text, with, at, find(text, pattern, at))
+    if not first then
+      break
+    end
+    count = count + 1
+    if last >= first then
+      at = last + 1
+    else -- An empty match: one letter goes by.
+      at = first + 1
+      if first > size then
+        break
+      end
+      out[#out + 1] = sub(text, first, first)
+    end
+    if is_anchored then
+      break
+    end
+  end
+  out[#out + 1] = sub(text, at)
+  return concat(out), count
+end
+
+local function tame_gsub(...)
+  local text, pattern, with, most = ...
+  local kind = type(with)
+  if kind ~= "function" and kind ~= "table" then
+    return gsub(...)
+  end
+  if type(text) == "number" then
+    text = tostring(text)
+  end
+  if type(text) ~= "string" or type(pattern) ~= "string" or
+      not (most == nil or type(most) == "number") then
+    return gsub(...) -- Refuses it in its own words.
+  end
+  return replace_all(text, pattern, with, most or huge)
+end
+
+-- By merging: stable, and harmless whatever the comparison says.
+local function merge_sort(t, is_less)
+  local count, from, to, width = #t, {}, {}, 1
+  for i = 1, count do
+    from[i] = t[i]
+  end
+  while width < count do
+    for start = 1, count, 2 * width do
+      local left, right = start, start + width
+      local left_last, last = min(right - 1, count), min(right + width - 1, count)
+      for k = start, last do
+        if right > last or (left <= left_last and not is_less(from[right], from[left])) then
+          to[k] = from[left]
+          left = left + 1
+        else
+          to[k] = from[right]
+          right = right + 1
+        end
+      end
+    end
+    from, to, width = to, from, 2 * width
+  end
+  for i = 1, count do
+    t[i] = from[i]
+  end
+end
+
+local function is_below(a, b)
+  return a < b
+end
+
+local function tame_sort(t, is_less)
+  if type(t) ~= "table" or (is_less ~= nil and type(is_less) ~= "function") then
+    return sort(t, is_less) -- Refuses it in its own words.
+  end
+  if is_less == nil and type(rawget(t, 1)) ~= "table" then
+    return sort(t)
+  end
+  merge_sort(t, is_less or is_below)
+end
+
+local nested = 0 -- Coroutines that are within each other now.
+
+local function leave(...)
+  nested = nested - 1
+  return ...
+end
+
+local function tame_resume(co, ...)
+  if type(co) ~= "thread" then
+    return resume(co)
+  end
+  if nested >= 190 then
+    return false, "too many coroutines within each other"
+  end
+  nested = nested + 1
+  return leave(resume(co, ...))
+end
+
+local function pass_on(is_ok, ...)
+  if not is_ok then
+    error((...), 0)
+  end
+  return ...
+end
+
+local function tame_wrap(f)
+  local co = create(f)
+  return function(...)
+    return pass_on(tame_resume(co, ...))
+  end
+end
+
 -- ---- The string metatable: out of reach, and its methods, too ----
 
 local function fresh_string()
   return {
-    byte = byte, char = char, find = find, format = plain_format, gmatch = gmatch, gsub = gsub,
+    byte = byte, char = char, find = find, format = plain_format, gmatch = gmatch, gsub = tame_gsub,
     len = len, lower = lower, match = match, rep = rep, reverse = reverse, sub = sub,
     upper = upper,
   }
@@ -280,17 +431,13 @@ strings.__metatable = "string"
 -- ---- The environment of one call ----
 
 local function fresh_table()
-  return { concat = concat, insert = insert, maxn = maxn, remove = remove, sort = sort }
+  return { concat = concat, insert = insert, maxn = maxn, remove = remove, sort = tame_sort }
 end
-
-local yield, resume, create, wrap, status, running, isyieldable =
-  raw.coroutine.yield, raw.coroutine.resume, raw.coroutine.create, raw.coroutine.wrap,
-  raw.coroutine.status, raw.coroutine.running, raw.coroutine.isyieldable
 
 local function fresh_coroutine()
   return {
-    create = create, isyieldable = isyieldable, resume = resume, running = running,
-    status = status, wrap = wrap, yield = yield,
+    create = create, isyieldable = isyieldable, resume = tame_resume, running = running,
+    status = status, wrap = tame_wrap, yield = yield,
   }
 end
 
@@ -306,12 +453,11 @@ local function fresh_bit()
 end
 
 local m = raw.math
-local abs, acos, asin, atan, atan2, ceil, cos, cosh, deg, exp, fmod, frexp, huge =
-  m.abs, m.acos, m.asin, m.atan, m.atan2, m.ceil, m.cos, m.cosh, m.deg, m.exp, m.fmod, m.frexp,
-  m.huge
-local ldexp, log, log10, max, min, modf, pi, pow, rad, random, randomseed, sin, sinh, sqrt, tan,
-  tanh = m.ldexp, m.log, m.log10, m.max, m.min, m.modf, m.pi, m.pow, m.rad, m.random,
-  m.randomseed, m.sin, m.sinh, m.sqrt, m.tan, m.tanh
+local abs, acos, asin, atan, atan2, ceil, cos, cosh, deg, exp, fmod, frexp =
+  m.abs, m.acos, m.asin, m.atan, m.atan2, m.ceil, m.cos, m.cosh, m.deg, m.exp, m.fmod, m.frexp
+local ldexp, log, log10, max, modf, pi, pow, rad, random, randomseed, sin, sinh, sqrt, tan, tanh =
+  m.ldexp, m.log, m.log10, m.max, m.modf, m.pi, m.pow, m.rad, m.random, m.randomseed, m.sin,
+  m.sinh, m.sqrt, m.tan, m.tanh
 
 local function fresh_math()
   return {
@@ -338,7 +484,7 @@ local assert, getmetatable, ipairs, rawequal, rawset, tonumber, unpack =
 
 -- 'library' is a box that the caller fills with what require "personakit" gives.
 local function fresh(seed, library)
-  walked, walked_keys, walked_at = nil, nil, nil
+  walked, walked_keys, walked_at, nested = nil, nil, nil, 0
   randomseed(seed)
   local env = {
     _VERSION = "Lua 5.1", assert = assert, error = error, getmetatable = getmetatable,
@@ -367,5 +513,4 @@ local function fresh_host()
   }
 end
 
-host.make_date = function(ms) return setmetatable({ ms = ms }, date_meta) end
 return fresh, fresh_host

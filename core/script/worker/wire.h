@@ -23,9 +23,9 @@
 
 enum {
     PK_WIRE_VERSION = 1,
-    PK_WIRE_FD = 3,        /* The worker's only descriptor. */
-    PK_WIRE_HASH = 32,     /* Bytes of a content hash. */
-    PK_WIRE_NAME = 128,    /* Of an entry, a question, a file name; with its NUL. */
+    PK_WIRE_FD = 3,     /* The worker's only descriptor. */
+    PK_WIRE_HASH = 32,  /* Bytes of a content hash. */
+    PK_WIRE_NAME = 128, /* Of an entry, a question, a file name; with its NUL. */
     PK_WIRE_MESSAGE = 2048,
     PK_WIRE_TRACE = 4096,
     PK_WIRE_DEPTH_MAX = 100, /* Nesting of what crosses, the wrapping document included. */
@@ -47,8 +47,8 @@ struct pk_wire_head {
 };
 
 struct pk_wire_hello {
-    uint32_t version;   /* PK_WIRE_VERSION */
-    uint32_t is_locked; /* 1: seccomp is on. */
+    uint32_t version;       /* PK_WIRE_VERSION */
+    uint32_t is_locked;     /* 1: seccomp is on. */
     char why[PK_WIRE_NAME]; /* Why it is not; text with a NUL. */
 };
 
@@ -80,12 +80,12 @@ struct pk_wire_answer {
 };
 
 enum pk_wire_reason {
-    PK_WIRE_DONE,       /* BSON follows; otherwise message and traceback. */
-    PK_WIRE_SYNTAX,     /* The source does not compile. */
-    PK_WIRE_ERROR,      /* The script raised an error. */
-    PK_WIRE_STOPPED,    /* By the stop signal. */
-    PK_WIRE_MEMORY,     /* It wanted more than it may have. */
-    PK_WIRE_OUTPUT,     /* What it gave or asked cannot be taken. */
+    PK_WIRE_DONE,    /* BSON follows; otherwise message and traceback. */
+    PK_WIRE_SYNTAX,  /* The source does not compile. */
+    PK_WIRE_ERROR,   /* The script raised an error. */
+    PK_WIRE_STOPPED, /* By the stop signal. */
+    PK_WIRE_MEMORY,  /* It wanted more than it may have. */
+    PK_WIRE_OUTPUT,  /* What it gave or asked cannot be taken. */
     PK_WIRE_REASONS
 };
 
@@ -94,8 +94,8 @@ struct pk_wire_end {
     uint32_t line;         /* Of the script, 0: not known. */
     uint32_t message_size; /* Texts without NUL, when not DONE. */
     uint32_t trace_size;
-    uint64_t peak_bytes; /* The most that this call had taken at one time. */
-    uint64_t held_bytes; /* What all scripts of this worker hold now. */
+    uint64_t peak_bytes;     /* The most that this call had taken at one time. */
+    uint64_t held_bytes;     /* What all scripts of this worker hold now. */
     char file[PK_WIRE_NAME]; /* Where 'line' is. */
 };
 

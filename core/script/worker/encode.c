@@ -1,0 +1,432 @@
+/* encode.c - Lua values to BSON, or a refusal that names the path.
+ *
+ * A table is a list when it carries the 'list' metatable or has keys 1 to n
+ * and no others; otherwise an object with string keys, written in their order.
+ * An empty table without the metatable is an object. Whole numbers up to 2^53
+ * are int64, others double. nil writes nothing. What decode.c tags comes back
+ * as what it was.
+ *
+ * Tables are read raw: no metamethod runs here. Refused: functions, threads,
+ * tables within themselves, infinities and NaN, texts that are not UTF-8, keys
+ * that are neither text nor list positions, more depth or bytes than the call
+ * may give out. */
+/* SPDX-License-Identifier: MIT */
+#include "script/worker/worker_internal.h"
+
+#include <bson/bson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <lauxlib.h>
+
+/* One step of the path to the value at hand. */
+struct step {
+    const char *key;   /* NULL: a list's position. */
+    size_t index;      /* 1 for the first. */
+    const void *table; /* That holds the value. */
+};
+
+struct encoder {
+    lua_State *lua;
+    struct worker *worker;
+    const struct metas *metas;
+    size_t start;   /* Of the document in worker->out. */
+    size_t max;     /* Bytes of it. */
+    unsigned depth; /* Of 'step' in use. */
+    unsigned deepest;
+    struct step step[PK_WIRE_DEPTH_MAX + 1];
+};
+
+/* A key of an object, where the table keeps it. */
+struct key {
+    const char *text;
+    size_t size;
+};
+
+static PK_RAISES void put_value(struct encoder *encoder, const char *key, size_t key_size,
+                                int index);
+
+/* ---- Refusing ---- */
+
+static void path_write(const struct encoder *encoder, char *out, size_t out_size)
+{
+    size_t at = 0;
+
+    out[0] = '\0';
+    for (unsigned i = 1; i < encoder->depth && at + 1 < out_size; i++) {
+        const struct step *step = &encoder->step[i];
+        int n = step->key ? snprintf(out + at, out_size - at, "%s%.60s", at ? "." : "", step->key)
+                          : snprintf(out + at, out_size - at, "[%zu]", step->index);
+        at += n < 0 ? 0 : (size_t)n;
+    }
+}
+
+static PK_RAISES void refuse(struct encoder *encoder, const char *what)
+{
+    struct call *call = encoder->worker->call;
+    char path[256];
+
+    path_write(encoder, path, sizeof(path));
+    call->reason = PK_WIRE_OUTPUT;
+    trace_say(call, "%s%s%s", path, path[0] ? ": " : "", what);
+    lua_pushliteral(encoder->lua, "refused");
+    (void)lua_error(encoder->lua);
+}
+
+static PK_RAISES void refuse_type(struct encoder *encoder, int index)
+{
+    char what[80];
+    const char *name = lua_typename(encoder->lua, lua_type(encoder->lua, index));
+    (void)snprintf(what, sizeof(what), "a %s cannot be given out", name ? name : "value");
+    refuse(encoder, what);
+}
+
+static PK_RAISES void check_room(struct encoder *encoder, size_t size)
+{
+    char what[80];
+    if (encoder->worker->out.size - encoder->start + size + 2 > encoder->max) {
+        (void)snprintf(what, sizeof(what), "what is given out is over %zu bytes", encoder->max);
+        encoder->depth = 0;
+        refuse(encoder, what);
+    }
+}
+
+/* ---- Bytes ---- */
+
+static PK_RAISES void put_key(struct encoder *encoder, bson_type_t type, const char *key,
+                              size_t key_size, size_t value_size)
+{
+    const uint8_t byte = (uint8_t)type;
+
+    check_room(encoder, key_size + 2 + value_size);
+    bytes_add(&encoder->worker->out, &byte, 1);
+    bytes_add(&encoder->worker->out, key, key_size);
+    bytes_add(&encoder->worker->out, "", 1);
+}
+
+static PK_RAISES void put_int64(struct encoder *encoder, bson_type_t type, const char *key,
+                                size_t key_size, int64_t value)
+{
+    uint64_t bytes = BSON_UINT64_TO_LE((uint64_t)value);
+    put_key(encoder, type, key, key_size, sizeof(bytes));
+    bytes_add(&encoder->worker->out, &bytes, sizeof(bytes));
+}
+
+static PK_RAISES void put_number(struct encoder *encoder, const char *key, size_t key_size,
+                                 double value)
+{
+    if (!isfinite(value)) {
+        refuse(encoder, isnan(value) ? "a number that is not one (NaN) cannot be given out"
+                                     : "an infinite number cannot be given out");
+    }
+    if (value == floor(value) && fabs(value) <= 9007199254740992.0) {
+        put_int64(encoder, BSON_TYPE_INT64, key, key_size, (int64_t)value);
+        return;
+    }
+    int64_t bits;
+    memcpy(&bits, &value, sizeof(bits));
+    put_int64(encoder, BSON_TYPE_DOUBLE, key, key_size, bits);
+}
+
+static PK_RAISES void put_text(struct encoder *encoder, const char *key, size_t key_size, int index)
+{
+    size_t size = 0;
+    const char *text = lua_tolstring(encoder->lua, index, &size);
+
+    if (size > encoder->max) {
+        check_room(encoder, size);
+    }
+    if (!bson_utf8_validate(text, size, true)) {
+        refuse(encoder, "the text is not valid UTF-8");
+    }
+    uint32_t length = BSON_UINT32_TO_LE((uint32_t)size + 1);
+    put_key(encoder, BSON_TYPE_UTF8, key, key_size, sizeof(length) + size + 1);
+    bytes_add(&encoder->worker->out, &length, sizeof(length));
+    bytes_add(&encoder->worker->out, text, size);
+    bytes_add(&encoder->worker->out, "", 1);
+}
+
+/* ---- Tagged values: the table is at the top of the stack ---- */
+
+static PK_RAISES void put_date(struct encoder *encoder, const char *key, size_t key_size)
+{
+    lua_State *lua = encoder->lua;
+    lua_pushliteral(lua, "ms");
+    lua_rawget(lua, -2);
+    double ms = lua_type(lua, -1) == LUA_TNUMBER ? lua_tonumber(lua, -1) : NAN;
+    lua_pop(lua, 1);
+    if (!(fabs(ms) <= 9007199254740992.0) || ms != floor(ms)) {
+        refuse(encoder, "a date must hold whole milliseconds");
+    }
+    put_int64(encoder, BSON_TYPE_DATE_TIME, key, key_size, (int64_t)ms);
+}
+
+static PK_RAISES void put_digits(struct encoder *encoder, const char *key, size_t key_size)
+{
+    lua_State *lua = encoder->lua;
+    char *end = NULL;
+    long long value = 0;
+
+    lua_pushliteral(lua, "digits");
+    lua_rawget(lua, -2);
+    const char *digits = lua_type(lua, -1) == LUA_TSTRING ? lua_tostring(lua, -1) : "";
+    value = strtoll(digits, &end, 10);
+    if (end == digits || *end) {
+        refuse(encoder, "an int64 must hold digits");
+    }
+    lua_pop(lua, 1);
+    put_int64(encoder, BSON_TYPE_INT64, key, key_size, value);
+}
+
+static PK_RAISES void put_binary(struct encoder *encoder, const char *key, size_t key_size)
+{
+    lua_State *lua = encoder->lua;
+    size_t size = 0;
+
+    lua_pushliteral(lua, "subtype");
+    lua_rawget(lua, -2);
+    const double subtype = lua_tonumber(lua, -1);
+    lua_pushliteral(lua, "bytes");
+    lua_rawget(lua, -3);
+    /* Subtype 2 has a length within; nobody has used it for long. */
+    if (lua_type(lua, -1) != LUA_TSTRING || !(subtype >= 0 && subtype <= 255) || subtype == 2) {
+        refuse(encoder, "a binary must hold bytes and a subtype");
+    }
+    const char *data = lua_tolstring(lua, -1, &size);
+    const uint8_t byte = (uint8_t)subtype;
+    uint32_t length = BSON_UINT32_TO_LE((uint32_t)size);
+    check_room(encoder, size);
+    put_key(encoder, BSON_TYPE_BINARY, key, key_size, sizeof(length) + 1 + size);
+    bytes_add(&encoder->worker->out, &length, sizeof(length));
+    bytes_add(&encoder->worker->out, &byte, 1);
+    bytes_add(&encoder->worker->out, data, size);
+    lua_pop(lua, 2);
+}
+
+/* ---- Tables ---- */
+
+/* Whether 'key' comes before 'other': bytes, then length. */
+static bool is_before(const struct key *key, const struct key *other)
+{
+    const size_t size = key->size < other->size ? key->size : other->size;
+    const int order = memcmp(key->text, other->text, size);
+    return order ? order < 0 : key->size < other->size;
+}
+
+static void sift_down(struct key *key, size_t at, size_t count)
+{
+    const struct key sunk = key[at];
+    for (size_t child = 2 * at + 1; child < count; child = 2 * at + 1) {
+        if (child + 1 < count && is_before(&key[child], &key[child + 1])) {
+            child++;
+        }
+        if (!is_before(&sunk, &key[child])) {
+            break;
+        }
+        key[at] = key[child];
+        at = child;
+    }
+    key[at] = sunk;
+}
+
+/* Not qsort: it asks the system how much memory there is, and the filter kills for that. */
+static void sort_keys(struct key *key, size_t count)
+{
+    for (size_t i = count / 2; i-- > 0;) {
+        sift_down(key, i, count);
+    }
+    for (size_t last = count; last-- > 1;) {
+        const struct key top = key[0];
+        key[0] = key[last];
+        key[last] = top;
+        sift_down(key, 0, last);
+    }
+}
+
+/* How many string keys the table at the top has, and how many list positions. */
+static PK_RAISES void count_keys(struct encoder *encoder, size_t *out_texts, size_t *out_positions)
+{
+    lua_State *lua = encoder->lua;
+    const double length = (double)lua_objlen(lua, -1);
+
+    *out_texts = *out_positions = 0;
+    for (lua_pushnil(lua); lua_next(lua, -2); lua_pop(lua, 1)) {
+        if (lua_type(lua, -2) == LUA_TSTRING) {
+            ++*out_texts;
+        } else if (lua_type(lua, -2) == LUA_TNUMBER) {
+            const double at = lua_tonumber(lua, -2);
+            if (at < 1 || at != floor(at) || at > length) {
+                refuse(encoder, "a table with number keys must be a list without holes");
+            }
+            ++*out_positions;
+        } else {
+            char what[80];
+            (void)snprintf(what, sizeof(what), "a key that is a %s cannot be given out",
+                           luaL_typename(lua, -2));
+            refuse(encoder, what);
+        }
+    }
+    if (*out_positions != 0 && *out_texts != 0) {
+        refuse(encoder, "the table has list positions and named fields; give one of both");
+    }
+    if (*out_positions != (*out_positions ? (size_t)length : 0)) {
+        refuse(encoder, "a table with number keys must be a list without holes");
+    }
+}
+
+static PK_RAISES void put_list(struct encoder *encoder, struct step *step, size_t count)
+{
+    char key[24];
+
+    step->key = NULL;
+    for (size_t i = 0; i < count; i++) {
+        int n = snprintf(key, sizeof(key), "%zu", i);
+        step->index = i + 1;
+        lua_rawgeti(encoder->lua, -1, (int)i + 1);
+        put_value(encoder, key, (size_t)n, -1);
+        lua_pop(encoder->lua, 1);
+    }
+}
+
+static PK_RAISES void put_object(struct encoder *encoder, struct step *step, size_t count)
+{
+    lua_State *lua = encoder->lua;
+    size_t at = 0;
+
+    check_room(encoder, count * 3); /* So that 'key' is no larger than what may be given out. */
+    struct key *key = lua_newuserdata(lua, (count ? count : 1) * sizeof(*key));
+    lua_insert(lua, -2);
+    for (lua_pushnil(lua); lua_next(lua, -2); lua_pop(lua, 1), at++) {
+        key[at].text = lua_tolstring(lua, -2, &key[at].size);
+    }
+    sort_keys(key, count);
+    for (size_t i = 0; i < count; i++) {
+        step->key = key[i].text;
+        if (memchr(key[i].text, '\0', key[i].size) ||
+            !bson_utf8_validate(key[i].text, key[i].size, false)) {
+            refuse(encoder, "a key must be UTF-8 without NUL");
+        }
+        lua_pushlstring(lua, key[i].text, key[i].size);
+        lua_rawget(lua, -2);
+        put_value(encoder, key[i].text, key[i].size, -1);
+        lua_pop(lua, 1);
+    }
+    lua_remove(lua, -2);
+}
+
+/* The table at the top, as an element of its parent. */
+static PK_RAISES void put_table(struct encoder *encoder, const char *key, size_t key_size,
+                                bool is_list)
+{
+    struct bytes *out = &encoder->worker->out;
+    const void *table = lua_topointer(encoder->lua, -1);
+    size_t texts = 0, positions = 0;
+
+    for (unsigned i = 0; i < encoder->depth; i++) {
+        if (encoder->step[i].table == table) {
+            refuse(encoder, "the table contains itself");
+        }
+    }
+    if (encoder->depth > encoder->deepest) {
+        refuse(encoder, "the tables are nested too deep");
+    }
+    luaL_checkstack(encoder->lua, 8, "nested too deep");
+    struct step *step = &encoder->step[encoder->depth++];
+    *step = (struct step){ .table = table };
+    encoder->depth--; /* Until the keys are known to be good, the path ends at the table. */
+    count_keys(encoder, &texts, &positions);
+    encoder->depth++;
+    if (is_list && texts) {
+        refuse(encoder, "a list cannot have named fields");
+    }
+    is_list = is_list || positions;
+    put_key(encoder, is_list ? BSON_TYPE_ARRAY : BSON_TYPE_DOCUMENT, key, key_size, 5);
+    const size_t start = out->size;
+    bytes_add(out, "\0\0\0\0", 4);
+    if (is_list) {
+        put_list(encoder, step, positions);
+    } else {
+        put_object(encoder, step, texts);
+    }
+    bytes_add(out, "", 1);
+    uint32_t length = BSON_UINT32_TO_LE((uint32_t)(out->size - start));
+    memcpy(out->data + start, &length, sizeof(length));
+    encoder->depth--;
+}
+
+static PK_RAISES void put_tagged(struct encoder *encoder, const char *key, size_t key_size)
+{
+    const struct metas *metas = encoder->metas;
+    const void *meta = NULL;
+
+    if (lua_getmetatable(encoder->lua, -1)) {
+        meta = lua_topointer(encoder->lua, -1);
+        lua_pop(encoder->lua, 1);
+    }
+    if (meta && meta == metas->date) {
+        put_date(encoder, key, key_size);
+    } else if (meta && meta == metas->int64) {
+        put_digits(encoder, key, key_size);
+    } else if (meta && meta == metas->binary) {
+        put_binary(encoder, key, key_size);
+    } else {
+        put_table(encoder, key, key_size, meta && meta == metas->list);
+    }
+}
+
+static PK_RAISES void put_value(struct encoder *encoder, const char *key, size_t key_size,
+                                int index)
+{
+    lua_State *lua = encoder->lua;
+    uint8_t byte;
+
+    switch (lua_type(lua, index)) {
+    case LUA_TNIL:
+        return;
+    case LUA_TBOOLEAN:
+        byte = lua_toboolean(lua, index) != 0;
+        put_key(encoder, BSON_TYPE_BOOL, key, key_size, 1);
+        bytes_add(&encoder->worker->out, &byte, 1);
+        return;
+    case LUA_TNUMBER:
+        put_number(encoder, key, key_size, lua_tonumber(lua, index));
+        return;
+    case LUA_TSTRING:
+        put_text(encoder, key, key_size, index);
+        return;
+    case LUA_TLIGHTUSERDATA:
+        put_key(encoder, BSON_TYPE_NULL, key, key_size, 0);
+        return;
+    case LUA_TTABLE:
+        put_tagged(encoder, key, key_size);
+        return;
+    default:
+        refuse_type(encoder, index);
+    }
+}
+
+void encode_value(lua_State *lua, struct worker *worker, int index)
+{
+    const struct call *call = worker->call;
+    struct encoder encoder = {
+        .lua = lua,
+        .worker = worker,
+        .metas = &call->vm->metas,
+        .start = worker->out.size,
+        .max = call->wire->output_bytes,
+        .depth = 1,
+        .deepest =
+            call->wire->depth < PK_WIRE_DEPTH_MAX - 1 ? call->wire->depth : PK_WIRE_DEPTH_MAX - 1,
+    };
+    struct bytes *out = &worker->out;
+
+    lua_pushvalue(lua, index);
+    bytes_add(out, "\0\0\0\0", 4);
+    put_value(&encoder, "value", 5, -1);
+    bytes_add(out, "", 1);
+    lua_pop(lua, 1);
+    uint32_t length = BSON_UINT32_TO_LE((uint32_t)(out->size - encoder.start));
+    memcpy(out->data + encoder.start, &length, sizeof(length));
+}

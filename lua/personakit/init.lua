@@ -1,0 +1,228 @@
+-- init.lua - require "personakit": the authors' library in full, as scripts are loaded and checked with it.
+--
+-- Mistakes in rules and conditions are raised at once, with the author's line.
+-- What pk.mapper, pk.processor and pk.condition give are the entries that the
+-- host calls when it takes a script in: describe, example, judge, explain. A
+-- fault of the manifest is given back by 'describe': { fault = { code, message,
+-- hint, rule, key, line } }, the line being looked for in input.source. When the script serves,
+-- the same text is run with lean.lua instead, which checks nothing and brings
+-- the compiled rules along.
+--
+-- SPDX-License-Identifier: MIT
+local compile = require "personakit.compile"
+local condition = require "personakit.condition"
+local examples = require "personakit.examples"
+local explain = require "personakit.explain"
+local fault = require "personakit.fault"
+local host = require "personakit.host"
+local manifest = require "personakit.manifest"
+local place = require "personakit.place"
+local rule = require "personakit.rule"
+local source = require "personakit.source"
+local value = require "personakit.value"
+
+local error, setmetatable, getmetatable = error, setmetatable, getmetatable
+local format = string.format
+
+local RULE_META = { __metatable = manifest.RULE }
+
+-- ---- What a script says of itself ----
+
+-- Of a manifest: what documents can hold.
+local function plain_of(made)
+  local plain = {}
+  for _, key in ipairs(value.keys(made)) do
+    if key ~= "parsed_rules" and key ~= "examples" and key ~= "when" and key ~= "rules"
+        and key ~= "core" and key ~= "overlay" and type(made[key]) ~= "function" then
+      plain[key] = value.copy(made[key])
+    end
+  end
+  return plain
+end
+
+local function rules_of(made)
+  local list = host.list({})
+  for i, each in ipairs(made.parsed_rules) do
+    list[i] = {
+      id = each.id,
+      description = each.description,
+      condition = condition.text(each.when),
+      detail = rule.DETAILS[each.detail],
+      level = each.level,
+      traits = host.list(rule.traits(each)),
+    }
+  end
+  return list
+end
+
+local function reads_of(made)
+  local list, seen = host.list({}), {}
+  for _, each in ipairs(made.parsed_rules) do
+    for _, path in ipairs(rule.traits(each)) do
+      if not seen[path] then
+        seen[path] = true
+        list[#list + 1] = path
+      end
+    end
+  end
+  table.sort(list)
+  return list
+end
+
+local function check_examples(made)
+  for i, each in ipairs(made.examples or {}) do
+    local wrong = examples.wrong(each)
+    if wrong then
+      return fault.within(format("example %d", i), wrong, { key = "examples" })
+    end
+  end
+  return nil
+end
+
+local function describe(kind, made)
+  return {
+    kind = kind,
+    manifest = plain_of(made),
+    rules = rules_of(made),
+    reads = reads_of(made),
+    has_code = (made.core or made.overlay or made.process or made.test) ~= nil,
+    examples = #(made.examples or {}),
+    program = compile.source(made.parsed_rules, {
+      requires = value.clone(made.requiredTraits),
+      time_step = made.timeStepMs,
+    }),
+  }
+end
+
+local function example_of(made, input)
+  return made.examples and made.examples[input.index]
+    or error("there is no example " .. tostring(input.index), 0)
+end
+
+local function judge(made, input)
+  local example = example_of(made, input)
+  local wrong = examples.judge(example, input.output)
+  return {
+    ok = wrong == nil,
+    message = wrong and format("example %d%s: %s", input.index,
+      example.name and " ('" .. example.name .. "')" or "", wrong) or nil,
+  }
+end
+
+local function entries_of(kind, made)
+  return {
+    kind = kind,
+    describe = function() return describe(kind, made) end,
+    example = function(input) return examples.input(example_of(made, input)) end,
+    judge = function(input) return judge(made, input) end,
+    explain = function(input)
+      local from = source.new(input.mindscape, value.instant(input.now))
+      return { rules = explain.verdicts(made.parsed_rules, from, input.detail) }
+    end,
+  }
+end
+
+local ENTRIES = { "describe", "example", "judge", "explain" }
+
+-- The entries of a script whose manifest is wrong: each gives the fault.
+local function faulty(kind, why)
+  local entries = { kind = kind }
+  for _, name in ipairs(ENTRIES) do
+    entries[name] = function(input)
+      why.line = place.line(input.source, why)
+      return { fault = why }
+    end
+  end
+  return entries
+end
+
+local function read(kind, of)
+  local made, why = manifest.read(kind, of)
+  why = why or check_examples(made)
+  if why then
+    return faulty(kind, why)
+  end
+  return entries_of(kind, made)
+end
+
+local function maker(kind)
+  return function(of)
+    return read(kind, of)
+  end
+end
+
+-- ---- Rules that are no Lua ----
+
+-- The script of a mapper that is JSON alone: its document comes with each entry's input.
+local function declared()
+  local entries = { kind = "mapper" }
+  for _, name in ipairs(ENTRIES) do
+    entries[name] = function(input)
+      return read("mapper", input.configuration)[name](input)
+    end
+  end
+  return entries
+end
+
+-- ---- What authors see ----
+
+local pk = {
+  trait = condition.trait,
+  all = condition.all,
+  any = condition.any,
+  none = condition.none,
+  not_ = condition.not_,
+  mapper = maker("mapper"),
+  processor = maker("processor"),
+  condition = maker("condition"),
+  declared = declared,
+}
+
+function pk.rule(of)
+  local made, why = rule.read(of)
+  if not made then
+    error("pk.rule: " .. fault.text(why), 2)
+  end
+  return setmetatable(made, RULE_META)
+end
+
+-- Large tables that never change. They are checked to be plain data.
+function pk.const(of)
+  local copied, why = value.copy(of)
+  if copied == nil then
+    error("pk.const: " .. fault.text(why), 2)
+  end
+  return of
+end
+
+-- A section of core or overlay that appears from a detail level on.
+function pk.section(of)
+  local word, why
+  if type(of) == "table" and getmetatable(of) == nil then
+    why = rule.check_keys(of, { "detail", "from" })
+    if not why then
+      word, why = rule.word(of.detail or "instant", "detail", rule.DETAILS)
+    end
+    if not why and of.from == nil then
+      why = fault.new("'from' is missing", "a function(m, ctx), or plain data")
+    end
+  else
+    why = fault.new(fault.quote(of) .. " is not a section",
+      "as in pk.section { detail = \"balanced\", from = function(m, ctx) ... end }")
+  end
+  if why then
+    error("pk.section: " .. fault.text(why), 2)
+  end
+  return { is_section = true, detail = word, from = of.from }
+end
+
+-- An instant as { year, month, day, hour, minute, second, weekday }, UTC or minutes east of it.
+function pk.date(instant, offset_minutes)
+  local ms = value.instant(instant)
+  if not ms then
+    error("pk.date: " .. fault.quote(instant) .. " is not an instant", 2)
+  end
+  return value.date(ms, offset_minutes)
+end
+
+return pk

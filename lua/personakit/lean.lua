@@ -1,0 +1,77 @@
+-- lean.lua - require "personakit" while a script serves: nothing is checked, rules come compiled.
+--
+-- The script's text was loaded with init.lua before; here its conditions and
+-- rules cost next to nothing to write down, because the program that the host
+-- compiled from them runs instead. This module gives a function that makes the
+-- table for one call. Nothing that it hands to a script is kept or shared, so a
+-- host may load the library once and call the function before every call.
+--
+-- SPDX-License-Identifier: MIT
+local rules = require "personakit.rules"
+local run = require "personakit.run"
+local value = require "personakit.value"
+
+local error, setmetatable = error, setmetatable
+
+local program
+
+-- The compiled rules: made when an entry is first called, never changed.
+local function the_program()
+  program = program or (require "personakit.program")(rules.kit())
+  return program
+end
+
+local function date(instant, offset_minutes)
+  local ms = value.instant(instant)
+  if not ms then
+    error("pk.date: not an instant", 2)
+  end
+  return value.date(ms, offset_minutes)
+end
+
+local function mapper(of)
+  return { map = function(input) return run.map(of, the_program(), input) end }
+end
+
+local function processor(of)
+  return { process = function(input) return run.process(of, the_program(), input) end }
+end
+
+local function condition(of)
+  return { holds = function(input) return run.holds(of, the_program(), input) end }
+end
+
+local function declared()
+  return mapper({})
+end
+
+local function const(of)
+  return of
+end
+
+local function section(of)
+  return { is_section = true, detail = of.detail, from = of.from }
+end
+
+-- Stands for every condition and rule of a call: all of its methods give it back.
+local function new_stub()
+  local stub
+  local function method()
+    return stub
+  end
+  stub = setmetatable({}, {
+    __metatable = "personakit condition",
+    __index = function() return method end,
+    __newindex = function() error("a condition cannot be changed", 2) end,
+  })
+  return method
+end
+
+return function()
+  local stub = new_stub()
+  return {
+    trait = stub, all = stub, any = stub, none = stub, not_ = stub, rule = stub,
+    const = const, section = section, date = date,
+    mapper = mapper, processor = processor, condition = condition, declared = declared,
+  }
+end

@@ -1,0 +1,4 @@
+-- escape_error_function.lua - Throws a function. Expect: error: function
+return function(m)
+  error(function() end)
+end

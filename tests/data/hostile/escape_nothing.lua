@@ -1,0 +1,2 @@
+-- escape_nothing.lua - Gives nothing. Expect: error: gives no function
+

@@ -1,0 +1,2 @@
+-- escape_number.lua - Gives a number. Expect: error: gives no function
+return 42

@@ -1,0 +1,5 @@
+-- escape_require_ffi.lua - The FFI by require. Expect: contained
+return function(m)
+  local ok = pcall(require, "ffi")
+  return ok
+end

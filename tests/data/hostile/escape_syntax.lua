@@ -1,0 +1,2 @@
+-- escape_syntax.lua - Is no Lua. Expect: syntax
+return function( end

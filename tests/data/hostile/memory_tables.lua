@@ -1,0 +1,5 @@
+-- memory_tables.lua - Tables in tables. Expect: memory or time
+return function(m)
+  local t = {}
+  while true do t = { t } end
+end
