@@ -13,6 +13,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum {
@@ -170,13 +171,27 @@ static bool is_owner(const struct pk_principal *principal, const struct pk_objec
     return object && object->owner && strcmp(object->owner, principal->actor_id) == 0;
 }
 
+/* "'curate' or 'operate'": what each of them would do for. */
+static void name_capabilities(const struct pk_action_row *row, char *out, size_t size)
+{
+    size_t length = 0;
+    for (unsigned bit = 1; bit <= PK_CAN_ALL && length < size; bit <<= 1) {
+        if (row->capabilities & bit) {
+            length += (size_t)snprintf(out + length, size - length, "%s'%s'", length ? " or " : "",
+                                       pk_capability_name((enum pk_capability)bit));
+        }
+    }
+}
+
 /* Depends on who asks alone; 'may_own': what he asks for may turn out to be his own. */
 static bool check_asker(const struct pk_principal *principal, const struct pk_action_row *row,
                         bool may_own, struct pk_error *err)
 {
     if (!has_capability(principal, row) && !may_own) {
-        return pk_fail(err, PK_FORBIDDEN, "ask an operator for a capability that allows it",
-                       "this key may not do '%s'", row->name);
+        char names[128] = "";
+        name_capabilities(row, names, sizeof(names));
+        return pk_fail(err, PK_FORBIDDEN, "ask an operator to grant it, or use another key",
+                       "this key may not do '%s', which takes the capability %s", row->name, names);
     }
     if ((row->needs & PK_NEEDS_EVERYONE) &&
         !(principal->people.is_all && principal->hidden.name_count == 0 &&

@@ -65,7 +65,7 @@ static bool check_email(const struct change *change, struct pk_error *err)
     if (!change->email) {
         return true;
     }
-    if (!pk_store_find(change->books->store, &query, 0, &page, err)) {
+    if (!pk_store_find(change->books->store, &query, change->by->deadline_ns, &page, err)) {
         return pk_wrap(err, "look for the email");
     }
     if (page.count > 0 && (!change->id || strcmp(pk_doc_id(page.doc[0]), change->id) != 0)) {
@@ -127,7 +127,8 @@ static bool decide_old(struct change *change, struct pk_writes *list, struct pk_
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *actor = NULL;
     bool is_done = false;
 
-    if (!pk_store_get(change->books->store, "actors", change->id, 0, &actor, err)) {
+    if (!pk_store_get(change->books->store, "actors", change->id, change->by->deadline_ns, &actor,
+                      err)) {
         return pk_wrap(err, "read the actor");
     }
     if (!actor) {
@@ -145,7 +146,7 @@ static bool decide_old(struct change *change, struct pk_writes *list, struct pk_
     pk_writes_replace(list, "actors", doc, pk_doc_version(actor));
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *stored = versioned(list, doc);
     actor_note(list, change->books, change->by, change->what, change->id, change->fact);
-    return actor_keep_operator(list, change->books, actor, doc, err) &&
+    return actor_keep_operator(list, change->books, change->by->deadline_ns, actor, doc, err) &&
            settle(change, list, stored, err);
 }
 
@@ -161,7 +162,8 @@ static bool decide(void *context, struct pk_writes *list, struct pk_error *err)
 static bool run(struct change *change, struct pk_doc **out, struct pk_error *err)
 {
     struct pk_commit commit = { .cursor = "" };
-    const bool ok = pk_store_decide(change->books->store, decide, change, 0, &commit, err);
+    const bool ok = pk_store_decide(change->books->store, decide, change, change->by->deadline_ns,
+                                    &commit, err);
     if (ok && change->by->cursor && commit.cursor[0]) {
         (void)snprintf(change->by->cursor, PK_POSITION_TEXT, "%s", commit.cursor);
     }

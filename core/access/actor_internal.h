@@ -42,7 +42,7 @@ size_t actor_key_count(const struct pk_doc *actor);
 
 /* Refused when 'after' takes away the last actor who may run the server and has a working key.
  * Else 'list' gets what makes sure that another one stays (operator.c). */
-bool actor_keep_operator(struct pk_writes *list, const struct pk_books *books,
+bool actor_keep_operator(struct pk_writes *list, const struct pk_books *books, int64_t deadline_ns,
                          const struct pk_doc *before, const struct pk_doc *after,
                          struct pk_error *err);
 

@@ -36,6 +36,7 @@ struct pk_books {
 struct pk_by {
     const char *actor_id;   /* Or "personakit" for what the server does by itself. */
     const char *request_id; /* NULL: there is no request. */
+    int64_t deadline_ns;    /* For the store; 0: its default. */
     /* Adds to the decided list what is to be committed with it, such as the row of an
      * Idempotency-Key; 'doc' is the changed document with the version it will have. Asked again
      * when the decision is repeated, and also when there is nothing to change. NULL: nothing. */

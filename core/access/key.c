@@ -1,7 +1,7 @@
 /* key.c - Keys are made, taken apart and hashed.
  *
- * The parser looks at every character of a text of the right length and folds
- * what it finds into one word, so that it tells nobody by its time how far a
+ * The parser looks at every character of a text of the right length, eight at a
+ * time, and folds what it finds into one word, so that it tells nobody by its time how far a
  * guess was right. The last character of the secret carries one bit (52 * 5 is
  * 260): only the two characters that leave the other four bits unset are a
  * secret's end, so a secret has one spelling. */
@@ -15,6 +15,7 @@
 enum { ID_BYTES = 10, SECRET_BYTES = 32 };
 static const char prefix[] = "pk_";
 enum { PREFIX = sizeof(prefix) - 1 };
+#define EACH UINT64_C(0x0101010101010101) /* Times a byte: that byte, eight times. */
 
 _Static_assert((ID_BYTES * 8 + 4) / 5 == PK_KEY_ID, "the id's bytes make its characters");
 _Static_assert((SECRET_BYTES * 8 + 4) / 5 == PK_KEY_SECRET, "and the secret's");
@@ -30,26 +31,31 @@ void pk_key_new(struct pk_key *out)
     pk_secret_wipe(secret, sizeof(secret));
 }
 
-/* All ones when low <= c <= high, else 0; by arithmetic, so without a branch. */
-static uint32_t within(uint32_t c, uint32_t low, uint32_t high)
+/* The top bit of each of eight bytes that is from 'low' to 'high'; the others mean nothing. All
+ * bytes are below 0x80, so that no sum carries into the next one. */
+static uint64_t within(uint64_t bytes, unsigned low, unsigned high)
 {
-    return 0u - (((low - 1 - c) & (c - high - 1)) >> 31);
+    return (bytes + EACH * (0x80 - low)) & ~(bytes + EACH * (0x7f - high));
 }
 
-/* 0 when all of 'text' is base32. */
-static uint32_t strangers(const char *text, size_t size)
+/* 0 when all of 'text', of at least eight characters, is base32. The last eight may be looked at
+ * with some that were before: what is bad stays bad. */
+static uint64_t strangers(const char *text, size_t size)
 {
-    uint32_t bad = 0;
-    for (size_t i = 0; i < size; i++) {
-        const uint32_t c = (unsigned char)text[i];
-        bad |= ~(within(c, 'a', 'z') | within(c, '2', '7'));
+    uint64_t bad = 0;
+    for (size_t i = 0; i < size; i += sizeof(uint64_t)) {
+        const size_t at = i + sizeof(uint64_t) <= size ? i : size - sizeof(uint64_t);
+        uint64_t word;
+        memcpy(&word, text + at, sizeof(word));
+        const uint64_t low = word & EACH * 0x7f;
+        bad |= word | ~(within(low, 'a', 'z') | within(low, '2', '7'));
     }
-    return bad;
+    return bad & EACH * 0x80;
 }
 
 bool pk_key_parse(struct pk_key *out, const char *text, size_t length)
 {
-    uint32_t bad = 0;
+    uint64_t bad = 0;
 
     *out = (struct pk_key){ 0 };
     if (length != PK_KEY_SIZE) {
@@ -58,13 +64,13 @@ bool pk_key_parse(struct pk_key *out, const char *text, size_t length)
     const char *id = text + PREFIX;
     const char *secret = id + PK_KEY_ID + 1;
     for (size_t i = 0; i < PREFIX; i++) {
-        bad |= (uint32_t)(unsigned char)text[i] ^ (uint32_t)(unsigned char)prefix[i];
+        bad |= (unsigned)(unsigned char)text[i] ^ (unsigned)(unsigned char)prefix[i];
     }
-    bad |= (uint32_t)(unsigned char)id[PK_KEY_ID] ^ '_';
+    bad |= (unsigned)(unsigned char)id[PK_KEY_ID] ^ '_';
     bad |= strangers(id, PK_KEY_ID);
     bad |= strangers(secret, PK_KEY_SECRET);
-    const uint32_t last = (unsigned char)secret[PK_KEY_SECRET - 1];
-    bad |= ~(within(last, 'a', 'a') | within(last, 'q', 'q'));
+    const unsigned last = (unsigned char)secret[PK_KEY_SECRET - 1];
+    bad |= (last & ~(unsigned)('a' ^ 'q')) ^ 'a'; /* 'a' or 'q': they differ in one bit. */
     if (bad) {
         return false;
     }

@@ -56,8 +56,8 @@ static bool is_operator(const struct pk_doc *actor, int64_t now_ms)
 }
 
 /* Any operator but 'id': '*out' is a reference, or NULL when there is none. */
-static bool find_other(const struct pk_books *books, const char *id, int64_t now_ms,
-                       struct pk_doc **out, struct pk_error *err)
+static bool find_other(const struct pk_books *books, int64_t deadline_ns, const char *id,
+                       int64_t now_ms, struct pk_doc **out, struct pk_error *err)
 {
     PK_CLEANUP(pk_freep) char *cursor = NULL;
     *out = NULL;
@@ -68,7 +68,7 @@ static bool find_other(const struct pk_books *books, const char *id, int64_t now
                                         .equal = { PK_TEXT("active") },
                                         .equal_count = 1,
                                         .cursor = cursor };
-        if (!pk_store_find(books->store, &query, 0, &page, err)) {
+        if (!pk_store_find(books->store, &query, deadline_ns, &page, err)) {
             return pk_wrap(err, "look for another operator");
         }
         for (size_t i = 0; i < page.count && !*out; i++) {
@@ -82,7 +82,7 @@ static bool find_other(const struct pk_books *books, const char *id, int64_t now
     return true;
 }
 
-bool actor_keep_operator(struct pk_writes *list, const struct pk_books *books,
+bool actor_keep_operator(struct pk_writes *list, const struct pk_books *books, int64_t deadline_ns,
                          const struct pk_doc *before, const struct pk_doc *after,
                          struct pk_error *err)
 {
@@ -92,7 +92,7 @@ bool actor_keep_operator(struct pk_writes *list, const struct pk_books *books,
     if (!is_operator(before, now_ms) || is_operator(after, now_ms)) {
         return true;
     }
-    if (!find_other(books, pk_doc_id(before), now_ms, &other, err)) {
+    if (!find_other(books, deadline_ns, pk_doc_id(before), now_ms, &other, err)) {
         return false;
     }
     if (!other) {

@@ -177,7 +177,7 @@ static bool check_mode(const char *path, struct pk_error *err)
         return pk_fail(err, PK_NOT_FOUND, NULL, "there is no pepper file '%s'", path);
     }
     if (S_ISREG(info.st_mode) && (info.st_mode & 0077) != 0) {
-        return pk_fail(err, PK_FORBIDDEN, "run 'chmod 600' on it, and rotate the pepper",
+        return pk_fail(err, PK_FORBIDDEN, "run 'chmod 600' on it, then 'personakit pepper rotate'",
                        "the pepper file '%s' is open to others (mode %03o)", path,
                        (unsigned)info.st_mode & 0777u);
     }
@@ -326,7 +326,8 @@ bool pk_peppers_rotate(const char *folder, struct pk_error *err)
         return pk_wrap(err, "rotate the pepper");
     }
     if (peppers->count == PK_PEPPERS_MAX) {
-        return pk_fail(err, PK_PRECONDITION, "retire one whose keys have been replaced",
+        return pk_fail(err, PK_PRECONDITION,
+                       "'personakit pepper list' shows one without keys: retire it first",
                        "cannot rotate the pepper: there are %d already", (int)PK_PEPPERS_MAX);
     }
     add_fresh(peppers);

@@ -47,7 +47,7 @@ bool pk_peppers_rotate(const char *folder, struct pk_error *err);
 bool pk_peppers_retire(const char *folder, const char *id, struct pk_error *err);
 
 const struct pk_pepper *pk_peppers_newest(const struct pk_peppers *peppers);
-/* The first: the one that people are hashed with. */
+/* The first, with all others behind it: the one that people are hashed with. */
 const struct pk_pepper *pk_peppers_first(const struct pk_peppers *peppers);
 /* NULL when there is none of that id; 'id' may be NULL. */
 const struct pk_pepper *pk_peppers_find(const struct pk_peppers *peppers, const char *id);

@@ -17,7 +17,6 @@
 #include "access/rate.h"
 #include "api/api_internal.h"
 #include "base/alloc.h"
-#include "base/arena.h"
 #include "base/clock.h"
 #include "base/error.h"
 
@@ -45,19 +44,14 @@ static enum pk_gate_says shut(struct visit *visit, const struct pk_error *err)
 
 /* ---- Rates ---- */
 
-static void add_number(struct visit *visit, const char *name, int64_t value)
-{
-    const char *text = pk_arena_printf(&visit->request->arena, "%lld", (long long)value);
-    (void)pk_answer_header(visit->request, visit->answer, name, text, NULL);
-}
-
 /* The tighter of both limits; nothing when none is set. Once for each request. */
 static void tell_rate(struct visit *visit)
 {
-    if (visit->rate.limit) {
-        add_number(visit, "RateLimit-Limit", visit->rate.limit);
-        add_number(visit, "RateLimit-Remaining", visit->rate.remaining);
-        add_number(visit, "RateLimit-Reset", visit->rate.reset_s);
+    const struct pk_rate_state *rate = &visit->rate;
+    if (rate->limit) {
+        pk_answer_number(visit->request, visit->answer, "RateLimit-Limit", rate->limit);
+        pk_answer_number(visit->request, visit->answer, "RateLimit-Remaining", rate->remaining);
+        pk_answer_number(visit->request, visit->answer, "RateLimit-Reset", (uint64_t)rate->reset_s);
     }
 }
 
@@ -67,16 +61,11 @@ static bool has_address(const struct pk_request *request)
     return memcmp(request->address, none, sizeof(none)) != 0;
 }
 
-/* IPv4 is counted by its 4 bytes, so that not all of it shares one bucket. */
 static bool take_address(struct visit *visit, uint32_t cost, struct pk_error *err)
 {
-    static const uint8_t mapped[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
-    const uint8_t *address = visit->request->address;
-    const bool is_v4 = memcmp(address, mapped, sizeof(mapped)) == 0;
-    struct pk_rate *rate = visit->api->parts.rate;
     return !has_address(visit->request) ||
-           pk_rate_take(rate, PK_RATE_ADDRESS, is_v4 ? address + sizeof(mapped) : address,
-                        is_v4 ? 4 : sizeof(visit->request->address), cost, &visit->rate, err);
+           pk_rate_take(visit->api->parts.rate, PK_RATE_ADDRESS, visit->request->address,
+                        sizeof(visit->request->address), cost, &visit->rate, err);
 }
 
 bool pk_gate_take_address(const struct pk_api *api, struct pk_request *request)
@@ -166,14 +155,14 @@ static bool is_read(const struct visit *visit)
 }
 
 /* Who asks is known; the reference moves to the request. */
-static enum pk_gate_says welcome(struct visit *visit, struct pk_principal *principal)
+static enum pk_gate_says welcome(struct visit *visit, struct pk_principal *principal,
+                                 struct pk_error *err)
 {
-    struct pk_error err = { 0 };
     visit->request->caller = principal;
     const bool ok =
-        take_key(visit, principal, &err) && pk_access_may_ask(principal, visit->row->action, &err);
+        take_key(visit, principal, err) && pk_access_may_ask(principal, visit->row->action, err);
     tell_rate(visit);
-    return ok ? PK_GATE_OPEN : shut(visit, &err);
+    return ok ? PK_GATE_OPEN : shut(visit, err);
 }
 
 /* ---- The operations' listener ---- */
@@ -223,7 +212,7 @@ static enum pk_gate_says look(void *context, struct pk_request *request, struct 
     switch (pk_keyring_look(api->parts.keyring, visit.key, strlen(visit.key), is_read(&visit),
                             &principal, &err)) {
     case PK_LOOK_FOUND:
-        return welcome(&visit, principal);
+        return welcome(&visit, principal, &err);
     case PK_LOOK_REFUSED:
         tell_rate(&visit);
         return refuse(&visit, &err);
@@ -252,7 +241,7 @@ static bool fetch(void *context, struct pk_request *request, struct pk_answer *a
         (void)refuse(&visit, &err);
         return false;
     }
-    return welcome(&visit, principal) == PK_GATE_OPEN;
+    return welcome(&visit, principal, &err) == PK_GATE_OPEN;
 }
 
 static void leave(void *context, void *caller)

@@ -61,26 +61,26 @@ static bool subject_key(struct pk_api_call *call, struct pk_object *object, stru
     if (!pk_subject_actor(call, object, err)) {
         return false;
     }
-    object->is_missing =
-        object->is_missing || !find_key(call->found, pk_call_value(call, "key"), &number, &key);
+    if (call->found) {
+        object->is_missing = !find_key(call->found, pk_call_value(call, "key"), &number, &key);
+    }
     return true;
 }
 
 /* ---- Showing ---- */
 
-/* The stored key without its hash; 'secret' (NULL: none) before it. The caller destroys it. */
+/* The stored key as its schema shows it, so without its hash; 'secret' (NULL: none) before it. The
+ * caller destroys it. */
 static bson_t *view_of(const bson_t *key, const char *secret)
 {
-    static const char *const hidden[] = { "keyHash", "pepperId" };
     bson_t *out = bson_new();
     bson_iter_t field;
     if (secret) {
         BSON_APPEND_UTF8(out, "key", secret);
     }
-    (void)bson_iter_init(&field, key);
-    while (bson_iter_next(&field)) {
-        const char *name = bson_iter_key(&field);
-        if (strcmp(name, hidden[0]) != 0 && strcmp(name, hidden[1]) != 0) {
+    for (size_t i = 0; i < pk_schema_key_view.count; i++) {
+        const char *name = pk_schema_key_view.field[i].name;
+        if (bson_iter_init_find(&field, key, name)) {
             (void)bson_append_iter(out, name, -1, &field);
         }
     }

@@ -120,7 +120,7 @@ void pk_problems_print(struct pk_buf *out)
 {
     for (size_t i = 0; i < PK_COUNT(problem_table); i++) {
         const struct pk_problem *problem = &problem_table[i];
-        pk_buf_printf(out, "%d  %-28s %s\n%35s%s%s\n", problem->status, problem->code,
+        pk_buf_printf(out, "%d  %-28s %s\n%34s%s%s\n", problem->status, problem->code,
                       problem->meaning, "-> ", problem->advice,
                       problem->retry ? " (may succeed later)" : "");
     }

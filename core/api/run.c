@@ -124,6 +124,7 @@ static void begin(struct pk_api_call *call, struct pk_api *api, struct pk_reques
     call->deadline_ns = pk_deadline_in_ms(api->parts.clock, api->parts.deadline_ms);
     call->by = (struct pk_by){ .actor_id = call->who ? call->who->actor_id : "nobody",
                                .request_id = request->id,
+                               .deadline_ns = call->deadline_ns,
                                .cursor = call->position };
 }
 

@@ -38,7 +38,11 @@ void *pk_realloc(void *memory, size_t size)
 
 char *pk_strndup(const char *text, size_t length)
 {
-    return must(strndup(text, length));
+    size_t size = strnlen(text, length);
+    char *copy = pk_alloc(size + 1);
+    memcpy(copy, text, size);
+    copy[size] = '\0';
+    return copy;
 }
 
 char *pk_strdup(const char *text)

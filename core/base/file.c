@@ -20,6 +20,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -284,4 +285,12 @@ bool pk_folder_lock(const char *folder, int *out_fd, struct pk_error *err)
     *out_fd = fd;
     fd = -1; /* The lock is the caller's now. */
     return true;
+}
+
+bool pk_folder_is_held(const char *folder)
+{
+    PK_CLEANUP(pk_freep) char *path = pk_strdupf("%s/personakit.pid", folder);
+    PK_CLEANUP(close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    const long pid = fd >= 0 ? read_pid(fd) : 0;
+    return pid > 0 && (kill((pid_t)pid, 0) == 0 || errno == EPERM);
 }

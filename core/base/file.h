@@ -24,5 +24,7 @@ bool pk_folder_make(const char *path, mode_t mode, struct pk_error *err);
  * PK_CONFLICT names the pid that holds it. The lock ends with the process, kill -9 included;
  * '*out_fd' is closed to give it back. */
 bool pk_folder_lock(const char *folder, int *out_fd, struct pk_error *err);
+/* False when the process that last held the folder's lock is gone: what it left there is old. */
+bool pk_folder_is_held(const char *folder);
 
 #endif

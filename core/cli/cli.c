@@ -22,6 +22,7 @@ static const struct pk_command *const command_table[] = {
     &pk_command_actor_create, &pk_command_actor_change,  &pk_command_actor_suspend,
     &pk_command_actor_resume, &pk_command_actor_archive, &pk_command_key_list,
     &pk_command_key_add,      &pk_command_key_revoke,    &pk_command_key_reset,
+    &pk_command_pepper_list,  &pk_command_pepper_rotate, &pk_command_pepper_retire,
     &pk_command_errors,
 };
 
@@ -369,6 +370,8 @@ static const struct pk_command *find_command(int argc, char **argv, int *out_at,
             return command;
         }
     }
+    consider(&best, "--help");
+    consider(&best, "--version");
     if (has_verbs(argv[1])) {
         (void)fail_unknown_verb(argv[1], argc > 2 ? argv[2] : "", err);
     } else {

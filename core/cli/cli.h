@@ -127,5 +127,8 @@ extern const struct pk_command pk_command_key_list;
 extern const struct pk_command pk_command_key_add;
 extern const struct pk_command pk_command_key_revoke;
 extern const struct pk_command pk_command_key_reset;
+extern const struct pk_command pk_command_pepper_list;
+extern const struct pk_command pk_command_pepper_rotate;
+extern const struct pk_command pk_command_pepper_retire;
 
 #endif

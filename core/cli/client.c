@@ -88,7 +88,13 @@ static bool find_server(struct pk_client *client, bool *out_is_own, struct pk_er
     const char *named = option_or_variable(call, "--server", "PERSONAKIT_SERVER", &from);
     const char *path = pk_arena_printf(&call->arena, "%s/server", client->data);
     const char *noted = NULL;
-    if (!read_line(call, path, &noted, &own) && !named) {
+    bool is_noted = read_line(call, path, &noted, &own);
+    if (is_noted && !pk_folder_is_held(client->data)) { /* Killed: its port may be anybody's now. */
+        is_noted = false;
+        noted = NULL;
+        own.code = PK_NOT_FOUND;
+    }
+    if (!is_noted && !named) {
         if (own.code != PK_NOT_FOUND) {
             return pk_fail(err, own.code, own.hint, "%s", own.message);
         }

@@ -66,26 +66,29 @@ static void reload_certificate(struct pk_server *server)
 }
 
 /* Names the setting, never its value: one may be a secret. */
-static void audit(struct pk_server *server, const struct pk_setting *setting)
+static void note(struct pk_server *server, const struct pk_setting *setting, struct pk_writes *list)
 {
-    PK_CLEANUP(pk_writes_done) struct pk_writes list = { 0 };
-    struct pk_error err = { 0 };
     const struct pk_by by = { .actor_id = "personakit" };
     const struct pk_audit row = { .action = "setting.changed",
                                   .target_type = "setting",
                                   .target_id = setting->name };
-    const int64_t deadline_ns = pk_clock_mono_ns(server->app->clock) + AUDIT_MS * INT64_C(1000000);
+    pk_audit_add(list, &server->books, &by, &row);
+}
 
-    pk_audit_add(&list, &server->books, &by, &row);
-    if (!pk_store_commit(server->open.store, &list, deadline_ns, NULL, &err)) {
-        pk_log_error(server->log, "setting changed, and not audited",
-                     PK_STR("setting", setting->name), PK_ERR(&err));
+/* One list for all: a store that does not answer is waited for once, for signals wait, too. */
+static void audit(struct pk_server *server, struct pk_writes *list)
+{
+    struct pk_error err = { 0 };
+    const int64_t deadline_ns = pk_deadline_in_ms(server->app->clock, AUDIT_MS);
+    if (list->count > 0 && !pk_store_commit(server->open.store, list, deadline_ns, NULL, &err)) {
+        pk_log_error(server->log, "settings changed, and not audited", PK_ERR(&err));
     }
 }
 
 /* Says what differs, and audits it; returns how many settings did. */
 static size_t compare(struct pk_server *server, const struct pk_config *fresh)
 {
+    PK_CLEANUP(pk_writes_done) struct pk_writes list = { 0 };
     const struct pk_config *last = server->fresh ? server->fresh : server->config;
     size_t changed = 0;
 
@@ -102,8 +105,9 @@ static size_t compare(struct pk_server *server, const struct pk_config *fresh)
         changed++;
         pk_log_info(server->log, "setting changed", PK_STR("setting", setting->name),
                     PK_STR("origin", pk_config_origin(fresh, setting->name)));
-        audit(server, setting);
+        note(server, setting, &list);
     }
+    audit(server, &list);
     return changed;
 }
 

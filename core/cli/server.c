@@ -38,9 +38,11 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { REAP_EVERY_MS = 10 * 1000, LISTENERS_MAX = 17 };
+enum { REAP_EVERY_MS = 10 * 1000, FEED_FIRST_MS = 2000, LISTENERS_MAX = 17, FILES_KEPT = 512 };
 
 static void open_log(struct pk_server *server)
 {
@@ -130,6 +132,18 @@ static bool open_feed(struct pk_server *server, struct pk_error *err)
     pk_watch_tell(server->watch, hear_keys, server->keyring);
     pk_watch_tell(server->watch, pk_events_hear, server->events);
     return pk_events_start(server->events, err) && pk_watch_start(server->watch, err);
+}
+
+/* Until the feed has answered once every key would be refused; a store that does not answer is
+ * waited for no longer, and /readyz says so. */
+static void await_feed(const struct pk_server *server)
+{
+    static const struct timespec moment = { .tv_nsec = 200 * 1000 };
+    const int64_t end_ns = pk_deadline_in_ms(server->app->clock, FEED_FIRST_MS);
+    while (pk_keyring_silence_ms(server->keyring) == INT64_MAX &&
+           !pk_deadline_passed(server->app->clock, end_ns)) {
+        (void)nanosleep(&moment, NULL);
+    }
 }
 
 static bool open_health(struct pk_server *server, struct pk_error *err)
@@ -235,15 +249,41 @@ static struct pk_lane_limits lane_limits(const struct pk_config *config, const c
                                     .queue_max = (size_t)pk_config_int(config, queue) };
 }
 
-static struct pk_net_limits net_limits(const struct pk_config *config)
+/* As many connections as are wanted and there are descriptors for: what runs needs some, too, and
+ * must not lose them to whoever connects. */
+static size_t connections_max(struct pk_server *server)
 {
+    const size_t wanted = (size_t)pk_config_int(server->config, "net.connections");
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0) {
+        return wanted;
+    }
+    if (files.rlim_cur < files.rlim_max) {
+        files.rlim_cur = files.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &files);
+        (void)getrlimit(RLIMIT_NOFILE, &files);
+    }
+    const rlim_t kept = files.rlim_cur / 2 < FILES_KEPT ? files.rlim_cur / 2 : FILES_KEPT;
+    if (files.rlim_cur == RLIM_INFINITY || files.rlim_cur - kept >= wanted) {
+        return wanted;
+    }
+    pk_log_warn(server->log,
+                "fewer connections than net.connections: raise the limit of open files",
+                PK_NUM("connections", files.rlim_cur - kept), PK_NUM("wanted", wanted),
+                PK_NUM("files", files.rlim_cur));
+    return (size_t)(files.rlim_cur - kept);
+}
+
+static struct pk_net_limits net_limits(struct pk_server *server)
+{
+    const struct pk_config *config = server->config;
     struct pk_net_limits limits = {
         .head_ms = pk_config_ms(config, "net.head_ms"),
         .body_ms = pk_config_ms(config, "net.body_ms"),
         .rate_min = (size_t)pk_config_int(config, "net.rate_min"),
         .idle_ms = pk_config_ms(config, "net.idle_ms"),
         .write_ms = pk_config_ms(config, "net.write_ms"),
-        .connections_max = (size_t)pk_config_int(config, "net.connections"),
+        .connections_max = connections_max(server),
         .connections_address_max = (size_t)pk_config_int(config, "net.connections_per_address"),
     };
     limits.lane[PK_LANE_STORE] = lane_limits(config, "store");
@@ -271,7 +311,7 @@ static bool open_net(struct pk_server *server, struct pk_error *err)
         .done = pk_traffic_done,
         .done_context = server->traffic,
         .loops = (size_t)pk_config_int(config, "net.loops"),
-        .limits = net_limits(config),
+        .limits = net_limits(server),
     };
     options.route = pk_api_routes(server->api, &options.route_count);
     options.trusted = pk_config_list(config, "proxy.trusted", &options.trusted_count);
@@ -316,7 +356,11 @@ bool pk_server_start(struct pk_server *server, const struct pk_app *app, struct 
     server->hot = pk_hot_new(&(struct pk_hot_options){ .clock = app->clock });
     if (!pk_spool_open(&server->spool, &(struct pk_spool_options){ .fd = STDERR_FILENO }, err) ||
         !open_store(server, data, err) || !open_access(server, data, err) ||
-        !open_feed(server, err) || !open_health(server, err)) {
+        !open_feed(server, err)) {
+        return false;
+    }
+    await_feed(server);
+    if (!open_health(server, err)) {
         return false;
     }
     open_api(server);

@@ -152,8 +152,9 @@ static void put_range(struct pk_buf *out, const struct pk_field *field, const ch
 #define NUMBER         "(?:0|[1-9][0-9]*)"
 #define PRE            "(?:0|[1-9][0-9]*|[0-9]*[A-Za-z-][0-9A-Za-z-]*)"
 #define BUILD          "[0-9A-Za-z-]+"
-#define MAIL           "[^\\u0000-\\u0020\\u007f@]"
-#define MAIL_NO_DOT    "[^\\u0000-\\u0020\\u007f@.]"
+#define HIDING         "\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069"
+#define MAIL           "[^ @" HIDING "]"
+#define MAIL_NO_DOT    "[^ @." HIDING "]"
 #define TRAIT          "[A-Za-z0-9_-]+"
 #define DATE           "[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"
 #define CLOCK          "(?:[01][0-9]|2[0-3]):[0-5][0-9]"
@@ -182,6 +183,7 @@ static const struct {
                           NULL, 254 },
     [PK_FORMAT_HASH] = { NULL, "^[0-9a-f]{64}$", NULL, 64 },
     [PK_FORMAT_NAME] = { NULL, "^[A-Za-z0-9_.:-]+$", NULL, 0 },
+    [PK_FORMAT_TITLE] = { NULL, "^ *[^ " HIDING "][^" HIDING "]*$", NULL, 0 },
 };
 
 static void put_enum(struct pk_buf *out, const struct row *row)
@@ -211,7 +213,8 @@ static void put_length(struct pk_buf *out, const struct pk_field *field)
     if (max > 0) {
         pk_json_put_number(out, "maxLength", max);
     }
-    bool is_ascii = field->format != PK_FORMAT_NONE && field->format != PK_FORMAT_EMAIL;
+    bool is_ascii = field->format != PK_FORMAT_NONE && field->format != PK_FORMAT_EMAIL &&
+                    field->format != PK_FORMAT_TITLE;
     if (max > 0 && !is_ascii) {
         pk_json_put_number(out, "x-max-bytes", max);
     }

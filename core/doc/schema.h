@@ -39,7 +39,8 @@ enum pk_format {
     PK_FORMAT_MODEL_VERSION, /* UUID v4 or v_<14 digits>_<short>. */
     PK_FORMAT_EMAIL,         /* Something, one '@', a host with a dot. */
     PK_FORMAT_HASH,          /* 64 lower-case hexadecimal digits. */
-    PK_FORMAT_NAME           /* [A-Za-z0-9_.:-]+: event types, keys, identifiers of others. */
+    PK_FORMAT_NAME,          /* [A-Za-z0-9_.:-]+: event types, keys, identifiers of others. */
+    PK_FORMAT_TITLE          /* What people call something: one line, and nothing that hides. */
 };
 
 enum {

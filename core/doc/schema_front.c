@@ -13,10 +13,10 @@ const char *const pk_actor_status[] = { "active", "suspended", "archived", NULL 
 /* 'oauth' is a word of the specification, but it is refused: so it is not offered. */
 static const char *const method[] = { "api_key", "service_account", NULL };
 
-#define ROW_TITLE(name_, flags_, help_)                                                         \
-    {                                                                                           \
-        .name = (name_), .type = PK_TYPE_STRING, .flags = (flags_), .min = 1, .max = TEXT_WORD, \
-        .help = (help_)                                                                         \
+#define ROW_TITLE(name_, flags_, help_)                                                        \
+    {                                                                                          \
+        .name = (name_), .type = PK_TYPE_STRING, .format = PK_FORMAT_TITLE, .flags = (flags_), \
+        .min = 1, .max = TEXT_WORD, .help = (help_)                                            \
     }
 
 /* ---- Bodies ---- */

@@ -49,7 +49,37 @@ static bool is_semver(const char *text, size_t length)
     return pk_semver_parse(text, length, &version);
 }
 
-/* Something, one '@', and a host with a dot within; no spaces, no controls. */
+/* Controls, what ends a line, and what turns the direction of text: none of it can be seen, and
+ * all of it can make a name look like another one. */
+static bool is_hiding(uint32_t point)
+{
+    return point < 0x20 || (point >= 0x7F && point <= 0x9F) ||
+           (point >= 0x2028 && point <= 0x202E) || (point >= 0x2066 && point <= 0x2069);
+}
+
+/* 'text' is UTF-8. */
+static bool has_hiding(const char *text, size_t length)
+{
+    const uint8_t *at = (const uint8_t *)text;
+    for (size_t size; length > 0; at += size, length -= size) {
+        size = pk_utf8_step(at, length);
+        if (size == 0 || is_hiding(pk_utf8_point(at, size))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_title(const char *text, size_t length)
+{
+    size_t spaces = 0;
+    while (spaces < length && text[spaces] == ' ') {
+        spaces++;
+    }
+    return spaces < length && !has_hiding(text, length);
+}
+
+/* Something, one '@', and a host with a dot within; no spaces, nothing that hides. */
 static bool is_email(const char *text, size_t length)
 {
     enum { EMAIL_MAX = 254 }; /* RFC 5321: a path of 256 with its brackets. */
@@ -60,12 +90,12 @@ static bool is_email(const char *text, size_t length)
     const char *host = at + 1;
     const char *end = text + length;
     for (const char *c = text; c < end; c++) {
-        if ((unsigned char)*c <= ' ' || *c == 0x7F || (*c == '@' && c != at)) {
+        if (*c == ' ' || (*c == '@' && c != at)) {
             return false;
         }
     }
     const char *dot = memchr(host, '.', (size_t)(end - host));
-    return dot && dot != host && end[-1] != '.';
+    return !has_hiding(text, length) && dot && dot != host && end[-1] != '.';
 }
 
 static const struct {
@@ -85,6 +115,7 @@ static const struct {
     [PK_FORMAT_EMAIL] = { is_email, "an e-mail address", NULL },
     [PK_FORMAT_HASH] = { is_hash, "64 lower-case hexadecimal digits", NULL },
     [PK_FORMAT_NAME] = { is_name, "a name of A-Z, a-z, 0-9, '_', '.', ':' and '-'", NULL },
+    [PK_FORMAT_TITLE] = { is_title, "a line of visible text", NULL },
 };
 
 bool pk_format_is_valid(enum pk_format format, const char *text, size_t length)

@@ -314,11 +314,14 @@ static bool is_stopping(struct pk_watch *watch)
 static void *run_watcher(void *argument)
 {
     struct pk_watch *watch = argument;
+    bool is_first = true; /* Until the listeners have heard something no key is believed. */
     while (!is_stopping(watch)) {
         struct pk_error err = { 0 };
         struct pk_feed_item item;
-        if (pk_feed_next(watch->feed, watch->is_look_due ? LOOK_MS : TICK_MS, &item, &err)) {
+        const int64_t wait_ms = is_first || watch->is_look_due ? LOOK_MS : TICK_MS;
+        if (pk_feed_next(watch->feed, wait_ms, &item, &err)) {
             hear(watch, &item);
+            is_first = false;
         } else {
             hear_nothing(watch, &err);
         }

@@ -78,6 +78,20 @@ bool pk_answer_header(struct pk_request *request, struct pk_answer *answer, cons
     return true;
 }
 
+void pk_answer_number(struct pk_request *request, struct pk_answer *answer, const char *name,
+                      uint64_t value)
+{
+    enum { DIGITS = 20 };
+    if (answer->header_count < PK_NET_ANSWER_HEADERS) {
+        char *digit = (char *)pk_arena_alloc(&request->arena, DIGITS + 1) + DIGITS;
+        do {
+            *--digit = (char)('0' + value % 10);
+            value /= 10;
+        } while (value > 0);
+        answer->header[answer->header_count++] = (struct pk_header){ .name = name, .value = digit };
+    }
+}
+
 void pk_answer_move(struct pk_answer *answer, enum pk_lane_name lane, pk_handler_fn *handler)
 {
     answer->then = PK_THEN_MOVE;

@@ -30,6 +30,7 @@
 
 #include <event2/buffer.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 enum {
     OUTPUT_HIGH = 64 * 1024, /* Above it no further request is looked at. */
@@ -114,6 +115,38 @@ static bool window_is_good(struct pk_conn *conn)
     return is_good;
 }
 
+/* ---- Draining ---- */
+
+/* What the client has sent and nobody has parsed. With TLS a little more than it will be. */
+static size_t bytes_at_hand(struct pk_conn *conn)
+{
+    int in_kernel = 0;
+    size_t in_wire = conn->wire_in && conn->wire_in != pk_link_input(conn)
+                         ? evbuffer_get_length(conn->wire_in)
+                         : 0;
+    (void)ioctl(conn->fd, FIONREAD, &in_kernel);
+    return input_size(conn) + in_wire + (size_t)in_kernel;
+}
+
+/* From here on only what is here already is answered: it was accepted. */
+static void begin_drain(struct pk_conn *conn)
+{
+    if (!conn->is_draining) {
+        conn->is_draining = true;
+        conn->owed_bytes = bytes_at_hand(conn);
+    }
+}
+
+static bool is_drained(struct pk_conn *conn)
+{
+    return conn->is_draining && (conn->owed_bytes == 0 || bytes_at_hand(conn) == 0);
+}
+
+static int64_t idle_ms(const struct pk_conn *conn)
+{
+    return conn->is_draining ? DRAIN_FRESH_MS : limits(conn)->idle_ms;
+}
+
 /* ---- The end ---- */
 
 /* An exchange that nobody else has dies with the connection; one that a lane has, goes on. */
@@ -158,6 +191,13 @@ void pk_conn_close(struct pk_conn *conn)
     }
 }
 
+/* Half an answer is out: nothing can be said any more, but what others were told before it goes. */
+static void break_off(struct pk_conn *conn)
+{
+    pk_socket_send(conn);
+    pk_conn_close(conn);
+}
+
 /* Nothing is read until the client has taken what there is. */
 static void write_out(struct pk_conn *conn)
 {
@@ -194,6 +234,7 @@ void pk_conn_finish(struct pk_conn *conn)
 static void refuse(struct pk_conn *conn, enum pk_refusal refusal)
 {
     const struct pk_refusal_row *row = pk_refusal_row(refusal);
+    const size_t most_bytes = conn->parser.body_max_bytes;
     bool is_lent = conn->parser.is_lent;
     struct pk_exchange *exchange = is_lent ? NULL : conn->parser.exchange;
     bool is_answer_begun =
@@ -209,7 +250,7 @@ static void refuse(struct pk_conn *conn, enum pk_refusal refusal)
     pk_parser_done(&conn->parser);
     leave_exchange(conn);
     if (is_answer_begun) {
-        pk_conn_close(conn); /* Half an answer is out: nothing can be said any more. */
+        break_off(conn);
         return;
     }
     if (!exchange) {
@@ -220,7 +261,11 @@ static void refuse(struct pk_conn *conn, enum pk_refusal refusal)
     exchange->conn = conn;
     pk_exchange_name(exchange, conn->loop);
     pk_link_show(conn, &exchange->request);
-    pk_answer_problem(&exchange->request, &exchange->answer, row->status, row->code, row->detail,
+    const char *detail = row->detail;
+    if (refusal == PK_REFUSAL_BODY_LARGE && most_bytes < SIZE_MAX) {
+        detail = pk_arena_printf(&exchange->request.arena, "%s of %zu bytes", detail, most_bytes);
+    }
+    pk_answer_problem(&exchange->request, &exchange->answer, row->status, row->code, detail,
                       row->hint);
     pk_wire_answer(exchange, true, pk_conn_output(conn));
     pk_exchange_report(exchange);
@@ -235,8 +280,12 @@ static bool reply(struct pk_conn *conn)
 {
     struct pk_exchange *exchange = conn->running;
     struct pk_stream *stream = exchange->stream;
-    /* Also when this loop has not yet heard that all shall drain. */
-    bool is_last = !exchange->is_keep_alive || conn->is_eof || conn->loop->is_drain_wanted;
+    if (conn->loop->is_drain_wanted) { /* Also when this loop has not yet heard of it. */
+        begin_drain(conn);
+    }
+    /* Who sends no more may have asked for more already. */
+    bool is_last =
+        !exchange->is_keep_alive || (conn->is_eof && input_size(conn) == 0) || is_drained(conn);
 
     if (conn->parser.is_lent) { /* Answered before its body was here: what follows is no request. */
         pk_parser_done(&conn->parser);
@@ -257,7 +306,7 @@ static bool reply(struct pk_conn *conn)
         pk_conn_finish(conn);
         return false;
     }
-    enter(conn, PK_CONN_IDLE, limits(conn)->idle_ms);
+    enter(conn, PK_CONN_IDLE, idle_ms(conn));
     return true;
 }
 
@@ -346,22 +395,32 @@ static bool feed_end(struct pk_conn *conn)
 }
 
 /* Feeds what has arrived, up to the end of one request. False: nothing more may be read now. */
-static bool feed(struct pk_conn *conn, struct evbuffer *input)
+static bool feed(struct pk_conn *conn)
 {
-    struct evbuffer_iovec piece;
+    struct pk_loop *loop = conn->loop;
+    struct evbuffer_iovec piece = { .iov_base = loop->landing, .iov_len = loop->landed };
     size_t used;
+    bool has_landed = loop->landed > 0;
     bool was_idle = conn->state == PK_CONN_IDLE;
 
-    (void)evbuffer_peek(input, -1, NULL, &piece, 1);
+    if (!has_landed) {
+        (void)evbuffer_peek(pk_link_input(conn), -1, NULL, &piece, 1);
+    }
     if (was_idle) {
         conn->state = PK_CONN_HEAD;
     }
     enum pk_refusal refusal = pk_parser_feed(&conn->parser, piece.iov_base, piece.iov_len, &used);
     if (refusal != PK_REFUSAL_NONE) {
+        loop->landed = 0;
         refuse(conn, refusal);
         return false;
     }
-    (void)evbuffer_drain(input, used);
+    if (has_landed) {
+        pk_socket_keep(conn, used);
+    } else {
+        (void)evbuffer_drain(pk_link_input(conn), used);
+    }
+    conn->owed_bytes -= used < conn->owed_bytes ? used : conn->owed_bytes;
     if (conn->parser.is_complete) {
         return feed_end(conn);
     }
@@ -378,12 +437,13 @@ static bool feed(struct pk_conn *conn, struct evbuffer *input)
 /* Does what can be done with the bytes that are here. */
 static void advance(struct pk_conn *conn)
 {
-    while (input_size(conn) > 0) {
+    while (conn->loop->landed > 0 || input_size(conn) > 0) {
         if (conn->state == PK_CONN_IDLE && pk_conn_unsent(conn) > OUTPUT_HIGH) {
+            pk_socket_keep(conn, 0);
             write_out(conn);
             return;
         }
-        if (!feed(conn, pk_link_input(conn))) {
+        if (!feed(conn)) {
             return;
         }
     }
@@ -435,11 +495,11 @@ void pk_conn_written(struct pk_conn *conn)
     if (conn->state != PK_CONN_WRITING || pk_conn_unsent(conn) > 0) {
         return;
     }
-    if (conn->is_last) {
+    if (conn->is_last || is_drained(conn)) {
         pk_conn_finish(conn);
         return;
     }
-    enter(conn, PK_CONN_IDLE, limits(conn)->idle_ms);
+    enter(conn, PK_CONN_IDLE, idle_ms(conn));
     pk_socket_want(conn, !conn->is_eof);
     advance(conn);
 }
@@ -586,7 +646,7 @@ void pk_conn_hung(struct pk_conn *conn, struct pk_exchange *instead)
         conn->running = NULL;
         pk_exchange_free(instead);
         pk_parser_done(&conn->parser);
-        pk_conn_close(conn); /* Half an answer is out: nothing can be said any more. */
+        break_off(conn);
     } else {
         go_on(conn);
     }
@@ -645,17 +705,15 @@ bool pk_conn_is_owing(struct pk_conn *conn)
 
 void pk_conn_drain(struct pk_conn *conn)
 {
-    char byte;
     if (conn->state == PK_CONN_EVENTS) {
         pk_sse_drain(conn->running->sse);
         return;
     }
+    begin_drain(conn);
     if (conn->state != PK_CONN_IDLE) {
         return;
     }
-    /* A request may lie in the kernel, accepted and not yet read. */
-    bool has_input = input_size(conn) > 0 || recv(conn->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
-    if (conn->served > 0 && !has_input) {
+    if (conn->served > 0 && conn->owed_bytes == 0) {
         pk_conn_finish(conn);
     } else {
         enter(conn, PK_CONN_IDLE, DRAIN_FRESH_MS);

@@ -25,7 +25,6 @@
 #include "net/net_internal.h"
 
 #include "base/alloc.h"
-#include "base/crypto.h"
 
 #include <string.h>
 
@@ -80,6 +79,9 @@ void pk_exchange_report(struct pk_exchange *exchange)
     }
     exchange->is_reported = true;
     exchange->request.times.sent_ns = exchange->loop->now_ns;
+    if (exchange->sse && exchange->sent_status) { /* A stream of events waits; it is not slow. */
+        exchange->request.times.park_ns += exchange->loop->now_ns - exchange->since_ns;
+    }
     if (options->done) {
         int unsent = row ? row->status : STATUS_GONE;
         const struct pk_done done = { .request = &exchange->request,
@@ -143,13 +145,23 @@ void pk_exchange_free(struct pk_exchange *exchange)
     loop->spare_count++;
 }
 
+/* Its sixteen digits; ids are no secrets, so a table will do. */
+static void print_id(char *out, uint64_t id)
+{
+    static const char digit[16] = "0123456789abcdef";
+    for (int i = 0; i < 16; i++, id <<= 4) {
+        out[i] = digit[id >> 60];
+    }
+    out[16] = '\0';
+}
+
 void pk_exchange_name(struct pk_exchange *exchange, struct pk_loop *loop)
 {
     if (exchange->request.id[0] == '\0') {
         /* A counter, spread over all 64 bits by a multiplication that can be undone: no two ids
          * of a loop are equal. */
         uint64_t id = (loop->id_base + loop->id_count++) * 0x9E3779B97F4A7C15ULL;
-        pk_hex(exchange->request.id, &id, sizeof(id));
+        print_id(exchange->request.id, id);
     }
 }
 
@@ -332,10 +344,12 @@ static void open_hung(struct pk_mail *mail)
 {
     struct pk_exchange *exchange = exchange_of_mail(mail);
     struct pk_conn *conn = exchange->conn;
+    struct pk_exchange *instead = stand_in(exchange);
+    exchange->is_reported = true;
     if (conn) {
-        struct pk_exchange *instead = stand_in(exchange);
-        exchange->is_reported = true;
         pk_conn_hung(conn, instead);
+    } else {
+        pk_exchange_free(instead); /* Whoever watches is told. */
     }
     if (atomic_fetch_sub(&exchange->holders, 1) == 1) {
         pk_exchange_free(exchange);

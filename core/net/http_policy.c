@@ -59,9 +59,37 @@ const struct pk_refusal_row *pk_refusal_row(enum pk_refusal refusal)
     return &refusal_table[refusal];
 }
 
+/* True when one of eight bytes is below a space, or DEL: no carry runs from a byte without a hit
+ * into the next one, so a 'false' is exact. (A tab is a hit, too.) */
+static bool may_have_control(const char *text)
+{
+    const uint64_t each = UINT64_C(0x0101010101010101);
+    uint64_t word;
+    memcpy(&word, text, sizeof(word));
+    uint64_t del = word ^ each * 0x7f;
+    uint64_t low = (word - each * 0x20) & ~word;
+    return ((low | ((del - each) & ~del)) & each * 0x80) != 0;
+}
+
 static bool is_control(unsigned char c)
 {
     return (c < 0x20 && c != '\t') || c == 0x7f;
+}
+
+static bool value_has_control(const char *value, size_t size)
+{
+    size_t i = 0;
+    while (i + sizeof(uint64_t) <= size && !may_have_control(value + i)) {
+        i += sizeof(uint64_t);
+    }
+    if (size >= sizeof(uint64_t) && i + sizeof(uint64_t) > size &&
+        !may_have_control(value + size - sizeof(uint64_t))) {
+        return false; /* Nearly always: the rest, with some that were looked at. */
+    }
+    while (i < size && !is_control((unsigned char)value[i])) {
+        i++;
+    }
+    return i < size;
 }
 
 enum pk_refusal pk_policy_header(const char *name, size_t name_size, const char *value,
@@ -75,12 +103,7 @@ enum pk_refusal pk_policy_header(const char *name, size_t name_size, const char 
             return PK_REFUSAL_HEADER;
         }
     }
-    for (size_t i = 0; i < value_size; i++) {
-        if (is_control((unsigned char)value[i])) {
-            return PK_REFUSAL_HEADER;
-        }
-    }
-    return PK_REFUSAL_NONE;
+    return value_has_control(value, value_size) ? PK_REFUSAL_HEADER : PK_REFUSAL_NONE;
 }
 
 enum pk_refusal pk_policy_trailer(const char *name)
@@ -105,8 +128,14 @@ static bool is_hex(char c)
 
 static bool is_name_char(char c)
 {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-           (c != '\0' && strchr("-._~!$&'()*+,;=", c) != NULL);
+    static const bool table[256] = {
+        ['0' ... '9'] = true, ['a' ... 'z'] = true, ['A' ... 'Z'] = true, ['-'] = true,
+        ['.'] = true,         ['_'] = true,         ['~'] = true,         ['!'] = true,
+        ['$'] = true,         ['&'] = true,         ['\''] = true,        ['('] = true,
+        [')'] = true,         ['*'] = true,         ['+'] = true,         [','] = true,
+        [';'] = true,         ['='] = true,
+    };
+    return table[(unsigned char)c];
 }
 
 /* Behind the name: nothing, or a port of one to five digits. */
@@ -142,7 +171,8 @@ static size_t count_header(const struct pk_request *request, const char *name,
     size_t count = 0;
     *out_value = NULL;
     for (size_t i = 0; i < request->header_count; i++) {
-        if (strcmp(request->header[i].name, name) == 0) {
+        const char *given = request->header[i].name;
+        if (given[0] == name[0] && strcmp(given, name) == 0) {
             *out_value = request->header[i].value;
             count++;
         }
@@ -228,6 +258,9 @@ static bool decode(char *text)
  * segment: something behind us might resolve it. */
 static bool has_dots(const char *segment)
 {
+    if (!strchr(segment, '.')) {
+        return false; /* Nearly always. */
+    }
     for (;;) {
         size_t size = strcspn(segment, "/\\");
         if ((size == 1 && segment[0] == '.') ||
@@ -268,29 +301,25 @@ enum pk_refusal pk_policy_target(struct pk_request *request, char *target)
         return PK_REFUSAL_TARGET;
     }
     size_t path_size = strcspn(target, "?");
-    request->query =
-        pk_arena_strdup(&request->arena, target[path_size] == '?' ? target + path_size + 1 : "");
-    request->path = pk_arena_strndup(&request->arena, target, path_size);
+    request->query = target[path_size] == '?' ? target + path_size + 1 : "";
+    target[path_size] = '\0';
+    request->path = target;
 
     /* Split first and decode then: an encoded slash belongs to its segment. */
-    char *rest = pk_arena_strndup(&request->arena, target, path_size);
+    char *segment = pk_arena_strndup(&request->arena, target, path_size) + 1;
+    bool is_more = segment[0] != '\0';
     request->segment_count = 0;
-    while (rest[0] == '/' && rest[1] != '\0') {
-        char *segment = rest + 1;
-        size_t size = strcspn(segment, "/");
-        rest = segment + size;
-        char *copy = pk_arena_strndup(&request->arena, segment, size);
-        if (!decode(copy) || has_dots(copy) || request->segment_count == PK_NET_SEGMENTS_MAX) {
+    while (is_more) {
+        char *end = segment + strcspn(segment, "/");
+        is_more =
+            *end == '/'; /* "/a/" has an empty one behind: it is another resource than "/a". */
+        *end = '\0';
+        if (!decode(segment) || has_dots(segment) ||
+            request->segment_count == PK_NET_SEGMENTS_MAX) {
             return PK_REFUSAL_TARGET;
         }
-        request->segment[request->segment_count++] = copy;
-    }
-    if (rest[0] == '/' && request->segment_count > 0) {
-        /* "/a/" is another resource than "/a". */
-        if (request->segment_count == PK_NET_SEGMENTS_MAX) {
-            return PK_REFUSAL_TARGET;
-        }
-        request->segment[request->segment_count++] = "";
+        request->segment[request->segment_count++] = segment;
+        segment = end + 1;
     }
     return PK_REFUSAL_NONE;
 }

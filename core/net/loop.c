@@ -22,6 +22,7 @@
 
 #include <errno.h>
 #include <event2/buffer.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -75,11 +76,29 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
     pk_loop_flush(door->loop);
 }
 
-/* No descriptors left: the listener would spin, so it rests for a moment. */
+/* No descriptors left: the one that is kept for this lets the next in line be told. False: nobody
+ * was, because another thread was faster or there is nobody. */
+static bool turn_away_next(struct pk_loop *loop, int listener)
+{
+    if (loop->spare_fd >= 0) {
+        (void)close(loop->spare_fd);
+    }
+    int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0) {
+        turn_away(loop, fd);
+    }
+    loop->spare_fd = fcntl(loop->wake_fd, F_DUPFD_CLOEXEC, 0);
+    return fd >= 0;
+}
+
+/* When nobody can even be told, the listener would spin: it rests for a moment. */
 static void on_accept_error(struct evconnlistener *listener, void *context)
 {
     const struct pk_door *door = context;
     struct timeval rest = { .tv_usec = ACCEPT_AGAIN_MS * 1000 };
+    if (turn_away_next(door->loop, evconnlistener_get_fd(listener))) {
+        return;
+    }
     (void)evconnlistener_disable(listener);
     (void)evtimer_add(door->loop->accept_again, &rest);
 }
@@ -105,24 +124,33 @@ void pk_loop_drained(struct pk_loop *loop)
     }
 }
 
+/* All who are in the queue of 'door'. */
+static void welcome_rest(const struct pk_door *door)
+{
+    struct sockaddr_storage address;
+    int listener = evconnlistener_get_fd(door->accepting);
+    for (;;) {
+        socklen_t size = sizeof(address);
+        int fd =
+            accept4(listener, (struct sockaddr *)&address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0) {
+            welcome(door, fd, (struct sockaddr *)&address);
+        } else if ((errno != EMFILE && errno != ENFILE) || !turn_away_next(door->loop, listener)) {
+            return;
+        }
+    }
+}
+
 /* The handshakes that were under way are over: shuts the doors behind who came in by them. */
 static void on_settled(evutil_socket_t none, short what, void *context)
 {
     struct pk_loop *loop = context;
-    struct sockaddr_storage address;
     (void)none;
     (void)what;
     (void)pk_loop_now(loop);
     for (size_t i = 0; i < loop->door_count; i++) {
         struct pk_door *door = &loop->door[i];
-        int listener = evconnlistener_get_fd(door->accepting);
-        socklen_t size = sizeof(address);
-        int fd = -1;
-        while ((fd = accept4(listener, (struct sockaddr *)&address, &size,
-                             SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
-            welcome(door, fd, (struct sockaddr *)&address);
-            size = sizeof(address);
-        }
+        welcome_rest(door);
         evconnlistener_free(door->accepting);
         door->accepting = NULL;
     }
@@ -299,6 +327,7 @@ bool pk_loop_init(struct pk_loop *loop, struct pk_net *net, struct pk_error *err
     loop->net = net;
     loop->id_base = pk_random_u64();
     loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    loop->spare_fd = fcntl(loop->wake_fd, F_DUPFD_CLOEXEC, 0);
     loop->base = event_base_new();
     (void)pthread_mutex_init(&loop->lock, NULL);
     if (!loop->base || loop->wake_fd < 0) {
@@ -322,8 +351,9 @@ bool pk_loop_listen(struct pk_loop *loop, const struct pk_listener *listener, in
 {
     struct pk_door *door = &loop->door[loop->door_count];
     *door = (struct pk_door){ .loop = loop, .listener = listener };
+    /* 0: it listens already. Any other number here would be its backlog; -1 is 128. */
     door->accepting = evconnlistener_new(loop->base, on_accept, door,
-                                         LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, -1, fd);
+                                         LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
     if (!door->accepting) {
         (void)close(fd);
         return pk_fail(err, PK_INTERNAL, "raise the limit of open files",
@@ -403,6 +433,9 @@ void pk_loop_bury(struct pk_loop *loop)
     }
     if (loop->wake_fd >= 0) {
         (void)close(loop->wake_fd);
+    }
+    if (loop->spare_fd >= 0) {
+        (void)close(loop->spare_fd);
     }
     (void)pthread_mutex_destroy(&loop->lock);
 }

@@ -55,7 +55,7 @@ enum pk_method {
     PK_METHOD_OTHER, /* What HTTP knows and no route has: TRACE and its like. */
     PK_METHOD_COUNT
 };
-const char *pk_method_name(enum pk_method method);
+const char *pk_method_name(enum pk_method method); /* "GET"; also a label of metrics. */
 
 /* Where a handler runs: on the loop, or on an executor of a lane. A full lane answers 503 and
  * disturbs no other. */
@@ -83,7 +83,7 @@ struct pk_times {
     int64_t queue_ns; /* Spent waiting for an executor, added up. */
     int64_t run_ns;   /* Spent in handlers and at the gate, added up. */
     int64_t store_ns; /* Of run_ns: in calls of the store, added up. */
-    int64_t park_ns;  /* Spent parked, added up. */
+    int64_t park_ns;  /* Spent parked or as a stream of events, added up. */
     int64_t sent_ns;  /* The answer was handed to the connection. */
 };
 
@@ -154,6 +154,10 @@ void pk_answer_error(const struct pk_request *request, struct pk_answer *answer,
  * LF, NUL or another control character: what came from data must not split an answer. */
 bool pk_answer_header(struct pk_request *request, struct pk_answer *answer, const char *name,
                       const char *value, struct pk_error *err);
+/* The same for a number, under a name that is static text and a token. Left out when the answer has
+ * PK_NET_ANSWER_HEADERS already. */
+void pk_answer_number(struct pk_request *request, struct pk_answer *answer, const char *name,
+                      uint64_t value);
 /* "Not here": after the return 'handler' goes on with the request on 'lane'. */
 void pk_answer_move(struct pk_answer *answer, enum pk_lane_name lane, pk_handler_fn *handler);
 /* Answers with an entry of the hot cache; takes over the reference. */

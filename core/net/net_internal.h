@@ -170,22 +170,18 @@ void pk_exchange_name(struct pk_exchange *exchange, struct pk_loop *loop);
 
 /* ---- parse.c ---- */
 
-struct pk_span {
-    size_t at, size; /* Into exchange->text. */
-};
 struct pk_parser {
     llhttp_t http;
     struct pk_loop *loop;         /* Its net's routes say how large a body may be. */
     struct pk_exchange *exchange; /* The one being collected; NULL between two. */
     bool is_lent;                 /* A handler has it already and gets the body in pieces. */
-    struct pk_span *span;         /* Name and value in turn; in the request's arena. */
-    size_t span_count;
-    size_t target_size;     /* The target lies at the start of the text. */
-    size_t header_bytes;    /* Headers and trailers, with their separators. */
-    size_t extension_bytes; /* Of chunks. */
-    size_t head_bytes;      /* Fed since the request began. */
-    struct pk_buf trailer;  /* The one being collected; the head's text must not move any more. */
-    size_t name_at;         /* Where the name being collected starts. */
+    size_t header_count;          /* Of the head, and trailers. */
+    size_t target_size;           /* The target lies at the start of the text. */
+    size_t header_bytes;          /* Headers and trailers, with their separators. */
+    size_t extension_bytes;       /* Of chunks. */
+    size_t head_bytes;            /* Fed since the request began. */
+    struct pk_buf trailer; /* The one being collected; the head's text must not move any more. */
+    size_t name_at;        /* Where the name being collected starts. */
     size_t name_size;
     size_t body_max_bytes;
     size_t body_bytes; /* Arrived so far. */
@@ -345,12 +341,15 @@ struct pk_loop {
     struct event *tick;         /* Each second. */
     struct event *sweep;        /* Looks for hung calls; the first loop's alone, or NULL. */
     int wake_fd;                /* Written by other threads; -1: the loop was not made. */
+    int spare_fd;               /* Kept for when there is no other left; -1: it is lost, too. */
     pthread_t thread;
     bool is_started;
     int64_t now_ns;       /* Monotonic; read when libevent calls, and after handlers. */
     struct pk_conn *conn; /* All of them, doubly linked. Loop thread only. */
     struct pk_conn *marked, *last_marked; /* Those with something to send. */
     size_t marked_count;
+    char *landing; /* Where a request lands that no buffer waits for; NULL until one did. */
+    size_t landed; /* Bytes there, of the connection that pk_conn_came is told of; else 0. */
     struct evbuffer **spare_buffer; /* Empty ones. */
     size_t spare_buffers;
     struct pk_exchange *spare; /* For the next requests. */
@@ -454,6 +453,7 @@ struct pk_conn {
     bool keeps_buffers;  /* wire_in and wire_out stay, also when they are empty. */
     bool is_last;        /* Close when the output is out. */
     bool is_eof;         /* The client sends no more. */
+    bool is_draining;    /* What is here is answered, and then it closes. */
     struct event io, timer;
     int64_t timer_ns;    /* When 'timer' comes; 0: it is not set. */
     int64_t deadline_ns; /* The one of the present state; 0: none. */
@@ -466,6 +466,7 @@ struct pk_conn {
     int64_t queued_bytes;        /* Of streamed answers, ever put into the output. */
     int64_t window_sent;         /* Of these, taken by the client when its window began. */
     uint64_t served;             /* Requests answered here. */
+    size_t owed_bytes;           /* Here when the drain began, and not parsed yet. */
     uint8_t address[16];         /* Counted in net->addresses. */
     uint8_t client[16];          /* As pk_request.address, but for what the request says. */
 };
@@ -511,6 +512,10 @@ void pk_conn_drain(struct pk_conn *conn);
 void pk_socket_open(struct pk_conn *conn, int fd);
 void pk_socket_close(struct pk_conn *conn);
 void pk_socket_want(struct pk_conn *conn, bool is_wanted);
+/* What has landed goes into the input, but for the first 'used' bytes. */
+void pk_socket_keep(struct pk_conn *conn, size_t used);
+/* As much of the output as goes at once, of a connection that is about to end. */
+void pk_socket_send(struct pk_conn *conn);
 /* An empty input goes back to the loop. */
 void pk_socket_tidy(struct pk_conn *conn);
 /* An empty one, that the caller gives to a connection. */

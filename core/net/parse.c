@@ -1,9 +1,10 @@
 /* parse.c - llhttp in strict mode, collecting one request at a time.
  *
  * Bytes come in pieces of any size. Target, names and values are appended to
- * one buffer with a NUL behind each; 'span' remembers where. When the head is
- * whole the buffer no longer moves, the spans become texts, and the policy is
- * asked; then the body is collected up to the limit of its route. At the end
+ * one buffer with a NUL behind each, and none within: so they are found again
+ * by walking. When the head is whole the buffer no longer moves, the walk makes
+ * texts of it, and the policy is asked; then the body is collected up to the
+ * limit of its route. At the end
  * llhttp is paused, so that bytes of the next request stay where they are
  * until this one is answered.
  *
@@ -43,8 +44,6 @@ static int on_message_begin(llhttp_t *http)
 {
     struct pk_parser *parser = http->data;
     parser->exchange = pk_exchange_new(parser->loop);
-    parser->span = pk_arena_alloc(&parser->exchange->request.arena,
-                                  2 * (size_t)PK_NET_HEADERS_MAX * sizeof(*parser->span));
     parser->exchange->request.times.first_ns = parser->loop->now_ns;
     return 0;
 }
@@ -135,7 +134,7 @@ static int on_header_value_complete(llhttp_t *http)
     if (refusal == PK_REFUSAL_NONE && parser->is_head_done) {
         refusal = pk_policy_trailer(text->data + parser->name_at);
     }
-    if (refusal == PK_REFUSAL_NONE && parser->span_count == 2 * (size_t)PK_NET_HEADERS_MAX) {
+    if (refusal == PK_REFUSAL_NONE && parser->header_count == PK_NET_HEADERS_MAX) {
         refusal = PK_REFUSAL_HEADERS_LARGE;
     }
     if (refusal != PK_REFUSAL_NONE) {
@@ -143,12 +142,8 @@ static int on_header_value_complete(llhttp_t *http)
     }
     if (parser->is_head_done) {
         pk_buf_clear(text); /* A trailer: counted, and dropped. */
-        parser->span_count += 2;
-    } else {
-        parser->span[parser->span_count++] = (struct pk_span){ parser->name_at, parser->name_size };
-        parser->span[parser->span_count++] =
-            (struct pk_span){ value_at, text->size - 1 - value_at };
     }
+    parser->header_count++;
     parser->name_size = 0;
     return count_header_bytes(parser, 2); /* The line's end. */
 }
@@ -166,12 +161,13 @@ static enum pk_method method_of(const llhttp_t *http)
 static void take_headers(struct pk_parser *parser)
 {
     struct pk_request *request = &parser->exchange->request;
-    const struct pk_buf *text = &parser->exchange->text;
-    size_t count = parser->span_count / 2;
+    const char *at = parser->exchange->text.data + parser->target_size + 1;
+    size_t count = parser->header_count;
     struct pk_header *header = pk_arena_alloc(&request->arena, (count + 1) * sizeof(*header));
     for (size_t i = 0; i < count; i++) {
-        header[i].name = text->data + parser->span[2 * i].at;
-        header[i].value = text->data + parser->span[2 * i + 1].at;
+        header[i].name = at;
+        header[i].value = at + strlen(at) + 1;
+        at = header[i].value + strlen(header[i].value) + 1;
     }
     request->header = header;
     request->header_count = count;
@@ -205,7 +201,7 @@ static int on_headers_complete(llhttp_t *http)
     enum pk_refusal refusal = pk_policy_head(http, request);
     request->method = method_of(http);
     if (refusal == PK_REFUSAL_NONE) {
-        refusal = pk_policy_target(request, pk_arena_strdup(&request->arena, exchange->text.data));
+        refusal = pk_policy_target(request, exchange->text.data);
     }
     if (refusal != PK_REFUSAL_NONE) {
         return refuse(parser, refusal);
@@ -225,7 +221,8 @@ static int on_headers_complete(llhttp_t *http)
         return refuse(parser, PK_REFUSAL_BODY_LARGE);
     }
     bool has_body = (http->flags & F_CHUNKED) || http->content_length > 0;
-    parser->is_continue_wanted = has_body && pk_request_header(request, "expect") != NULL;
+    parser->is_continue_wanted =
+        has_body && http->http_minor == 1 && pk_request_header(request, "expect") != NULL;
     exchange->is_http_1_0 = http->http_minor == 0;
     exchange->is_keep_alive = llhttp_should_keep_alive(http) != 0;
     request->times.head_ns = parser->loop->now_ns;
@@ -244,7 +241,7 @@ static int on_body(llhttp_t *http, const char *at, size_t size)
     parser->body_bytes += size;
     if (stream) {
         pk_stream_feed(stream, at, size);
-    } else {
+    } else if (parser->exchange->request.route) { /* Nobody reads what no route takes. */
         pk_buf_add(&parser->exchange->request.body, at, size);
     }
     return 0;
@@ -362,7 +359,8 @@ struct pk_exchange *pk_parser_take(struct pk_parser *parser)
 const char *pk_request_header(const struct pk_request *request, const char *name)
 {
     for (size_t i = 0; i < request->header_count; i++) {
-        if (strcmp(request->header[i].name, name) == 0) {
+        const char *given = request->header[i].name;
+        if (given[0] == name[0] && strcmp(given, name) == 0) {
             return request->header[i].value;
         }
     }

@@ -12,10 +12,9 @@
 #include <string.h>
 
 static const char *const method_name[] = {
-    [PK_METHOD_GET] = "GET",         [PK_METHOD_HEAD] = "HEAD",
-    [PK_METHOD_POST] = "POST",       [PK_METHOD_PUT] = "PUT",
-    [PK_METHOD_PATCH] = "PATCH",     [PK_METHOD_DELETE] = "DELETE",
-    [PK_METHOD_OPTIONS] = "OPTIONS", [PK_METHOD_OTHER] = "this method",
+    [PK_METHOD_GET] = "GET",         [PK_METHOD_HEAD] = "HEAD",   [PK_METHOD_POST] = "POST",
+    [PK_METHOD_PUT] = "PUT",         [PK_METHOD_PATCH] = "PATCH", [PK_METHOD_DELETE] = "DELETE",
+    [PK_METHOD_OPTIONS] = "OPTIONS", [PK_METHOD_OTHER] = "OTHER",
 };
 _Static_assert(PK_COUNT(method_name) == PK_METHOD_COUNT, "every method has its name");
 
@@ -140,7 +139,9 @@ void pk_route_miss(const struct pk_net *net, const struct pk_match *match,
         answer->allow = pk_route_allow(match->allowed, request);
         pk_answer_problem(request, answer, 405, "method_not_allowed",
                           pk_arena_printf(arena, "'%.200s' does not take %s", request->path,
-                                          method_name[request->method]),
+                                          request->method == PK_METHOD_OTHER
+                                              ? "this method"
+                                              : method_name[request->method]),
                           pk_arena_printf(arena, "use %s", answer->allow));
         return;
     }
@@ -148,5 +149,5 @@ void pk_route_miss(const struct pk_net *net, const struct pk_match *match,
     pk_answer_problem(request, answer, 404, "not_found",
                       pk_arena_printf(arena, "there is nothing at '%.200s'", request->path),
                       near ? pk_arena_printf(arena, "check the path; the nearest is '%s'", near)
-                           : "check the path; /healthz answers when the server lives");
+                           : "check the path; /openapi.json lists those there are");
 }

@@ -7,6 +7,10 @@
  * So an answer costs one recv and one send, and nothing is watched for writing
  * unless the kernel takes no more.
  *
+ * A request that comes alone, in one piece, has no buffer either: it lands in
+ * the loop's own memory and is parsed there; what the parser leaves of it moves
+ * to wire_in.
+ *
  * An idle connection has no buffer: empty ones go back to the loop, but for
  * those that somebody between wire and requests holds on to (keeps_buffers).
  *
@@ -62,6 +66,8 @@ void pk_socket_forget_spares(struct pk_loop *loop)
     }
     pk_free(loop->spare_buffer);
     loop->spare_buffer = NULL;
+    pk_free(loop->landing);
+    loop->landing = NULL;
 }
 
 /* Gives an empty buffer back. */
@@ -108,10 +114,56 @@ void pk_socket_want(struct pk_conn *conn, bool is_wanted)
 
 /* ---- Receiving ---- */
 
+/* Of a recv that brought nothing; errno is its own. */
+static enum pk_link_says ask_why(ssize_t got)
+{
+    bool is_later = got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
+    return is_later ? PK_LINK_MORE : got == 0 ? PK_LINK_EOF : PK_LINK_BROKEN;
+}
+
+/* Most requests come whole and are parsed at once: they need no buffer. False: this may be none. */
+static bool may_land(const struct pk_conn *conn)
+{
+    return !conn->wire_in && !conn->link &&
+           (conn->state == PK_CONN_IDLE || conn->state == PK_CONN_HEAD);
+}
+
+/* True when it has brought all there was. */
+static bool land(struct pk_conn *conn, enum pk_link_says *out)
+{
+    struct pk_loop *loop = conn->loop;
+    if (!loop->landing) {
+        loop->landing = pk_alloc(READ_FIRST);
+    }
+    ssize_t got = recv(conn->fd, loop->landing, READ_FIRST, MSG_DONTWAIT);
+    loop->landed = got > 0 ? (size_t)got : 0;
+    *out = got > 0 ? PK_LINK_MORE : ask_why(got);
+    return got < READ_FIRST;
+}
+
+void pk_socket_keep(struct pk_conn *conn, size_t used)
+{
+    struct pk_loop *loop = conn->loop;
+    size_t left = loop->landed - used;
+    if (loop->landed > 0 && left > 0) {
+        conn->wire_in = conn->wire_in ? conn->wire_in : pk_socket_buffer(loop);
+        (void)evbuffer_add(conn->wire_in, loop->landing + used, left);
+    }
+    loop->landed = 0;
+}
+
 /* Up to INPUT_HIGH bytes. */
 static enum pk_link_says receive(struct pk_conn *conn)
 {
+    enum pk_link_says says;
     size_t room = READ_FIRST;
+    if (may_land(conn)) {
+        if (land(conn, &says)) {
+            return says;
+        }
+        pk_socket_keep(conn, 0);
+        room = READ_NEXT;
+    }
     if (!conn->wire_in) {
         conn->wire_in = pk_socket_buffer(conn->loop);
     }
@@ -122,10 +174,10 @@ static enum pk_link_says receive(struct pk_conn *conn)
         }
         ssize_t got = recv(conn->fd, piece.iov_base, piece.iov_len, MSG_DONTWAIT);
         if (got <= 0) {
-            bool is_later = got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
+            says = ask_why(got);
             piece.iov_len = 0;
             (void)evbuffer_commit_space(conn->wire_in, &piece, 1);
-            return is_later ? PK_LINK_MORE : got == 0 ? PK_LINK_EOF : PK_LINK_BROKEN;
+            return says;
         }
         bool is_all = (size_t)got < piece.iov_len;
         piece.iov_len = (size_t)got;
@@ -204,6 +256,11 @@ static bool send_some(struct pk_conn *conn)
         }
     } while (length_of(conn->wire_out) == 0 && pk_conn_unsent(conn) > 0);
     return true;
+}
+
+void pk_socket_send(struct pk_conn *conn)
+{
+    (void)send_some(conn);
 }
 
 static void flush(struct pk_conn *conn)

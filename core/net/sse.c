@@ -144,6 +144,7 @@ void pk_sse_begin(struct pk_sse *sse, struct pk_exchange *exchange)
 {
     struct pk_conn *conn = exchange->conn;
     sse->exchange = exchange;
+    exchange->since_ns = exchange->loop->now_ns;
     pk_conn_wait(conn, PK_CONN_EVENTS, exchange->loop->net->options.limits.beat_ms);
     pk_socket_want(conn, true); /* To learn when the client goes. */
     pk_wire_head(exchange, pk_conn_output(conn));

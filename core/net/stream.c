@@ -219,7 +219,9 @@ void pk_stream_flush(struct pk_stream *stream)
         pk_buf_clear(&stream->out);
     }
     stream->unsent_bytes = pk_conn_unsent(conn);
-    (void)pthread_cond_broadcast(&stream->tie.moved);
+    if (stream->unsent_bytes < stream->most_bytes) { /* A writer without room would ask again. */
+        (void)pthread_cond_broadcast(&stream->tie.moved);
+    }
     (void)pthread_mutex_unlock(&stream->tie.lock);
     pk_conn_sending(conn, pk_conn_unsent(conn) - before);
 }

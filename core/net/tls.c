@@ -39,7 +39,7 @@ struct pk_tls {
 /* The latest reason in OpenSSL's words; the others are dropped. */
 static const char *reason(void)
 {
-    unsigned long code = ERR_peek_last_error();
+    unsigned long code = ERR_peek_error(); /* The last may be as vague as 'PEM lib'. */
     const char *text = ERR_reason_error_string(code);
     ERR_clear_error();
     return text ? text : "no reason is known";

@@ -30,11 +30,13 @@ static const struct {
     { 403, "Forbidden" },
     { 404, "Not Found" },
     { 405, "Method Not Allowed" },
+    { 406, "Not Acceptable" },
     { 408, "Request Timeout" },
     { 409, "Conflict" },
     { 412, "Precondition Failed" },
     { 413, "Content Too Large" },
     { 414, "URI Too Long" },
+    { 415, "Unsupported Media Type" },
     { 417, "Expectation Failed" },
     { 422, "Unprocessable Content" },
     { 429, "Too Many Requests" },
@@ -56,12 +58,22 @@ const char *pk_reason(int status)
     return "Unknown";
 }
 
-static void add_line(struct pk_buf *head, const char *name, const char *value)
+static char *put(char *to, const char *text, size_t size)
 {
-    pk_buf_add_text(head, name);
-    pk_buf_add(head, ": ", 2);
-    pk_buf_add_text(head, value);
-    pk_buf_add(head, "\r\n", 2);
+    memcpy(to, text, size);
+    return to + size;
+}
+
+/* Room is made once for all four pieces: there is a dozen of lines in each answer. */
+static inline void add_line(struct pk_buf *head, const char *name, const char *value)
+{
+    size_t name_size = strlen(name);
+    size_t value_size = strlen(value);
+    char *to = pk_buf_reserve(head, name_size + value_size + 4);
+    to = put(put(to, name, name_size), ": ", 2);
+    to = put(put(to, value, value_size), "\r\n", 2);
+    *to = '\0';
+    head->size += name_size + value_size + 4;
 }
 
 static void add_number(struct pk_buf *head, const char *name, size_t number)

@@ -316,6 +316,9 @@ static void tell(struct pk_health *health, struct pk_health_report *before)
         if (check->state == PK_HEALTH_OK) {
             pk_log_info(log, "check is good again", PK_STR("check", check->name),
                         PK_STR("detail", check->detail));
+        } else if (i == PK_HEALTH_DRAIN) { /* It was asked for: nothing to warn of. */
+            pk_log_info(log, "not ready any more", PK_STR("check", check->name),
+                        PK_STR("detail", check->detail));
         } else {
             pk_log_warn(log, "check has found something", PK_STR("check", check->name),
                         PK_FLAG("fails", check->state == PK_HEALTH_FAILS),

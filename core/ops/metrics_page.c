@@ -387,9 +387,7 @@ static void print_build(const struct pk_metrics_sources *sources, struct pk_buf 
     static const char name[] = "personakit_build_info";
     const struct {
         const char *label, *value;
-    } part[] = { { "version", sources->version },
-                 { "commit", sources->commit },
-                 { "engine", sources->engine } };
+    } part[] = { { "version", sources->version }, { "engine", sources->engine } };
     print_head(out, name, GAUGE, "What runs here; always 1.");
     pk_buf_add_text(out, name);
     for (size_t i = 0; i < PK_COUNT(part); i++) {

@@ -26,16 +26,16 @@ struct pk_watch;
 /* Borrowed; what is NULL is left out. */
 struct pk_metrics_sources {
     struct pk_metrics *metrics;
-    const struct pk_net *net;
-    struct pk_health *health; /* Also for what the store counts. */
+    const struct pk_net *_Atomic net; /* Comes when requests do, so the page may be asked before. */
+    struct pk_health *health;         /* Also for what the store counts. */
     struct pk_hot *hot;
     const struct pk_keyring *keyring;
     const struct pk_rate *rate;
     struct pk_watch *watch;
     const struct pk_spool *spool; /* Of the access log. */
     const struct pk_log *log;
-    const char *version, *commit, *engine; /* NULL: "". */
-    int64_t started_at_ms;                 /* Wall. */
+    const char *version, *engine; /* NULL: "". */
+    int64_t started_at_ms;        /* Wall. */
 };
 
 /* Appends the page. Any thread. */

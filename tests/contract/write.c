@@ -31,6 +31,48 @@ TEST(every_replace_gives_a_version_that_the_id_never_had)
     }
 }
 
+TEST(the_version_that_is_foretold_is_the_one_that_is_stored)
+{
+    BED(bed);
+    bed_open(&bed);
+    int64_t before = 0;
+    for (int i = 0; i < 6; i++) {
+        LIST(list);
+        if (i % 2 == 0) { /* Made anew each time: never a version it had. */
+            add_insert(&list, "guards", doc("{'_id':'a','n':%d}", i));
+        } else {
+            add_replace(&list, "guards", doc("{'_id':'a','n':%d}", i), before);
+        }
+        const int64_t told = pk_writes_version(&list, 0);
+        assert_int_equal(pk_writes_version(&list, 0), told);
+        assert_true(told > 0 && told != before);
+        must_commit(&bed, &list, NULL);
+        assert_int_equal(version_of(&bed, "guards", "a"), told);
+        assert_int_equal(list.write[0].version, told);
+        before = told;
+        if (i % 2 == 1) {
+            LIST(gone);
+            pk_writes_delete(&gone, "guards", "a", told);
+            must_commit(&bed, &gone, NULL);
+        }
+    }
+}
+
+TEST(a_list_that_is_sent_again_foretells_anew)
+{
+    BED(bed);
+    bed_open(&bed);
+    LIST(list);
+    add_insert(&list, "guards", doc("{'_id':'a'}"));
+    const int64_t first = pk_writes_version(&list, 0);
+    must_commit(&bed, &list, NULL);
+    LIST(gone);
+    pk_writes_delete(&gone, "guards", "a", first);
+    must_commit(&bed, &gone, NULL);
+    must_commit(&bed, &list, NULL);
+    assert_true(version_of(&bed, "guards", "a") != first);
+}
+
 static void expect_conflict(struct bed *bed, struct pk_writes *list, int write, const char *index)
 {
     struct pk_error err = { 0 };

@@ -29,7 +29,8 @@ PERSONAKIT_KEY=pk_aaaaaaaaaaaaaaaa_$(printf 'a%.0s' {1..52})
 export PERSONAKIT_KEY
 run actor list --data "$work/dead"
 check 'one that has gone without a word, the same' exits 1 "personakit serve --data $work/dead"
-check 'and what was tried' says '127.0.0.1:9'
+run actor list --server http://127.0.0.1:9
+check 'one that is named and does not answer: what was tried' exits 1 '127.0.0.1:9'
 run actor list --server http://127.0.0.1:9 --json
 check 'with --json the error is JSON' python3 -c \
     'import json,sys; e = json.load(open(sys.argv[1])); assert e["hint"] and e["message"]' "$work/err"
@@ -177,4 +178,12 @@ pid=$tcp
 kill -TERM "$pid"
 check 'the server leaves' ended 0
 check 'and its address with it' test ! -e "$work/data/server"
+
+# Its port may be anybody's by then, and would be sent the key.
+check 'a server that is killed' serve killed --data "$work/killed"
+kill -KILL "$pid"
+wait "$pid" 2>/dev/null
+check 'leaves its address behind' test -s "$work/killed/server"
+run actor list --data "$work/killed"
+check 'which is not believed' exits 1 'no server runs'
 plan

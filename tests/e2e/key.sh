@@ -135,6 +135,43 @@ check 'and the admin is in' exits 0 'admin'
 kill -TERM "$pid"
 check 'and it leaves' ended 0
 
+# ---- Peppers ----
+
+first=$(sed -n '2s/ .*//p' "$work/data/pepper")
+run pepper list --data "$work/data"
+check 'pepper list shows the one there is' exits 0 "$first"
+check 'how many keys rest on it, and for what it is used' grep -qE "^$first +1 +new keys, people" "$work/out"
+run pepper retire "$first" --data "$work/data" --yes
+check 'the only one is not retired' exits 1 'in use'
+run pepper rotate --data "$work/data"
+check 'pepper rotate adds one' exits 0 'old ones stay good'
+second=$(sed -n '3s/ .*//p' "$work/data/pepper")
+check 'the server starts with two' serve server --data "$work/data"
+admin key add self --name second --quiet
+key=$(cat "$work/out")
+check 'the key made before is good' exits 0 pk_
+run pepper list --data "$work/data"
+check 'while it runs its peppers are left alone' exits 1 'stop the server first'
+kill -TERM "$pid"
+check 'it leaves' ended 0
+run pepper rotate --data "$work/data"
+check 'a third' exits 0
+run pepper retire "$second" --data "$work/data"
+check 'nothing is retired without a yes' exits 1 '--yes'
+run pepper retire nopepper --data "$work/data" --yes
+check 'an unknown one is named' exits 1 "no pepper 'nopepper'"
+run pepper retire "$second" --data "$work/data" --yes
+check 'retiring says how many keys are void' exits 0 'void keys: 1'
+check 'the server starts without it' serve server --data "$work/data"
+check 'the key made with it is void' refused "$key"
+key=$(cat "$work/data/admin.key")
+ask "/v1/admin/audit?action=pepper.retired&target=$second"
+check 'the other one is not, and finds it in the audit' bash -c "[[ $code == 200 ]] && grep -q '$second' '$work/out'"
+kill -TERM "$pid"
+check 'and it leaves at last' ended 0
+run pepper list --data "$work/nowhere"
+check 'a folder without peppers' exits 1 'no pepper file'
+
 run key reset --data "$work/nowhere" --yes
 check 'a folder that is not there' exits 1 'no folder'
 mkdir "$work/empty"

@@ -166,10 +166,10 @@ field()
     sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p" "$work/out" | head -n 1
 }
 
-# address NAME SCHEME: the (last) address with that beginning that server NAME said it listens on.
+# address NAME SCHEME: the (last) address with that beginning that server NAME listens on.
 address()
 {
-    grep -o "\"address\":\"$2[^\"]*\"" "$work/$1.err" | tail -n 1 | cut -d '"' -f 4
+    sed -n "s|.*\"listening\",\"address\":\"\($2[^\"]*\)\".*|\1|p" "$work/$1.err" | tail -n 1
 }
 
 # mark NAME: 'logged' and 'soon' look at what server NAME says from here on.

@@ -115,6 +115,7 @@ static char *make_text(const struct pk_field *field, uint64_t number)
     unsigned tag = (unsigned)(number >> 32);
     switch (field->format) {
     case PK_FORMAT_NONE:
+    case PK_FORMAT_TITLE:
         return is_unique_name(field->name)
                    ? pk_strdupf("%s-%016llx", word_of(number), (unsigned long long)mix(number))
                    : make_words(number, field->max);

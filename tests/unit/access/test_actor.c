@@ -293,6 +293,21 @@ TEST(keys_are_added_revoked_and_bounded)
     scene_close(&scene);
 }
 
+TEST(a_change_has_the_time_that_its_request_has_left)
+{
+    struct scene scene;
+    scene_open(&scene, NULL);
+    struct pk_by late = scene.by;
+    late.deadline_ns = 1; /* Long ago. */
+    bson_t wanted = json("{'actorType':'human','name':'n'}");
+    assert_false(pk_actor_create(&scene.books, &late, &wanted, NULL, &scene.err));
+    expect_error(&scene.err, PK_BUSY, "");
+    assert_int_equal(count_docs(&scene, "actors"), 0);
+    assert_ok(pk_actor_create(&scene.books, &scene.by, &wanted, NULL, &scene.err), &scene.err);
+    bson_destroy(&wanted);
+    scene_close(&scene);
+}
+
 TEST(actors_are_listed_whole_and_by_status)
 {
     struct scene scene;

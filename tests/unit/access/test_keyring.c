@@ -172,6 +172,33 @@ TEST(a_wrong_secret_and_an_unknown_id_are_refused_alike)
     set_close(&set);
 }
 
+TEST(a_key_that_has_fitted_before_opens_for_itself_alone)
+{
+    struct set set;
+    char wrong[PK_KEY_TEXT];
+    set_open(&set);
+    assert_ok(fetch(&set), &set.scene.err);
+    for (size_t i = 0; i < PK_KEY_SECRET - 1; i++) { /* One character of the secret differs. */
+        memcpy(wrong, set.text, sizeof(wrong));
+        char *c = &wrong[PK_KEY_SIZE - PK_KEY_SECRET + i];
+        *c = *c == 'b' ? 'c' : 'b';
+        assert_int_equal(look_for(&set, wrong, false), PK_LOOK_REFUSED);
+        assert_int_equal(look(&set), PK_LOOK_FOUND);
+    }
+    /* The secret of another key, behind this one's id. */
+    const struct pk_key other = make_key(&set.scene, set.actor, NOW_MS + 3600000);
+    char text[PK_KEY_TEXT];
+    pk_key_print(&other, text);
+    (void)hear_all(&set);
+    assert_ok(fetch_for(&set, text), &set.scene.err);
+    assert_ok(fetch(&set), &set.scene.err);
+    memcpy(wrong, set.text, sizeof(wrong));
+    memcpy(wrong + PK_KEY_SIZE - PK_KEY_SECRET, other.secret, PK_KEY_SECRET);
+    assert_int_equal(look_for(&set, wrong, false), PK_LOOK_REFUSED);
+    assert_int_equal(look_for(&set, text, false), PK_LOOK_FOUND);
+    set_close(&set);
+}
+
 TEST(an_id_that_nobody_has_reaches_the_store_once_until_an_event)
 {
     struct set set;
@@ -555,6 +582,33 @@ TEST(a_revocation_heard_between_read_and_keep_wins)
     assert_false(pk_keyring_renew(set.ring, set.principal, true, 0, &renewed, &set.scene.err));
     expect_error(&set.scene.err, PK_UNAUTHORIZED, "not valid");
     assert_true(was_interrupted());
+    set_close(&set);
+}
+
+/* Of an actor with the most keys he may have, the oldest revoked one makes room for another. */
+static void push_out(struct set *set)
+{
+    revoke_key(set);
+    for (int i = 0; i < PK_ACTOR_KEYS_MAX; i++) {
+        struct pk_key key = make_key(&set->scene, set->actor, 0);
+        pk_key_wipe(&key);
+    }
+    assert_true(hear_all(set) > PK_ACTOR_KEYS_MAX);
+}
+
+TEST(a_key_that_was_known_and_is_gone_is_refused_and_not_read_for_again)
+{
+    struct set set;
+    struct pk_keyring_stats before;
+    struct pk_keyring_stats after;
+    set_open(&set);
+    assert_ok(fetch(&set), &set.scene.err);
+    push_out(&set);
+    pk_keyring_stats(set.ring, &before);
+    expect_refused(&set, set.text);
+    expect_refused(&set, set.text);
+    pk_keyring_stats(set.ring, &after);
+    assert_int_equal(after.fetches - before.fetches, 1);
     set_close(&set);
 }
 

@@ -112,6 +112,11 @@ void events_bed_open(struct events_bed *bed, const struct events_bed_options *op
     pk_watch_tell(bed->watch, pk_events_hear, bed->events);
     assert_ok(pk_watch_start(bed->watch, &bed->err), &bed->err);
     assert_ok(pk_events_start(bed->events, &bed->err), &bed->err);
+    /* Before the feed has answered once, every key is refused. */
+    for (int i = 0; pk_keyring_silence_ms(bed->keyring) == INT64_MAX; i++) {
+        assert_true(i < PATIENCE_MS);
+        (void)poll(NULL, 0, 1);
+    }
     const struct pk_net_options net = { .listener = listener,
                                         .listener_count = 1,
                                         .route = route,

@@ -180,6 +180,44 @@ TEST(everybody_reads_himself_and_revokes_his_own_key)
     house_close(&house);
 }
 
+static uint64_t reads_of(const struct house *house)
+{
+    struct pk_store_stats stats;
+    pk_store_stats(house->store, &stats);
+    return stats.reads;
+}
+
+/* So that no time tells whether it is there. */
+TEST(what_can_only_be_anothers_is_refused_without_a_look_at_the_store)
+{
+    static const char *const behind[] = { "", "/keys", "/keys/aaaaaaaaaaaaaaaa" };
+    static const char ghost[] = "99999999-9999-4999-8999-999999999999";
+    enum { ASKS = 10 };
+    struct house house;
+    char mine[PK_KEY_TEXT], theirs[PK_KEY_TEXT];
+    house_open(&house, NULL);
+    struct pk_doc *me = house_actor(&house, "me", "{}", mine);
+    struct pk_doc *other = house_actor(&house, "other", "{}", theirs);
+    const char *id[] = { pk_doc_id(other), ghost };
+    house_settle(&house);
+    struct reply reply = house_ask(&house, "GET", "/v1/actors/self", mine, NULL);
+    expect(&reply, 200, NULL); /* From here on its key is in memory. */
+    reply_done(&reply);
+    for (size_t i = 0; i < PK_COUNT(behind) * PK_COUNT(id); i++) {
+        const uint64_t before = reads_of(&house);
+        for (int j = 0; j < ASKS; j++) {
+            reply = house_ask(&house, "GET", path_of("/v1/actors/%s%s", id[i % 2], behind[i / 2]),
+                              mine, NULL);
+            expect(&reply, 404, "not_found");
+            reply_done(&reply);
+        }
+        assert_true(reads_of(&house) - before < ASKS);
+    }
+    pk_doc_unref(me);
+    pk_doc_unref(other);
+    house_close(&house);
+}
+
 TEST(the_last_operator_cannot_lock_himself_out_and_is_told_the_way_back)
 {
     struct house house;

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "doc/json.h"
+#include "net/net.h"
 
 #include <ftw.h>
 #include <stdio.h>
@@ -28,6 +29,20 @@ TEST(every_code_of_an_error_is_in_the_table_with_its_status)
         }
         assert_int_equal(problem->status, pk_code_http((enum pk_code)code));
         assert_int_equal(problem->retry, pk_code_retry((enum pk_code)code));
+    }
+}
+
+TEST(every_status_of_a_problem_has_its_words)
+{
+    FOR_EACH_PROBLEM(problem)
+    {
+        const struct pk_request request = { .id = "" };
+        struct pk_answer answer = { .status = 0 };
+        pk_answer_problem(&request, &answer, problem->status, problem->code, "d", "h");
+        if (strstr(pk_buf_text(&answer.body), "\"Unknown\"")) {
+            fail_msg("%d of '%s' has no words", problem->status, problem->code);
+        }
+        pk_buf_done(&answer.body);
     }
 }
 

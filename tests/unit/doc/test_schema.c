@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/utf8.h"
 #include "doc/doc.h"
 #include "doc/json.h"
 #include "doc/path.h"
@@ -93,6 +94,7 @@ static const struct pk_field thing_field[] = {
     { .name = "mapperId", .type = PK_TYPE_STRING, .format = PK_FORMAT_SCRIPT_ID },
     { .name = "modelVersion", .type = PK_TYPE_STRING, .format = PK_FORMAT_MODEL_VERSION },
     { .name = "name", .type = PK_TYPE_STRING, .format = PK_FORMAT_NAME },
+    { .name = "title", .type = PK_TYPE_STRING, .format = PK_FORMAT_TITLE, .min = 1, .max = 20 },
     { .name = "kind",
       .type = PK_TYPE_STRING,
       .format = PK_FORMAT_NAME,
@@ -134,6 +136,32 @@ static void assert_faults(const char *text, const char *expected)
 }
 
 #define UUID "11111111-2222-4333-8444-555555555555"
+
+TEST(controls_and_turns_of_direction_are_in_no_title_and_no_email)
+{
+    static const uint32_t hiding[] = { 0x00,   0x1F,   0x7F,   0x80,   0x9F,  0x2028,
+                                       0x2029, 0x202A, 0x202E, 0x2066, 0x2069 };
+    static const uint32_t shown[] = { 0x21, 0x7E, 0xA0, 0xAD, 0x2027, 0x202F, 0x2065, 0x206A };
+    for (size_t i = 0; i < PK_COUNT(hiding) + PK_COUNT(shown); i++) {
+        const bool is_hiding = i < PK_COUNT(hiding);
+        const uint32_t point = is_hiding ? hiding[i] : shown[i - PK_COUNT(hiding)];
+        struct pk_faults faults = { 0 };
+        bson_t doc = BSON_INITIALIZER;
+        bson_t out;
+        char text[32] = "a";
+        const int size = 1 + (int)pk_utf8_put(text + 1, point);
+        BSON_APPEND_UTF8(&doc, "_id", "a");
+        bson_append_utf8(&doc, "title", -1, text, size);
+        memcpy(text + size, "@b.de", 5);
+        bson_append_utf8(&doc, "email", -1, text, size + 5);
+        if (pk_schema_accept(&thing_schema, &doc, &out, &faults)) {
+            bson_destroy(&out);
+        }
+        assert_int_equal(faults.count, is_hiding ? 2 : 0);
+        pk_faults_done(&faults);
+        bson_destroy(&doc);
+    }
+}
 
 TEST(what_may_be_written_in_several_ways_is_stored_in_one)
 {
@@ -210,6 +238,7 @@ TEST(what_fits_is_accepted_and_written_back_alike)
         { "{\"_id\":\"a\",\"kind\":\"pink\"}", NULL },
         { "{\"_id\":\"a\",\"modelVersion\":\"v_20261121073200_ab12\"}", NULL },
         { "{\"_id\":\"\xC3\xA9\\u0000\"}", NULL },
+        { "{\"_id\":\"a\",\"title\":\" Zo\xC3\xAB, \xF0\x9F\x98\x80\"}", NULL },
     };
     for (size_t i = 0; i < PK_COUNT(row); i++) {
         struct pk_buf faults = { 0 };
@@ -320,6 +349,14 @@ TEST(what_does_not_fit_is_named_by_path_with_what_was_expected_and_got)
           "email: expected an e-mail address, got 'a b@c.de'\n" },
         { "{\"_id\":\"a\",\"email\":\"a@.de\"}",
           "email: expected an e-mail address, got 'a@.de'\n" },
+        { "{\"_id\":\"a\",\"title\":\"a\\u0000b\"}",
+          "title: expected a line of visible text of 1 to 20 bytes, got 'a\\x00b'\n" },
+        { "{\"_id\":\"a\",\"title\":\"\\u001b[2J\"}",
+          "title: expected a line of visible text of 1 to 20 bytes, got '\\x1b[2J'\n" },
+        { "{\"_id\":\"a\",\"title\":\"a\\nb\"}",
+          "title: expected a line of visible text of 1 to 20 bytes, got 'a\\nb'\n" },
+        { "{\"_id\":\"a\",\"title\":\"   \"}",
+          "title: expected a line of visible text of 1 to 20 bytes, got '   '\n" },
         { "{\"_id\":\"a\",\"version\":\"1.2\"}",
           "version: expected a semantic version like 1.2.3, got '1.2'\n" },
         { "{\"_id\":\"a\",\"path\":\"a..b\"}",
@@ -576,7 +613,7 @@ TEST(rows_are_listed_depth_first_and_recursive_schemas_once)
         "_id userId color count confidence big isOn from until tags tags[] sources sources[] "
         "sources[].obsId sources[].weight vector vector[] dimension scores scores.* maybe maybes "
         "maybes[] data freeMap freeMap.* blob open open.known key key.hash key.size tree tree.leaf "
-        "tree.branches tree.branches[] email version path level mapperId modelVersion name kind ");
+        "tree.branches tree.branches[] email version path level mapperId modelVersion name title kind ");
     pk_buf_done(&list);
 }
 

@@ -15,6 +15,15 @@
 
 const struct pk_net_listener client_listener[1] = { { .address = "127.0.0.1:0" } };
 
+void client_connect(int fd, const struct pk_net *net)
+{
+    const char *colon = strrchr(pk_net_address(net, 0), ':');
+    const struct sockaddr_in address = { .sin_family = AF_INET,
+                                         .sin_port = htons((uint16_t)strtoul(colon + 1, NULL, 10)),
+                                         .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    assert_int_equal(connect(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+}
+
 int client_dial_from(const struct pk_net *net, uint32_t from)
 {
     struct sockaddr_in address = { .sin_family = AF_INET };
@@ -23,10 +32,7 @@ int client_dial_from(const struct pk_net *net, uint32_t from)
     if (from != INADDR_LOOPBACK) {
         assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
     }
-    const char *colon = strrchr(pk_net_address(net, 0), ':');
-    address.sin_port = htons((uint16_t)strtoul(colon + 1, NULL, 10));
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    client_connect(fd, net);
     return fd;
 }
 

@@ -14,6 +14,8 @@ enum { CLIENT_PATIENCE_MS = 10000 };
 extern const struct pk_net_listener client_listener[1];
 
 int client_dial(const struct pk_net *net);
+/* The same with a socket that is there. */
+void client_connect(int fd, const struct pk_net *net);
 /* The same from another loopback address, such as 0x7f000002. */
 int client_dial_from(const struct pk_net *net, uint32_t address);
 void client_say(int fd, const char *data, size_t size);

@@ -13,9 +13,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+
+enum { FILES_MAX = 64 };
 
 struct fixture {
     struct pk_net *net;
@@ -395,6 +398,64 @@ TEST(a_taken_address_is_refused_with_what_to_do)
     assert_false(pk_net_open(&second, &options, &err));
     assert_int_equal(err.code, PK_CONFLICT);
     assert_non_null(strstr(err.hint, "--listen"));
+    stop(fixture);
+}
+
+/* Takes every descriptor that is left below a new limit; the one limit there was. */
+static struct rlimit use_up_files(int spare, int *taken, size_t *count)
+{
+    struct rlimit before;
+    (void)getrlimit(RLIMIT_NOFILE, &before);
+    const struct rlimit low = { .rlim_cur = (rlim_t)spare + 1, .rlim_max = before.rlim_max };
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+    for (*count = 0; *count < FILES_MAX; (*count)++) {
+        taken[*count] = dup(spare);
+        if (taken[*count] < 0) {
+            break;
+        }
+    }
+    return before;
+}
+
+TEST(without_a_descriptor_left_a_client_is_told_and_what_is_connected_goes_on)
+{
+    struct fixture *fixture = start((struct pk_net_limits){ 0 });
+    static const char request[] = "GET /echo HTTP/1.1\r\nHost: a\r\n\r\n";
+    int taken[FILES_MAX];
+    size_t count = 0;
+    struct pk_net_stats stats;
+    int first = dial(fixture);
+    say(first, request);
+    assert_says(client_hear(first, "b="), "HTTP/1.1 200 ");
+    int second = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int third = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const struct rlimit before = use_up_files(third, taken, &count);
+    client_connect(second, fixture->net);
+    say(second, request);
+    assert_says(client_hear(second, NULL), "HTTP/1.1 503 ");
+    client_connect(third, fixture->net);
+    assert_says(client_hear(third, NULL), "Retry-After: ");
+    say(first, request);
+    assert_says(client_hear(first, "b="), "HTTP/1.1 200 ");
+    pk_net_stats(fixture->net, &stats);
+    assert_int_equal(stats.refused, 2);
+    (void)setrlimit(RLIMIT_NOFILE, &before);
+    while (count > 0) {
+        (void)close(taken[--count]);
+    }
+    assert_says(ask(fixture, request), "HTTP/1.1 200 ");
+    (void)close(first);
+    (void)close(second);
+    (void)close(third);
+    stop(fixture);
+}
+
+TEST(http_1_0_is_not_told_to_go_on)
+{
+    struct fixture *fixture = start((struct pk_net_limits){ 0 });
+    const char *answer = ask(fixture, "POST /echo/a HTTP/1.0\r\nContent-Length: 3\r\n"
+                                      "Expect: 100-continue\r\n\r\nabc");
+    assert_memory_equal(answer, "HTTP/1.1 200 ", 13); /* RFC 9110, 10.1.1. */
     stop(fixture);
 }
 

@@ -18,7 +18,7 @@
 
 #define ASK(path) "GET " path " HTTP/1.1\r\nHost: a\r\n\r\n"
 
-enum { STREAM_BYTES = 64 * 1024, PIECE = 16 * 1024 };
+enum { STREAM_BYTES = 64 * 1024, PIECE = 16 * 1024, WAKES_MAX = 5000 };
 
 struct fixture {
     struct pk_net *net;
@@ -84,6 +84,18 @@ static void pour(void *context, struct pk_request *request, struct pk_answer *an
     (void)sem_post(&fixture->entered);
 }
 
+/* Says what it hears, at once. */
+static void mirror(void *context, struct pk_request *request, struct pk_answer *answer)
+{
+    char piece[1000];
+    size_t got;
+    (void)context;
+    answer->content_type = "application/octet-stream";
+    while (pk_request_read(request, piece, sizeof(piece), &got, NULL) && got > 0 &&
+           pk_answer_write(request, answer, piece, got, NULL)) {
+    }
+}
+
 static void after_park(void *context, struct pk_request *request, struct pk_answer *answer)
 {
     (void)context;
@@ -130,6 +142,11 @@ static const struct pk_route route_table[] = {
       .lane = PK_LANE_SLOW,
       .is_streamed = true,
       .handler = refuse_early },
+    { .method = PK_METHOD_POST,
+      .path = "/mirror",
+      .lane = PK_LANE_SLOW,
+      .is_streamed = true,
+      .handler = mirror },
     { .method = PK_METHOD_GET, .path = "/pour", .lane = PK_LANE_SLOW, .handler = pour },
     { .method = PK_METHOD_GET, .path = "/park", .lane = PK_LANE_STORE, .handler = park },
     { .method = PK_METHOD_GET, .path = "/park/hot", .lane = PK_LANE_HOT, .handler = park },
@@ -281,6 +298,26 @@ TEST(a_broken_chunk_behind_a_running_handler_is_refused_and_fails_the_reader)
     stop(&fixture);
 }
 
+TEST(what_was_answered_before_a_broken_request_is_not_lost)
+{
+    enum { TIMES = 50, LONG = 2000 };
+    struct fixture fixture;
+    PK_CLEANUP(pk_buf_done) struct pk_buf request = { 0 };
+    start(&fixture, (struct pk_net_limits){ 0 });
+    pk_buf_add_text(&request, ASK("/first"));
+    pk_buf_add_text(&request,
+                    "POST /mirror HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+                    "5\r\nabcde\r\n1;");
+    for (int i = 0; i < LONG; i++) {
+        pk_buf_add_char(&request, 'x'); /* The mirror's answer begins meanwhile. */
+    }
+    pk_buf_add_text(&request, "\r\naXX");
+    for (int i = 0; i < TIMES; i++) {
+        assert_says(client_ask(fixture.net, pk_buf_text(&request)), "there is nothing at '/first'");
+    }
+    stop(&fixture);
+}
+
 TEST(an_answer_before_the_end_of_the_body_closes_the_connection)
 {
     struct fixture fixture;
@@ -328,6 +365,7 @@ TEST(an_answer_in_pieces_comes_in_chunks_and_whole)
 TEST(a_client_that_is_behind_stops_the_writer_and_one_that_takes_nothing_is_cut)
 {
     struct fixture fixture;
+    struct pk_net_stats stats;
     start(&fixture, (struct pk_net_limits){ .write_ms = 300 });
     int fd = client_dial(fixture.net);
     int small = 4096;
@@ -336,6 +374,31 @@ TEST(a_client_that_is_behind_stops_the_writer_and_one_that_takes_nothing_is_cut)
     (void)sem_wait(&fixture.entered); /* The writer has been told. */
     assert_true(fixture.has_failed);
     assert_true(fixture.written < 32 * 1024 * 1024);
+    pk_net_stats(fixture.net, &stats);
+    assert_true(stats.wakes < WAKES_MAX); /* Who waits for the client does not ask all the time. */
+    (void)close(fd);
+    stop(&fixture);
+}
+
+TEST(who_sends_and_takes_nothing_of_what_comes_back_is_cut)
+{
+    struct fixture fixture;
+    struct pk_net_stats stats;
+    static char bytes[64 * 1024];
+    start(&fixture, (struct pk_net_limits){ .write_ms = 200, .body_ms = 200 });
+    int fd = client_dial(fixture.net);
+    int small = 4096;
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+    static const char head[] =
+        "POST /mirror HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n";
+    client_say(fd, head, sizeof(head) - 1);
+    size_t sent = 0;
+    do {
+        sent += pump(fd, bytes, sizeof(bytes));
+        pk_net_stats(fixture.net, &stats);
+    } while (stats.connections > 0 && sent < 99999999);
+    assert_int_equal(stats.connections, 0);
+    assert_true(stats.wakes < WAKES_MAX);
     (void)close(fd);
     stop(&fixture);
 }

@@ -88,7 +88,6 @@ static void server_open(struct server *server)
                                             .keyring = server->ring,
                                             .rate = server->rate,
                                             .version = "0.1.0",
-                                            .commit = "abc\"\\\n",
                                             .engine = pk_store_engine(server->store),
                                             .started_at_ms = INT64_C(1795246320123) };
     server->log = pk_log_new(&(struct pk_log_options){ .fd = server->fd });
@@ -270,7 +269,7 @@ TEST(metrics_page_is_what_prometheus_reads)
     PK_CLEANUP(pk_buf_done) struct pk_buf page = { 0 };
     struct server server;
     static const char *const expected[] = {
-        "personakit_build_info{version=\"0.1.0\",commit=\"abc\\\"\\\\\\n\",engine=\"sqlite\"} 1\n",
+        "personakit_build_info{version=\"0.1.0\",engine=\"sqlite\"} 1\n",
         "personakit_process_start_time_seconds 1795246320.123\n",
         "personakit_process_resident_memory_bytes ",
         "personakit_process_cpu_seconds_total ",
