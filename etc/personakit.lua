@@ -60,6 +60,25 @@ return {
     slow = { threads = 8, queue = 256 },
   },
 
+  -- Mappers and processors: Lua from outside, run in processes that can only compute.
+  scripts = {
+    jail = "strict",            -- or "unsafe": start also where the kernel cannot lock them down
+    watch = false,              -- saving a file in these folders uploads and activates it
+    folders = { "mappers", "plugins/processors" },
+    require_signature = false,  -- only what one of `keys` has signed may serve
+    keys = {},                  -- public keys, as `personakit mapper keygen` prints them
+    workers = 16,               -- processes, at most
+    memory_total = "1GiB",      -- of all of them
+
+    -- What a script may ask for at most, in its manifest.
+    limits = {
+      soft_ms = 1000,           -- then it is told to stop
+      hard_ms = 5000,           -- then it is killed
+      memory = "64MiB",
+      output = "4MiB",
+    },
+  },
+
   access = {
     -- How long keys stay good for reading when the store is silent. More than 2 s
     -- keeps readers going for longer, and delays the effect of a revocation.

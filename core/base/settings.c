@@ -18,6 +18,7 @@
 
 static const char *const log_levels[] = { "debug", "info", "warn", "error", NULL };
 static const char *const log_formats[] = { "auto", "text", "json", NULL };
+static const char *const jails[] = { "strict", "unsafe", NULL };
 
 static bool is_port(const char *text)
 {
@@ -108,6 +109,17 @@ static bool is_network(const char *text)
         bits = bits * 10 + (*digits - '0');
     }
     return bits <= (is_v4 ? 32 : 128);
+}
+
+/* A public key as 'personakit mapper keygen' prints it: 32 bytes in hexadecimal. */
+static bool is_public_key(const char *text)
+{
+    return strspn(text, "0123456789abcdef") == 64 && text[64] == '\0';
+}
+
+static bool is_folder(const char *text)
+{
+    return text[0] != '\0';
 }
 
 /* As a browser writes it: no path, no slash at the end. */
@@ -338,6 +350,72 @@ const struct pk_setting pk_setting_table[] = {
     LANE_ROWS("store", "64", "4096", "for what asks the store"),
     LANE_ROWS("script", "16", "1024", "for what runs scripts"),
     LANE_ROWS("slow", "8", "256", "for uploads, exports and verification"),
+    { .name = "scripts.jail",
+      .type = PK_SETTING_ENUM,
+      .fallback = "strict",
+      .allowed = jails,
+      .help = "strict: no start where the kernel cannot lock script workers down; unsafe: start "
+              "all the same, and say so on every status page." },
+    { .name = "scripts.watch",
+      .type = PK_SETTING_BOOL,
+      .fallback = "false",
+      .help = "Whether saving a file in 'scripts.folders' uploads and activates it." },
+    { .name = "scripts.folders",
+      .type = PK_SETTING_LIST,
+      .fallback = "mappers,plugins/processors",
+      .min = 0,
+      .max = 16,
+      .check = is_folder,
+      .expects = "a folder",
+      .help = "The folders that 'scripts.watch' looks at." },
+    { .name = "scripts.require_signature",
+      .type = PK_SETTING_BOOL,
+      .fallback = "false",
+      .help = "Whether only scripts signed by one of 'scripts.keys' may serve." },
+    { .name = "scripts.keys",
+      .type = PK_SETTING_LIST,
+      .fallback = "",
+      .min = 0,
+      .max = 64,
+      .check = is_public_key,
+      .expects = "a public key of 64 hexadecimal digits, as 'personakit mapper keygen' prints it",
+      .help = "Whose signatures count." },
+    { .name = "scripts.workers",
+      .type = PK_SETTING_INT,
+      .fallback = "16",
+      .min = 1,
+      .max = 16,
+      .help = "Processes that run scripts, at most." },
+    { .name = "scripts.memory_total",
+      .type = PK_SETTING_SIZE,
+      .fallback = "1GiB",
+      .min = 64 << 20,
+      .max = INT64_C(1) << 40,
+      .help = "What all of them may take; beyond it calls are refused." },
+    { .name = "scripts.limits.soft_ms",
+      .type = PK_SETTING_DURATION,
+      .fallback = "1000",
+      .min = 1,
+      .max = MINUTE,
+      .help = "The longest time that a script may ask for before it is told to stop." },
+    { .name = "scripts.limits.hard_ms",
+      .type = PK_SETTING_DURATION,
+      .fallback = "5000",
+      .min = 1,
+      .max = 5 * MINUTE,
+      .help = "The same before it is killed." },
+    { .name = "scripts.limits.memory",
+      .type = PK_SETTING_SIZE,
+      .fallback = "64MiB",
+      .min = 1 << 20,
+      .max = INT64_C(1) << 30,
+      .help = "The most memory that a script may ask for." },
+    { .name = "scripts.limits.output",
+      .type = PK_SETTING_SIZE,
+      .fallback = "4MiB",
+      .min = 1 << 10,
+      .max = 16 << 20,
+      .help = "The largest output that a script may ask for." },
     { .name = "access.stale_keys_ms",
       .type = PK_SETTING_DURATION,
       .fallback = "2000",

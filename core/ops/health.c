@@ -22,6 +22,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "doc/doc.h"
+#include "script/jail.h"
 
 #include <inttypes.h>
 #include <pthread.h>
@@ -212,6 +213,18 @@ static enum pk_health_state check_disk(const struct pk_health *health, char *det
                : say(PK_HEALTH_OK, detail, size, "%d %% of the disk is free", percent);
 }
 
+static enum pk_health_state check_jail(const struct pk_health *health, char *detail, size_t size)
+{
+    const struct pk_jail *jail = health->options.jail;
+    if (!jail) {
+        return say(PK_HEALTH_OK, detail, size, "no scripts are run");
+    }
+    return pk_jail_is_open(jail)
+               ? say(PK_HEALTH_WARNS, detail, size,
+                     "UNSAFE: scripts run without their lockdown (scripts.jail = \"unsafe\")")
+               : say(PK_HEALTH_OK, detail, size, "script workers are locked down");
+}
+
 static const struct {
     const char *name;
     check_fn *check;
@@ -225,6 +238,7 @@ static const struct {
     [PK_HEALTH_EXECUTORS] = { "executors", check_executors },
     [PK_HEALTH_CERTIFICATE] = { "certificate", check_certificate },
     [PK_HEALTH_DISK] = { "disk", check_disk },
+    [PK_HEALTH_JAIL] = { "jail", check_jail },
 };
 
 /* Works through the table, under the lock. */

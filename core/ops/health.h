@@ -30,6 +30,7 @@
 struct pk_clock;
 struct pk_error;
 struct pk_health; /* Opaque. */
+struct pk_jail;
 struct pk_keyring;
 struct pk_log;
 
@@ -41,6 +42,7 @@ struct pk_health_options {
     struct pk_keyring *keyring; /* Whose silence counts; NULL: not looked at. */
     int64_t stale_ms;           /* As the keyring's; 0: 2,000. */
     int64_t stale_read_ms;      /* access.stale_keys_ms; shown when it is above stale_ms. */
+    const struct pk_jail *jail; /* That scripts run in; NULL: not looked at. */
     const char *data;           /* The folder whose disk must not fill up; NULL: not looked at. */
     int64_t every_ms;           /* Between two questions to the store; 0: 500. */
     int64_t answer_ms;          /* How long it may take to answer; 0: 800. */
@@ -64,6 +66,7 @@ enum pk_health_name {
     PK_HEALTH_EXECUTORS,   /* Fewer than four executors hang now. */
     PK_HEALTH_CERTIFICATE, /* It is good for a week. Warns only. */
     PK_HEALTH_DISK,        /* There is room. Warns only. */
+    PK_HEALTH_JAIL,        /* Script workers are locked down. Warns only. */
     PK_HEALTH_COUNT
 };
 enum pk_health_state { PK_HEALTH_OK, PK_HEALTH_WARNS, PK_HEALTH_FAILS };

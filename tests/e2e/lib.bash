@@ -113,7 +113,7 @@ serve()
     pids+=("$pid")
     within 20 answered "$name" || return 1
     url=$(sed -n 's/^ready //p' "$work/$name.out")
-    [[ -n $url ]]
+    [[ -n $url ]] || { sed 's/^/# /' "$work/$name.err" && return 1; }
 }
 
 answered()

@@ -102,8 +102,8 @@ run move --from "sqlite:$work/a" --to "sqlite:$work/full"
 check 'into a store with documents is refused' exits 1 'never mixed'
 run move --from "sqlite:$work/full" --to "sqlite:$work/b"
 check 'into the copy of another store is refused' exits 1 'another store'
-check 'a server uses the source' serve source --data "$work/a"
-run move --from "sqlite:$work/a" --to "sqlite:$work/d"
+check 'a server uses the source' serve source --data "$work/used"
+run move --from "sqlite:$work/used" --to "sqlite:$work/d"
 check 'a source in use is refused, naming the process' exits 1 "$pid"
 kill -TERM "$pid"
 check 'the server leaves' ended 0

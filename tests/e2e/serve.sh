@@ -122,7 +122,7 @@ if [[ -n ${PK_TEST_MONGODB:-} ]]; then
     database=pk_serve_$$
     store=${PK_TEST_MONGODB/'/?'/"/$database?"}
     check 'on MongoDB it starts' serve mongo --data "$work/mongo" --store "$store"
-    get /readyz
+    get /readyz -H "Authorization: Bearer $(<"$work/mongo/admin.key")"
     check '/readyz names the engine' bash -c "[[ $code == 200 ]] && grep -q mongodb '$work/out'"
     kill -TERM "$pid"
     check 'and stops with exit code 0' ended 0

@@ -128,6 +128,10 @@ REFUSALS = re.compile(rb'"code":"(malformed_\w+|unsupported_(?:version|method)|t
                       rb'upgrade_refused|expectation_failed|body_too_large|request_timeout)"')
 
 
+# An answer to HEAD has no body that would say the code.
+REFUSED = (b"400", b"413", b"414", b"417", b"431", b"501", b"505")
+
+
 def ask_server(address, raw):
     """The word, and the code that ended it. The code is in the body: for HEAD, GET is asked."""
     with socket.create_connection(address, PATIENCE_S) as connection:
@@ -144,7 +148,7 @@ def ask_server(address, raw):
         if answer[9:10] == b"1":
             continue
         found = REFUSALS.search(answer)
-        word += "R" if found or answer[9:12] == b"400" else "A"
+        word += "R" if found or answer[9:12] in REFUSED else "A"
         code = found.group(1).decode() if found else code
     if word.endswith("R") and not code and b"HEAD " in raw:
         return word, ask_server(address, raw.replace(b"HEAD ", b"GET "))[1]

@@ -177,8 +177,8 @@ TEST(draining_server_is_unready_and_tells_operators_why)
     assert_string_equal(pk_doc_text(doc, "checks.1.name"), "store");
     assert_true(pk_doc_bool(doc, "checks.1.ok", false));
     assert_string_equal(pk_doc_text(doc, "checks.1.since"), "2026-11-21T07:32:00.123Z");
-    assert_non_null(pk_doc_text(doc, "checks.8.name"));
-    assert_null(pk_doc_text(doc, "checks.9.name"));
+    assert_non_null(pk_doc_text(doc, "checks.9.name"));
+    assert_null(pk_doc_text(doc, "checks.10.name"));
     pk_doc_unref(doc);
 }
 
