@@ -55,6 +55,9 @@ enum pk_look pk_keyring_look(struct pk_keyring *ring, const char *text, size_t s
 /* The same, and reads the store for what is not in memory: blocks. */
 bool pk_keyring_fetch(struct pk_keyring *ring, const char *text, size_t size, bool is_read,
                       int64_t deadline_ns, struct pk_principal **out, struct pk_error *err);
+/* Who had this key when the feed last spoke, if he is in memory; a reference, or NULL. However long
+ * that is ago: for nothing but what tells an operator why no key can be confirmed. */
+struct pk_principal *pk_keyring_recall(struct pk_keyring *ring, const char *text, size_t size);
 /* Whether a principal from here still holds: for streams that stay open, each time before they
  * send. AWAY: something about its actor has changed, pk_keyring_renew says what. */
 enum pk_look pk_keyring_still(struct pk_keyring *ring, const struct pk_principal *principal,

@@ -55,6 +55,7 @@ struct pk_principal {
     bool is_active;             /* The actor is active, and the key is not revoked. */
     int64_t expires_at_ms;      /* Wall; INT64_MAX: never. */
     uint64_t stamp;             /* The keyring's: what it had heard of when this was read. */
+    size_t voided_place;        /* The keyring's: where it notes what voids this actor. */
 };
 
 /* NULL when the document has no such key. */

@@ -12,8 +12,8 @@ enum { BODY_DEFAULT = 64 * 1024 };
 #define DEADLINE_DEFAULT_MS 10000
 
 static const struct pk_api_table *const table_list[] = {
-    &pk_api_system_table, &pk_api_actors_table, &pk_api_keys_table,
-    &pk_api_audit_table,  &pk_api_events_table,
+    &pk_api_system_table, &pk_api_actors_table,  &pk_api_keys_table,    &pk_api_audit_table,
+    &pk_api_events_table, &pk_api_mappers_table, &pk_api_scripts_table, &pk_api_generations_table,
 };
 
 size_t pk_api_row_count(void)

@@ -30,6 +30,8 @@ struct pk_keyring;
 struct pk_log;
 struct pk_metrics_sources;
 struct pk_rate;
+struct pk_registry;
+struct pk_scripts;
 struct pk_watch;
 
 /* What handlers work with; borrowed, outlives the api. */
@@ -39,9 +41,11 @@ struct pk_api_parts {
     struct pk_keyring *keyring;
     struct pk_rate *rate;
     struct pk_idempotency *idempotency;
-    struct pk_watch *watch;   /* Follows the feed. */
-    struct pk_events *events; /* Who follows /v1/events. */
-    struct pk_hot *hot;       /* Ready answers. */
+    struct pk_watch *watch;       /* Follows the feed. */
+    struct pk_events *events;     /* Who follows /v1/events. */
+    struct pk_hot *hot;           /* Ready answers. */
+    struct pk_registry *registry; /* All versions of all scripts. */
+    struct pk_scripts *scripts;   /* Those that serve. */
     struct pk_health *health;
     const struct pk_metrics_sources *sources; /* Of /metrics; NULL: there is no such page. */
     struct pk_log *log;

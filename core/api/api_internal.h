@@ -68,6 +68,8 @@ bool pk_call_once_was_first(struct pk_api_call *call, const struct pk_error *err
 
 /* Answers with the problem, its field and all faults of the body. */
 void pk_call_fail(struct pk_api_call *call, const struct pk_error *err);
+/* What may be said of it to who asked: a store that is away has words that name hosts. */
+const struct pk_error *pk_fail_outside(const struct pk_error *err);
 /* The same where there is no call yet. */
 void pk_fail_answer(const struct pk_request *request, struct pk_answer *answer,
                     const struct pk_error *err, const struct pk_faults *faults);

@@ -1,7 +1,7 @@
 /* event_view.c - One table says who is shown rows about what; the person rule stands above it.
  *
  *     {"type": "mindscape.updated", "entityType": "mindscape", "entityId": "...",
- *      "person": "...", "paths": ["work.focus"], "version": 12,
+ *      "personId": "...", "paths": ["work.focus"], "version": 12,
  *      "occurredAt": "2026-11-21T07:32:00.123Z", "facts": {...}}
  *
  * If you add a kind of entity: nothing to do when its rows name a person or
@@ -218,7 +218,7 @@ bool pk_event_write(struct pk_buf *out, const struct pk_principal *who, const st
     put_text(&bson, "type", event, "eventType");
     put_text(&bson, "entityType", event, "payload.entityType");
     put_text(&bson, "entityId", event, "payload.entityId");
-    put_text(&bson, "person", event, "userId");
+    put_text(&bson, "personId", event, "userId"); /* As doc/names.c spells it. */
     const bool has_some = put_paths(&bson, &view, who);
     const int64_t version = pk_doc_int(event, "payload.changes.version", -1);
     if (version >= 0) {

@@ -2,10 +2,11 @@
  *
  *     {"type":..., "code":"invalid", "detail":..., "hint":..., "requestId":...,
  *      "field":"capabilities.people[1]",
- *      "errors":[{"field":..., "expected":..., "got":...}, ...]}
+ *       "errors":[{"field":..., "expected":..., "got":...}, ...]}
  *
  * Our own faults (PK_INTERNAL) are told in the log; the caller gets the id to
- * look it up by, and nothing of our insides. */
+ * look it up by, and nothing of our insides. Nor is he told the store's words
+ * when it is away, which name hosts: those are for /readyz and the log. */
 /* SPDX-License-Identifier: MIT */
 #include "api/api_internal.h"
 #include "base/alloc.h"
@@ -52,6 +53,21 @@ static void extend(struct pk_buf *body, const char *field, const struct pk_fault
     pk_buf_add_text(body, "}\n");
 }
 
+const struct pk_error *pk_fail_outside(const struct pk_error *err)
+{
+    static const struct pk_error away = {
+        .code = PK_UNAVAILABLE,
+        .hint = "try again; if it lasts, look at /readyz and the store",
+        .message = "the store cannot be reached, so nothing was done",
+    };
+    static const struct pk_error unknown = {
+        .code = PK_UNKNOWN,
+        .hint = "repeat it under the same Idempotency-Key, or read what became of it",
+        .message = "the store did not say whether it was done",
+    };
+    return err->code == PK_UNAVAILABLE ? &away : err->code == PK_UNKNOWN ? &unknown : err;
+}
+
 void pk_fail_answer(const struct pk_request *request, struct pk_answer *answer,
                     const struct pk_error *err, const struct pk_faults *faults)
 {
@@ -74,9 +90,21 @@ void pk_call_fail(struct pk_api_call *call, const struct pk_error *err)
                      PK_TRACE(pk_trace_of(call->request, trace)), PK_STR("route", call->row->path),
                      PK_ERR(err));
     }
+    if (pk_fail_outside(err) != err) { /* Many at once: the health says it once. */
+        pk_log_debug(log, "the store did not answer a request", PK_REQUEST(call->request->id),
+                     PK_TRACE(pk_trace_of(call->request, trace)), PK_STR("route", call->row->path),
+                     PK_ERR(err));
+    }
     if (err->code == PK_UNAUTHORIZED) { /* The key has ended since the gate let it in. */
         (void)pk_answer_header(call->request, call->answer, "WWW-Authenticate",
                                "Bearer realm=\"personakit\", error=\"invalid_token\"", NULL);
     }
-    pk_fail_answer(call->request, call->answer, err, &call->faults);
+    pk_fail_answer(call->request, call->answer, pk_fail_outside(err), &call->faults);
+    if (call->findings) {
+        struct pk_buf *body = &call->answer->body;
+        body->size -= 2;
+        pk_buf_add_text(body, ",\"findings\":");
+        pk_buf_add_text(body, call->findings);
+        pk_buf_add_text(body, "}\n");
+    }
 }

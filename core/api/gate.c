@@ -113,9 +113,12 @@ static bool fail_key(struct pk_error *err)
 /* What stands behind "Bearer", or NULL. */
 static const char *bearer_of(const char *text)
 {
-    const size_t scheme = strcspn(text, " ");
-    const bool is_bearer = scheme == 6 && strncasecmp(text, "bearer", scheme) == 0;
-    return is_bearer ? text + scheme + strspn(text + scheme, " ") : NULL;
+    static const char scheme[] = "bearer";
+    const size_t size = sizeof(scheme) - 1;
+    if (strncasecmp(text, scheme, size) != 0 || (text[size] != ' ' && text[size] != '\0')) {
+        return NULL;
+    }
+    return text + size + strspn(text + size, " ");
 }
 
 const char *pk_gate_key(const struct pk_request *request)
@@ -238,7 +241,7 @@ static bool fetch(void *context, struct pk_request *request, struct pk_answer *a
                           pk_deadline_in_ms(api->parts.clock, api->parts.deadline_ms), &principal,
                           &err)) {
         tell_rate(&visit);
-        (void)refuse(&visit, &err);
+        (void)refuse(&visit, pk_fail_outside(&err));
         return false;
     }
     return welcome(&visit, principal, &err) == PK_GATE_OPEN;

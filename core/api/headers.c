@@ -23,7 +23,8 @@ size_t pk_header_count(const struct pk_request *request, const char *name, const
     size_t count = 0;
     *out = NULL;
     for (size_t i = 0; i < request->header_count; i++) {
-        if (strcmp(request->header[i].name, name) == 0) {
+        const char *given = request->header[i].name;
+        if (given[0] == name[0] && strcmp(given, name) == 0) {
             *out = request->header[i].value;
             count++;
         }

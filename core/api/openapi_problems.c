@@ -226,6 +226,16 @@ void pk_openapi_problem_schema(struct pk_buf *out)
                     "\"required\":[\"field\",\"expected\",\"got\"],\"properties\":{"
                     "\"field\":{\"type\":\"string\"},\"expected\":{\"type\":\"string\"},"
                     "\"got\":{\"type\":\"string\"}}}}");
+    pk_json_put_raw(out, "findings",
+                    "{\"type\":\"array\",\"maxItems\":100,"
+                    "\"description\":\"Everything that is wrong with a script.\","
+                    "\"items\":{\"type\":\"object\",\"additionalProperties\":false,"
+                    "\"required\":[\"severity\",\"message\"],\"properties\":{"
+                    "\"severity\":{\"enum\":[\"error\",\"remark\"]},"
+                    "\"file\":{\"type\":\"string\"},\"line\":{\"type\":\"integer\"},"
+                    "\"message\":{\"type\":\"string\"},\"hint\":{\"type\":\"string\"},"
+                    "\"sourceLine\":{\"type\":\"string\"},"
+                    "\"trace\":{\"type\":\"string\"}}}}");
     pk_json_close(out, '}');
     pk_json_put_bool(out, "additionalProperties", false);
     pk_json_close(out, '}');

@@ -74,6 +74,8 @@ static const struct pk_problem problem_table[] = {
       "leave out the Expect header" },
     { "idempotency_mismatch", 422, ONCE, "this Idempotency-Key came before with another request",
       "use a new key for a new request" },
+    { "script_refused", 422, ONCE, "a script was looked at and does not pass",
+      "mend what 'findings' lists, by file and line; 'personakit mapper check' says the same" },
     { "rate_limited", 429, AGAIN, "too many requests of this key, address or about this person",
       "wait as long as Retry-After says" },
     { "headers_too_large", 431, ONCE, "the headers are over 32 KiB or more than 100",

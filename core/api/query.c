@@ -46,10 +46,12 @@ static bool read_text(struct pk_arena *arena, const struct pk_param_slot *slot, 
     const int64_t least = param->min > 0 ? param->min : 1;
     const int64_t most = param->max > 0 ? param->max : PK_PARAM_TEXT_MAX;
     if ((int64_t)size < least || (int64_t)size > most) {
-        return pk_fail_field(
-            err, PK_INVALID, param->name,
-            pk_arena_printf(arena, "give %lld to %lld bytes", (long long)least, (long long)most),
-            "'%s' has %zu bytes", param->name, size);
+        const char *hint = least == most
+                               ? pk_arena_printf(arena, "give %lld characters", (long long)least)
+                               : pk_arena_printf(arena, "give %lld to %lld bytes", (long long)least,
+                                                 (long long)most);
+        return pk_fail_field(err, PK_INVALID, param->name, hint, "'%s' has %zu bytes", param->name,
+                             size);
     }
     *slot->value = text;
     return true;

@@ -11,6 +11,9 @@ extern const struct pk_api_table pk_api_actors_table;
 extern const struct pk_api_table pk_api_keys_table;
 extern const struct pk_api_table pk_api_audit_table;
 extern const struct pk_api_table pk_api_system_table;
+extern const struct pk_api_table pk_api_mappers_table;
+extern const struct pk_api_table pk_api_scripts_table;
+extern const struct pk_api_table pk_api_generations_table;
 
 /* Reads the actor that {actor} names into call->found. */
 pk_subject_fn pk_subject_actor;

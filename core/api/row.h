@@ -126,6 +126,7 @@ struct pk_api_call {
     struct pk_doc *found;             /* What it has read; a reference, or NULL. */
     const char *value[PK_PARAMS_MAX]; /* Parameters by their row in row->param; NULL: not given. */
     int64_t number[PK_PARAMS_MAX];    /* The same for INT, BOOL and TIME. */
+    const char *findings;             /* JSON array for a problem's member of that name; or NULL. */
     size_t limit;                     /* PK_ROW_LIST: ?limit=, or 100. */
     const char *cursor;               /* PK_ROW_LIST: ?cursor=, or NULL. */
 

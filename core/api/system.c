@@ -32,6 +32,19 @@ static void tell(const struct pk_api *api, const struct pk_principal *who, struc
     pk_health_answer_ready(api->parts.health, has_detail, answer);
 }
 
+/* Whose key it is. While the feed is silent nobody can be confirmed, and that is when somebody must
+ * be told why: then it is who had the key when the feed last spoke. */
+static enum pk_look find(const struct pk_api *api, const char *key, struct pk_principal **out)
+{
+    struct pk_keyring *ring = api->parts.keyring;
+    struct pk_error err = { 0 };
+    const enum pk_look found = pk_keyring_look(ring, key, strlen(key), true, out, &err);
+    if (found == PK_LOOK_REFUSED && err.code == PK_UNAVAILABLE) {
+        *out = pk_keyring_recall(ring, key, strlen(key));
+    }
+    return found;
+}
+
 /* On an executor: the key was not in memory. */
 static void ready_for(void *context, struct pk_request *request, struct pk_answer *answer)
 {
@@ -55,9 +68,7 @@ static void ready(void *context, struct pk_request *request, struct pk_answer *a
         pk_health_answer_ready(api->parts.health, true, answer);
         return;
     }
-    if (key &&
-        pk_keyring_look(api->parts.keyring, key, strlen(key), true, &who, NULL) == PK_LOOK_AWAY &&
-        pk_gate_take_address(api, request)) {
+    if (key && find(api, key, &who) == PK_LOOK_AWAY && pk_gate_take_address(api, request)) {
         pk_answer_move(answer, PK_LANE_STORE, ready_for);
         return;
     }

@@ -11,7 +11,7 @@
 
 enum { FIRST_CAPACITY = 64 };
 
-char *pk_buf_reserve(struct pk_buf *buf, size_t size)
+char *pk_buf_grow(struct pk_buf *buf, size_t size)
 {
     assert(size < SIZE_MAX / 4);
     size_t need = buf->size + size + 1; /* + 1: the NUL behind the bytes. */
@@ -39,26 +39,6 @@ void pk_buf_clear(struct pk_buf *buf)
     if (buf->data) {
         buf->data[0] = '\0';
     }
-}
-
-void pk_buf_add(struct pk_buf *buf, const void *data, size_t size)
-{
-    char *to = pk_buf_reserve(buf, size);
-    if (size) {
-        memcpy(to, data, size);
-    }
-    buf->size += size;
-    buf->data[buf->size] = '\0';
-}
-
-void pk_buf_add_char(struct pk_buf *buf, char c)
-{
-    pk_buf_add(buf, &c, 1);
-}
-
-void pk_buf_add_text(struct pk_buf *buf, const char *text)
-{
-    pk_buf_add(buf, text, strlen(text));
 }
 
 void pk_buf_printf(struct pk_buf *buf, const char *format, ...)

@@ -22,6 +22,10 @@ struct pk_clock {
 /* The machine's own clock. */
 const struct pk_clock *pk_clock_system(void);
 
+/* From here on the machine's mono clock stands, for this thread alone, at what '*mono_ns' says: a
+ * loop reads it once a turn, for all who ask for the time in it. NULL: it goes again. */
+void pk_clock_follow(const int64_t *mono_ns);
+
 int64_t pk_clock_wall_ms(const struct pk_clock *clock);
 int64_t pk_clock_mono_ns(const struct pk_clock *clock);
 

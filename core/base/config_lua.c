@@ -274,9 +274,10 @@ static void add_lua_fault(struct faults *faults, const char *path, const char *m
     PK_CLEANUP(pk_buf_done) struct pk_buf shown = { 0 };
     size_t skip = strncmp(message, chunk, sizeof(chunk) - 1) == 0 ? sizeof(chunk) - 1 : 0;
 
+    const bool wants_function = strstr(message, "global '") != NULL;
     setting_show(NULL, message + skip, &shown);
-    fault_add(faults, "%s:%s%s (the file can only calculate: no functions are in reach)", path,
-              skip ? "" : " ", pk_buf_text(&shown));
+    fault_add(faults, "%s:%s%s%s", path, skip ? "" : " ", pk_buf_text(&shown),
+              wants_function ? " (the file can only calculate: no functions are in reach)" : "");
 }
 
 static void report(lua_State *lua, const struct evaluation *evaluation, const char *path,

@@ -79,6 +79,24 @@ void pk_hasher_end(struct pk_hasher *hasher, uint8_t out[PK_HASH_BYTES])
     (void)crypto_generichash_final(state_of(hasher), out, PK_HASH_BYTES);
 }
 
+void pk_sign_pair(const uint8_t seed[PK_SIGN_SEED], uint8_t out_key[PK_SIGN_KEY],
+                  uint8_t out_secret[PK_SIGN_SECRET])
+{
+    (void)crypto_sign_seed_keypair(out_key, out_secret, seed);
+}
+
+void pk_sign_make(uint8_t out[PK_SIGN_BYTES], const void *data, size_t size,
+                  const uint8_t secret[PK_SIGN_SECRET])
+{
+    (void)crypto_sign_detached(out, NULL, data, size, secret);
+}
+
+bool pk_sign_check(const uint8_t sig[PK_SIGN_BYTES], const void *data, size_t size,
+                   const uint8_t key[PK_SIGN_KEY])
+{
+    return crypto_sign_verify_detached(sig, data, size, key) == 0;
+}
+
 bool pk_secret_equal(const void *a, const void *b, size_t size)
 {
     return sodium_memcmp(a, b, size) == 0;

@@ -36,6 +36,16 @@ void pk_hasher_init(struct pk_hasher *hasher);
 void pk_hasher_add(struct pk_hasher *hasher, const void *data, size_t size);
 void pk_hasher_end(struct pk_hasher *hasher, uint8_t out[PK_HASH_BYTES]);
 
+/* Ed25519: who has the secret made the signature. A pair is made anew, or of the 32 bytes that it
+ * was once made of ('seed', the only thing to keep; secret). */
+enum { PK_SIGN_SEED = 32, PK_SIGN_KEY = 32, PK_SIGN_SECRET = 64, PK_SIGN_BYTES = 64 };
+void pk_sign_pair(const uint8_t seed[PK_SIGN_SEED], uint8_t out_key[PK_SIGN_KEY],
+                  uint8_t out_secret[PK_SIGN_SECRET]);
+void pk_sign_make(uint8_t out[PK_SIGN_BYTES], const void *data, size_t size,
+                  const uint8_t secret[PK_SIGN_SECRET]);
+bool pk_sign_check(const uint8_t sig[PK_SIGN_BYTES], const void *data, size_t size,
+                   const uint8_t key[PK_SIGN_KEY]);
+
 /* True when equal; the time taken depends on 'size' alone. */
 bool pk_secret_equal(const void *a, const void *b, size_t size);
 /* Overwrites in a way that the compiler does not leave out. */

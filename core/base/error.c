@@ -33,6 +33,7 @@ static const struct {
     [PK_MISMATCH] = { "idempotency_mismatch", 422, false },
     [PK_SHOWN] = { "secret_already_shown", 409, false },
     [PK_MEDIA_TYPE] = { "unsupported_media_type", 415, false },
+    [PK_REFUSED] = { "script_refused", 422, false },
     [PK_NOT_ACCEPTABLE] = { "not_acceptable", 406, false },
 };
 _Static_assert(sizeof(code_table) / sizeof(code_table[0]) == PK_CODE_COUNT,

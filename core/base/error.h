@@ -33,6 +33,7 @@ enum pk_code {
     PK_MISMATCH,       /* The key of a request that was made already came with another one. */
     PK_SHOWN,          /* Done before; its answer held a secret, which is shown once. */
     PK_MEDIA_TYPE,     /* The body is of a type that is not taken here. */
+    PK_REFUSED,        /* A script was looked at and does not pass. */
     PK_NOT_ACCEPTABLE, /* What is answered here is of no type that the caller takes. */
     PK_CODE_COUNT
 };

@@ -17,12 +17,54 @@
 #include <unistd.h>
 
 static const struct pk_command *const command_table[] = {
-    &pk_command_serve,        &pk_command_config,        &pk_command_move,
-    &pk_command_upgrade,      &pk_command_actor_list,    &pk_command_actor_show,
-    &pk_command_actor_create, &pk_command_actor_change,  &pk_command_actor_suspend,
-    &pk_command_actor_resume, &pk_command_actor_archive, &pk_command_key_list,
-    &pk_command_key_add,      &pk_command_key_revoke,    &pk_command_key_reset,
-    &pk_command_pepper_list,  &pk_command_pepper_rotate, &pk_command_pepper_retire,
+    &pk_command_serve,
+    &pk_command_config,
+    &pk_command_move,
+    &pk_command_upgrade,
+    &pk_command_actor_list,
+    &pk_command_actor_show,
+    &pk_command_actor_create,
+    &pk_command_actor_change,
+    &pk_command_actor_suspend,
+    &pk_command_actor_resume,
+    &pk_command_actor_archive,
+    &pk_command_key_list,
+    &pk_command_key_add,
+    &pk_command_key_revoke,
+    &pk_command_key_reset,
+    &pk_command_pepper_list,
+    &pk_command_pepper_rotate,
+    &pk_command_pepper_retire,
+    &pk_command_mapper_check,
+    &pk_command_mapper_test,
+    &pk_command_mapper_sign,
+    &pk_command_mapper_keygen,
+    &pk_command_mapper_list,
+    &pk_command_mapper_versions,
+    &pk_command_mapper_put,
+    &pk_command_mapper_activate,
+    &pk_command_mapper_rollback,
+    &pk_command_mapper_deprecate,
+    &pk_command_processor_check,
+    &pk_command_processor_test,
+    &pk_command_processor_sign,
+    &pk_command_processor_list,
+    &pk_command_processor_versions,
+    &pk_command_processor_put,
+    &pk_command_processor_activate,
+    &pk_command_processor_rollback,
+    &pk_command_processor_deprecate,
+    &pk_command_condition_check,
+    &pk_command_condition_test,
+    &pk_command_condition_sign,
+    &pk_command_condition_list,
+    &pk_command_condition_versions,
+    &pk_command_condition_put,
+    &pk_command_condition_activate,
+    &pk_command_condition_rollback,
+    &pk_command_condition_deprecate,
+    &pk_command_generations,
+    &pk_command_script_lift,
     &pk_command_errors,
 };
 
@@ -45,6 +87,8 @@ static const struct pk_cli_option common_option[] = {
 static const struct pk_cli_option config_option = {
     "--config", "FILE", "Read settings from this file (see etc/personakit.lua)."
 };
+static const struct pk_cli_option set_option = { "--set", "NAME=VALUE",
+                                                 "Give one of the settings; may be repeated." };
 
 /* ---- Help ---- */
 
@@ -55,15 +99,39 @@ static void print_title(FILE *out, const struct pk_command *command)
     for (size_t i = 0; i < PK_CLI_ARGUMENTS_MAX && command->argument[i]; i++) {
         (void)fprintf(out, " %s", command->argument[i]);
     }
+    (void)fputs(command->takes_many ? "..." : "", out);
 }
 
 static void print_row(FILE *out, const struct pk_command *command)
 {
-    enum { WIDTH = 15 };
+    enum { WIDTH = 20 };
     const int width = (int)strlen(command->noun) + (command->verb ? 1 : 0);
     (void)fprintf(out, "  %s%s%-*s %s\n", command->noun, command->verb ? " " : "",
                   width < WIDTH ? WIDTH - width : 0, command->verb ? command->verb : "",
                   command->summary);
+}
+
+/* A noun with what can be done with it: "  key         list, add, revoke, reset". */
+static void print_verbs(FILE *out, size_t first)
+{
+    const char *noun = command_table[first]->noun;
+    (void)fprintf(out, "  %-12s%s", noun, command_table[first]->verb);
+    for (size_t i = first + 1; i < PK_COUNT(command_table); i++) {
+        if (strcmp(command_table[i]->noun, noun) == 0) {
+            (void)fprintf(out, ", %s", command_table[i]->verb);
+        }
+    }
+    (void)fputs("\n", out);
+}
+
+static bool is_first_of_noun(size_t at)
+{
+    for (size_t i = 0; i < at; i++) {
+        if (strcmp(command_table[i]->noun, command_table[at]->noun) == 0) {
+            return false;
+        }
+    }
+    return true;
 }
 
 static void print_overview(FILE *out)
@@ -72,7 +140,11 @@ static void print_overview(FILE *out)
                 "views made for one task.\n\nCommands\n",
                 out);
     for (size_t i = 0; i < PK_COUNT(command_table); i++) {
-        print_row(out, command_table[i]);
+        if (!command_table[i]->verb) {
+            (void)fprintf(out, "  %-12s%s\n", command_table[i]->noun, command_table[i]->summary);
+        } else if (is_first_of_noun(i)) {
+            print_verbs(out, i);
+        }
     }
     (void)fputs("\n  personakit COMMAND --help    its options, with an example\n"
                 "  personakit --version\n\nExit codes\n",
@@ -109,10 +181,16 @@ static void print_option(FILE *out, const struct pk_cli_option *option)
     (void)fprintf(out, "%*s %s\n", width < 22 ? 22 - width : 1, "", option->help);
 }
 
-static void print_setting_options(FILE *out)
+static void print_setting_options(FILE *out, const struct pk_command *command)
 {
     PK_CLEANUP(pk_buf_done) struct pk_buf help = { 0 };
     print_option(out, &config_option);
+    print_option(out, &set_option);
+    if (command->settings) {
+        (void)fprintf(out, "\nSettings that count: %s; 'personakit serve --help' explains them.\n",
+                      command->settings);
+        return;
+    }
     (void)fputs("\nSettings (each also in the file, and as a variable)\n", out);
     pk_config_help(&help);
     (void)fputs(pk_buf_text(&help), out);
@@ -130,7 +208,7 @@ static void print_help(FILE *out, const struct pk_command *command)
         print_option(out, &common_option[i]);
     }
     if (command->takes_settings) {
-        print_setting_options(out);
+        print_setting_options(out, command);
     }
 }
 
@@ -275,6 +353,13 @@ static int read_option(const struct pk_cli_option *option, int argc, char **argv
     return is_next ? 2 : 1;
 }
 
+/* True when a command that has 'count' words takes another. */
+static bool takes_word(const struct pk_command *command, size_t count)
+{
+    return (count < PK_CLI_ARGUMENTS_MAX && command->argument[count]) ||
+           (command->takes_many && count < PK_CLI_WORDS_MAX);
+}
+
 /* Reads the option at 'at'. -1: 'err' is set; else the words it takes. */
 static int read_word(struct pk_call *call, int argc, char **argv, int at, struct pk_error *err)
 {
@@ -300,8 +385,7 @@ static int read_word(struct pk_call *call, int argc, char **argv, int at, struct
     }
     if (argv[at][0] == '-') {
         (void)fail_unknown_option(command, argv[at], err);
-    } else if (call->argument_count < PK_CLI_ARGUMENTS_MAX &&
-               command->argument[call->argument_count]) {
+    } else if (takes_word(command, call->argument_count)) {
         call->argument[call->argument_count++] = argv[at];
         return 1;
     } else {
@@ -399,7 +483,7 @@ static bool has_arguments(const struct pk_call *call, struct pk_error *err)
 {
     const struct pk_command *command = call->command;
     const size_t count = call->argument_count;
-    if (count == PK_CLI_ARGUMENTS_MAX || !command->argument[count]) {
+    if (count >= PK_CLI_ARGUMENTS_MAX || !command->argument[count]) {
         return true;
     }
     return pk_fail(err, PK_INVALID, "'--help' behind the command has an example",

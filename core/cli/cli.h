@@ -38,7 +38,12 @@ struct pk_app {
     const struct pk_inventory *inventory;
 };
 
-enum { PK_CLI_OPTIONS_MAX = 24, PK_CLI_ARGUMENTS_MAX = 2, PK_CLI_SETTINGS_MAX = 64 };
+enum {
+    PK_CLI_OPTIONS_MAX = 24,
+    PK_CLI_ARGUMENTS_MAX = 2,
+    PK_CLI_WORDS_MAX = 256, /* Of the last argument, when it may be repeated. */
+    PK_CLI_SETTINGS_MAX = 64
+};
 
 struct pk_cli_option {
     const char *name;     /* "--from" */
@@ -54,9 +59,11 @@ struct pk_command {
     const char *text; /* Paragraphs for --help; lines to 80 columns. */
     const char *example;
     const char *argument[PK_CLI_ARGUMENTS_MAX]; /* What must stand behind the verb: "ACTOR". */
+    bool takes_many;                            /* The last of them may be repeated. */
     const struct pk_cli_option *option;         /* Its own; --help and --json are everybody's. */
     size_t option_count;
-    bool takes_settings; /* --config, --set and the options of the settings. */
+    bool takes_settings;  /* --config, --set and the options of the settings. */
+    const char *settings; /* The few that count, for --help: "scripts.keys"; NULL: all. */
     enum pk_exit (*run)(struct pk_call *call, struct pk_error *err);
 };
 
@@ -64,7 +71,7 @@ struct pk_command {
 struct pk_call {
     const struct pk_app *app;
     const struct pk_command *command;
-    const char *argument[PK_CLI_ARGUMENTS_MAX]; /* As many as the command has. */
+    const char *argument[PK_CLI_WORDS_MAX]; /* As many as the command has, or more of the last. */
     size_t argument_count;
     const char *value[PK_CLI_OPTIONS_MAX]; /* By option; "" for one without argument; or NULL. */
     struct pk_config_option setting[PK_CLI_SETTINGS_MAX];
@@ -130,5 +137,35 @@ extern const struct pk_command pk_command_key_reset;
 extern const struct pk_command pk_command_pepper_list;
 extern const struct pk_command pk_command_pepper_rotate;
 extern const struct pk_command pk_command_pepper_retire;
+extern const struct pk_command pk_command_mapper_check;
+extern const struct pk_command pk_command_mapper_test;
+extern const struct pk_command pk_command_mapper_sign;
+extern const struct pk_command pk_command_mapper_keygen;
+extern const struct pk_command pk_command_processor_check;
+extern const struct pk_command pk_command_processor_test;
+extern const struct pk_command pk_command_processor_sign;
+extern const struct pk_command pk_command_condition_check;
+extern const struct pk_command pk_command_condition_test;
+extern const struct pk_command pk_command_condition_sign;
+extern const struct pk_command pk_command_mapper_list;
+extern const struct pk_command pk_command_mapper_versions;
+extern const struct pk_command pk_command_mapper_put;
+extern const struct pk_command pk_command_mapper_activate;
+extern const struct pk_command pk_command_mapper_rollback;
+extern const struct pk_command pk_command_mapper_deprecate;
+extern const struct pk_command pk_command_processor_list;
+extern const struct pk_command pk_command_processor_versions;
+extern const struct pk_command pk_command_processor_put;
+extern const struct pk_command pk_command_processor_activate;
+extern const struct pk_command pk_command_processor_rollback;
+extern const struct pk_command pk_command_processor_deprecate;
+extern const struct pk_command pk_command_condition_list;
+extern const struct pk_command pk_command_condition_versions;
+extern const struct pk_command pk_command_condition_put;
+extern const struct pk_command pk_command_condition_activate;
+extern const struct pk_command pk_command_condition_rollback;
+extern const struct pk_command pk_command_condition_deprecate;
+extern const struct pk_command pk_command_generations;
+extern const struct pk_command pk_command_script_lift;
 
 #endif

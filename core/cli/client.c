@@ -209,6 +209,7 @@ static bool find_key(struct pk_client *client, bool is_own, struct pk_error *err
 
 static void close_client(struct pk_client *client)
 {
+    pk_doc_unref(client->problem);
     pk_fetcher_free(client->fetcher);
     if (client->authorization) {
         pk_secret_wipe(client->authorization, strlen(client->authorization));
@@ -339,6 +340,8 @@ bool pk_client_ask(struct pk_client *client, const char *method, const char *pat
     }
     const bool is_json = read_answer(&answer, &doc);
     if (answer.status < 200 || answer.status > 299) {
+        pk_doc_unref(client->problem);
+        client->problem = doc ? pk_doc_ref(doc) : NULL;
         return fail_refused(client, answer.status, doc, err);
     }
     if (!is_json || (out && !doc)) {

@@ -43,6 +43,8 @@ struct pk_client {
     const char *data;     /* The folder. */
     const char *key_from; /* Where the key came from: "--key". */
     char *authorization;  /* "Bearer pk_..." */
+    struct pk_doc
+        *problem; /* What the server said when it refused last, or NULL; pk_client_run's. */
 };
 
 typedef bool pk_client_work_fn(struct pk_client *client, struct pk_error *err);

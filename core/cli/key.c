@@ -379,5 +379,6 @@ const struct pk_command pk_command_key_reset = {
     .option = reset_option,
     .option_count = PK_COUNT(reset_option),
     .takes_settings = true,
+    .settings = "data, store.url",
     .run = run_reset,
 };

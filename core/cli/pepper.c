@@ -244,6 +244,7 @@ const struct pk_command pk_command_pepper_list = {
             "secrets.\n" OFFLINE_TEXT,
     .example = "personakit pepper list --data var",
     .takes_settings = true,
+    .settings = "data, store.url",
     .run = run_list,
 };
 const struct pk_command pk_command_pepper_rotate = {
@@ -253,6 +254,7 @@ const struct pk_command pk_command_pepper_rotate = {
     .text = "Keys that there are stay good. Leaves a record in the audit.\n" OFFLINE_TEXT,
     .example = "personakit pepper rotate --data var",
     .takes_settings = true,
+    .settings = "data, store.url",
     .run = run_rotate,
 };
 const struct pk_command pk_command_pepper_retire = {
@@ -266,5 +268,6 @@ const struct pk_command pk_command_pepper_retire = {
     .option = retire_option,
     .option_count = PK_COUNT(retire_option),
     .takes_settings = true,
+    .settings = "data, store.url",
     .run = run_retire,
 };

@@ -5,7 +5,7 @@
  * is taken down by the same code.
  *
  *     settings ─▶ data folder and its lock ─▶ log ─▶ store ─▶ peppers, admin ─▶ access
- *              ─▶ watcher of the feed ─▶ health, traffic ─▶ api ─▶ reaper ─▶ net
+ *              ─▶ scripts ─▶ watcher of the feed ─▶ health, traffic ─▶ api ─▶ reaper ─▶ net
  *
  * The net comes last: nothing is accepted before everything behind it stands,
  * and nothing behind it goes while a request is under way. */
@@ -33,6 +33,7 @@
 #include "ops/reaper.h"
 #include "ops/spool.h"
 #include "ops/traffic.h"
+#include "persona/registry.h"
 #include "store/store.h"
 
 #include <errno.h>
@@ -119,6 +120,11 @@ static void hear_keys(void *context, const struct pk_feed_item *item)
     pk_keyring_hear(context, item);
 }
 
+static void hear_scripts(void *context, const struct pk_feed_item *item)
+{
+    pk_registry_hear(context, item);
+}
+
 /* The one thread that follows the feed; the keyring hears everything first. */
 static bool open_feed(struct pk_server *server, struct pk_error *err)
 {
@@ -131,6 +137,7 @@ static bool open_feed(struct pk_server *server, struct pk_error *err)
                                                                 .log = server->log });
     pk_watch_tell(server->watch, hear_keys, server->keyring);
     pk_watch_tell(server->watch, pk_events_hear, server->events);
+    pk_watch_tell(server->watch, hear_scripts, server->scripting.registry);
     return pk_events_start(server->events, err) && pk_watch_start(server->watch, err);
 }
 
@@ -155,6 +162,7 @@ static bool open_health(struct pk_server *server, struct pk_error *err)
         .log = server->log,
         .keyring = server->keyring,
         .stale_read_ms = pk_config_ms(server->config, "access.stale_keys_ms"),
+        .jail = server->scripting.jail,
         .data = is_embedded ? pk_config_text(server->config, "data") : NULL,
     };
     return pk_health_start(&server->health, &options, err);
@@ -181,6 +189,9 @@ static void open_api(struct pk_server *server)
         .keyring = server->keyring,
         .rate = server->rate,
         .watch = server->watch,
+        .jail = server->scripting.jail,
+        .scripts = server->scripting.scripts,
+        .registry = server->scripting.registry,
         .spool = server->spool,
         .log = server->log,
         .version = PK_VERSION,
@@ -195,6 +206,8 @@ static void open_api(struct pk_server *server)
                                                      .watch = server->watch,
                                                      .events = server->events,
                                                      .hot = server->hot,
+                                                     .registry = server->scripting.registry,
+                                                     .scripts = server->scripting.scripts,
                                                      .health = server->health,
                                                      .sources = &server->sources,
                                                      .log = server->log });
@@ -316,10 +329,6 @@ static bool open_net(struct pk_server *server, struct pk_error *err)
     options.route = pk_api_routes(server->api, &options.route_count);
     options.trusted = pk_config_list(config, "proxy.trusted", &options.trusted_count);
     options.origin = pk_config_list(config, "cors.origins", &options.origin_count);
-    if (options.listener_count == 0) {
-        return pk_fail(err, PK_INVALID, "set 'listen' or 'tls.listen'",
-                       "there is no address to listen on");
-    }
     if (!pk_net_open(&server->net, &options, err)) {
         return false;
     }
@@ -339,6 +348,16 @@ static bool write_address(struct pk_server *server, const char *data, struct pk_
     return pk_file_write(server->address_file, text, strlen(text), 0644, err);
 }
 
+/* Before anything is made. */
+static bool check_listeners(const struct pk_config *config, struct pk_error *err)
+{
+    struct pk_net_listener listener[LISTENERS_MAX];
+    const size_t count = list_listeners(config, listener);
+    return (count > 0 && listener[0].tag == PK_DOOR_MAIN) ||
+           pk_fail(err, PK_INVALID, "set 'listen' or 'tls.listen'",
+                   "there is no address to listen on");
+}
+
 bool pk_server_start(struct pk_server *server, const struct pk_app *app, struct pk_config *config,
                      struct pk_error *err)
 {
@@ -347,6 +366,9 @@ bool pk_server_start(struct pk_server *server, const struct pk_app *app, struct 
     *server = (struct pk_server){
         .app = app, .config = config, .lock_fd = -1, .open = { .lock_fd = -1 }
     };
+    if (!check_listeners(config, err)) {
+        return false;
+    }
     if (!pk_folder_make(data, 0700, err) || !pk_folder_lock(data, &server->lock_fd, err)) {
         return pk_wrap(err, "use the data folder '%s'", data);
     }
@@ -356,6 +378,7 @@ bool pk_server_start(struct pk_server *server, const struct pk_app *app, struct 
     server->hot = pk_hot_new(&(struct pk_hot_options){ .clock = app->clock });
     if (!pk_spool_open(&server->spool, &(struct pk_spool_options){ .fd = STDERR_FILENO }, err) ||
         !open_store(server, data, err) || !open_access(server, data, err) ||
+        !pk_scripting_start(&server->scripting, config, &server->books, server->log, err) ||
         !open_feed(server, err)) {
         return false;
     }
@@ -371,7 +394,7 @@ bool pk_server_start(struct pk_server *server, const struct pk_app *app, struct 
     }
     server->sources.net = server->net;
     pk_health_set_net(server->health, server->net);
-    return write_address(server, data, err);
+    return pk_scripting_watch(&server->scripting, err) && write_address(server, data, err);
 }
 
 /* Says what was cut off. A call that hangs still may touch anything that it was given, so nothing
@@ -394,9 +417,11 @@ static void close_net(struct pk_server *server)
 
 void pk_server_stop(struct pk_server *server)
 {
+    const bool has_served = server->net != NULL;
     if (server->address_file) {
         (void)unlink(server->address_file);
     }
+    pk_scripting_quiet(&server->scripting);
     pk_watch_stop(server->watch); /* Nobody is told anything any more ... */
     pk_events_stop(server->events);
     if (server->health) {
@@ -409,6 +434,7 @@ void pk_server_stop(struct pk_server *server)
     pk_health_stop(server->health);
     pk_events_free(server->events);
     pk_watch_free(server->watch);
+    pk_scripting_stop(&server->scripting);
     pk_idempotency_free(server->idempotency);
     pk_rate_free(server->rate);
     pk_keyring_free(server->keyring);
@@ -417,6 +443,9 @@ void pk_server_stop(struct pk_server *server)
     pk_hot_free(server->hot);
     pk_spool_close(server->spool);
     pk_metrics_free(server->metrics);
+    if (has_served) { /* Else the line that begins with "personakit:" says why. */
+        pk_log_info(server->log, "stopped");
+    }
     pk_log_free(server->log);
     if (server->lock_fd >= 0) {
         (void)close(server->lock_fd);

@@ -123,5 +123,6 @@ const struct pk_command pk_command_upgrade = {
     .option = option_table,
     .option_count = PK_COUNT(option_table),
     .takes_settings = true,
+    .settings = "data, store.url",
     .run = run,
 };

@@ -94,6 +94,7 @@ static const struct pk_index mappers_index[] = {
       KEYS(UP("mapperId"), UP("version")),
       .is_unique = true,
       .seed = "UNIQUE(config_id,version)" },
+    { .name = "by_age", KEYS(UP("mapperId"), DOWN("createdAt")) },
 };
 
 static const struct pk_index scripts_index[] = {
@@ -105,6 +106,7 @@ static const struct pk_index scripts_index[] = {
       .only_path = "status",
       .only_text = "active" },
     { .name = "by_version", KEYS(UP("scriptId"), UP("version")), .is_unique = true },
+    { .name = "by_age", KEYS(UP("kind"), UP("scriptId"), DOWN("createdAt")) },
 };
 
 static const struct pk_index narratives_index[] = {
@@ -342,7 +344,7 @@ static const struct pk_collection collection_table[] = {
       .schema = &pk_schema_script,
       INDEXES(scripts_index),
       .erase = PK_ERASE_NOT_PERSONAL,
-      .help = "All versions of uploaded processors and plugins." },
+      .help = "All versions of uploaded processors, conditions and plugins." },
     { .name = "narratives",
       .schema = &pk_schema_narrative,
       INDEXES(narratives_index),

@@ -66,7 +66,7 @@ static const struct pk_field pipeline_field[] = {
     ROW_ARRAY("warmLayerQueries", REQ, LIST_SOME, &warm_query_item, "From 'balanced' on."),
     ROW_ARRAY("coldLayerAnalysis", OPT, LIST_SOME, &cold_query_item, "For 'deep_dive'."),
 };
-static const struct pk_schema pipeline_schema = {
+const struct pk_schema pk_schema_pipeline = {
     .name = "RetrievalPipeline",
     FIELDS(pipeline_field),
     .help = "What a mapper looks up.",
@@ -103,7 +103,7 @@ static const struct pk_field output_field[] = {
     ROW_ARRAY("sections", REQ, LIST_SOME, &section_item, "Its sections."),
     ROW_OBJECT("formatting", REQ, &formatting_schema, "In what form they are written."),
 };
-static const struct pk_schema output_schema = {
+const struct pk_schema pk_schema_output = {
     .name = "OutputTemplate",
     FIELDS(output_field),
     .help = "What a mapper makes.",
@@ -202,14 +202,14 @@ static const struct pk_field configuration_field[] = {
     ROW_ARRAY("optionalTraits", REQ, LIST_SOME, &pk_item_word, "Traits it uses when there."),
     ROW_ARRAY("knowledgeDomains", REQ, LIST_SOME, &pk_item_word, "Areas of knowledge that matter."),
     ROW_NUMBER("contextWindow", REQ, 0, 36500, "Days of the past that it looks at."),
-    ROW_OBJECT("retrievalPipeline", REQ, &pipeline_schema, "What it looks up."),
-    ROW_OBJECT("outputTemplate", REQ, &output_schema, "What it makes."),
+    ROW_OBJECT("retrievalPipeline", REQ, &pk_schema_pipeline, "What it looks up."),
+    ROW_OBJECT("outputTemplate", REQ, &pk_schema_output, "What it makes."),
     ROW_OBJECT("metadata", OPT, &about_schema, "What it says of itself."),
     ROW_ARRAY("rules", OPT, LIST_LONG, &rule_item, "Declared rules."),
     ROW_MAP("templates", OPT, LIST_SOME, &pk_item_free, "Texts that rules refer to."),
     ROW_INT("ttlSeconds", OPT, 1, COUNT_MAX, "How long its personas live; 24 hours by default."),
 };
-static const struct pk_schema configuration_schema = {
+const struct pk_schema pk_schema_configuration = {
     .name = "MapperConfiguration",
     FIELDS(configuration_field),
     .help = "What a mapper reads and makes.",
@@ -221,11 +221,43 @@ static const struct pk_field training_field[] = {
     ROW_DATE("lastTrainingRun", OPT, "When feedback was last worked in."),
     ROW_TEXT("trainingDatasetId", OPT, TEXT_WORD, "The feedback that was worked in."),
 };
-static const struct pk_schema training_schema = {
+const struct pk_schema pk_schema_training = {
     .name = "TrainingMetadata",
     FIELDS(training_field),
     .help = "What feedback taught.",
 };
+
+/* ---- What a version is made of ---- */
+
+static const struct pk_field file_item = ROW_TEXT(NULL, OPT, TEXT_RAW, "A file's text.");
+static const struct pk_field signature_field[] = {
+    { .name = "key",
+      .type = PK_TYPE_BINARY,
+      .flags = REQ,
+      .min = 32,
+      .max = 32,
+      .help = "The Ed25519 public key." },
+    { .name = "sig",
+      .type = PK_TYPE_BINARY,
+      .flags = REQ,
+      .min = 64,
+      .max = 64,
+      .help = "The signature of the content hash." },
+};
+const struct pk_schema pk_schema_signature = {
+    .name = "ScriptSignature",
+    FIELDS(signature_field),
+    .help = "Who signed a version.",
+};
+
+/* Of mappers and scripts alike. */
+#define CONTENT_ROWS(files_flags_)                                                         \
+    ROW_MAP("files", files_flags_, LIST_SOME, &file_item, "Its files: name and text."),    \
+        ROW_OBJECT("signature", OPT, &pk_schema_signature, "Who signed it, if anybody."),  \
+        ROW_FREE("manifest", OPT, "What it says of itself, beyond the fields here."),      \
+        ROW_STRING("contentHash", PK_FORMAT_HASH, REQ, "The hash of what it is made of."), \
+        ROW_STRING("previousVersion", PK_FORMAT_SEMVER, OPT,                               \
+                   "The version that was active before it: a rollback goes there.")
 
 static const char *const mapper_format[] = { "lua", "rules", NULL };
 static const struct pk_field mapper_field[] = {
@@ -235,11 +267,10 @@ static const struct pk_field mapper_field[] = {
     ROW_TEXT("purpose", REQ, TEXT_PAGE, "What it is for."),
     ROW_STRING("version", PK_FORMAT_SEMVER, REQ, "Its version."),
     ROW_STRING("parentVersion", PK_FORMAT_SEMVER, OPT, "The version it was made from."),
-    ROW_OBJECT("configuration", REQ, &configuration_schema, "What it reads and makes."),
+    ROW_OBJECT("configuration", REQ, &pk_schema_configuration, "What it reads and makes."),
     ROW_ENUM("format", REQ, mapper_format, "Lua source, or declared rules."),
-    ROW_TEXT("source", OPT, TEXT_RAW, "The Lua source."),
-    ROW_STRING("contentHash", PK_FORMAT_HASH, REQ, "The hash of what it is made of."),
-    ROW_OBJECT("trainingMetadata", REQ, &training_schema, "What feedback taught."),
+    CONTENT_ROWS(OPT),
+    ROW_OBJECT("trainingMetadata", REQ, &pk_schema_training, "What feedback taught."),
     ROW_COUNT("usageCount", OPT, "How often it was used."),
     ROW_FREE("metadata", OPT, "Whatever else is known of it."),
     ROW_ENUM("status", REQ, pk_allowed_lifecycle, "One version per mapper is active."),
@@ -257,15 +288,13 @@ const struct pk_schema pk_schema_mapper = {
 
 /* ---- scripts ---- */
 
-static const char *const script_kind[] = { "processor", "plugin", NULL };
+static const char *const script_kind[] = { "processor", "condition", "plugin", NULL };
 static const struct pk_field script_field[] = {
     ROW_UUID("_id", REQ, "The id of this version."),
     ROW_STRING("scriptId", PK_FORMAT_SCRIPT_ID, REQ, "The script's id, the same in all versions."),
     ROW_ENUM("kind", REQ, script_kind, "What it is."),
     ROW_STRING("version", PK_FORMAT_SEMVER, REQ, "Its version."),
-    ROW_MAP("files", REQ, LIST_LONG, &pk_item_free, "Its files: name and text."),
-    ROW_FREE("manifest", OPT, "What it says of itself."),
-    ROW_STRING("contentHash", PK_FORMAT_HASH, REQ, "The hash of its files."),
+    CONTENT_ROWS(REQ),
     ROW_ENUM("status", REQ, pk_allowed_lifecycle, "One version per script is active."),
     ROW_DATE("activatedAt", OPT, "When it last became active."),
     ROW_DATE("createdAt", REQ, "When it was uploaded."),
@@ -276,7 +305,7 @@ static const struct pk_field script_field[] = {
 const struct pk_schema pk_schema_script = {
     .name = "Script",
     FIELDS(script_field),
-    .help = "One version of a processor or plugin.",
+    .help = "One version of a processor, condition or plugin.",
 };
 
 /* ---- script_state ---- */
@@ -284,7 +313,7 @@ const struct pk_schema pk_schema_script = {
 static const char *const script_trouble[] = { "barred", "quarantined", NULL };
 static const struct pk_field state_field[] = {
     ROW_STRING("_id", PK_FORMAT_HASH, REQ, "The content hash of what may not run."),
-    ROW_STRING("scriptId", PK_FORMAT_SCRIPT_ID, REQ, "The mapper, processor or plugin."),
+    ROW_STRING("scriptId", PK_FORMAT_SCRIPT_ID, REQ, "The mapper, processor, condition or plugin."),
     ROW_STRING("version", PK_FORMAT_SEMVER, OPT, "The version that had this content."),
     ROW_ENUM("state", REQ, script_trouble, "Rolled back, or stopped too often."),
     ROW_TEXT("reason", REQ, TEXT_LINE, "Why."),

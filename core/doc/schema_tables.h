@@ -112,6 +112,8 @@ extern const char *const pk_allowed_link[];       /* extracted_from, curates, ..
 
 extern const struct pk_schema pk_schema_span;     /* from, to */
 extern const struct pk_schema pk_schema_read_key; /* One thing that a persona read. */
+extern const struct pk_schema pk_schema_pipeline; /* What a mapper looks up ... */
+extern const struct pk_schema pk_schema_output;   /* ... and makes. */
 
 /* For rules: a field of 'doc' itself, NULL or false when it is absent or of another type. */
 const char *pk_rule_text(const bson_t *doc, const char *name);
@@ -161,6 +163,9 @@ extern const struct pk_schema pk_schema_script_state;
 extern const struct pk_schema pk_schema_setting;
 extern const struct pk_schema pk_schema_audit;
 
+extern const struct pk_schema pk_schema_configuration; /* Of a mapper. */
+extern const struct pk_schema pk_schema_training;
+extern const struct pk_schema pk_schema_signature;    /* Of a version. */
 extern const struct pk_schema pk_schema_capabilities; /* Of an actor. */
 extern const struct pk_schema pk_schema_actor_usage;
 

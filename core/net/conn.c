@@ -267,7 +267,7 @@ static void refuse(struct pk_conn *conn, enum pk_refusal refusal)
     }
     pk_answer_problem(&exchange->request, &exchange->answer, row->status, row->code, detail,
                       row->hint);
-    pk_wire_answer(exchange, true, pk_conn_output(conn));
+    pk_wire_answer(exchange, true);
     pk_exchange_report(exchange);
     pk_exchange_free(exchange);
     pk_conn_finish(conn);
@@ -295,7 +295,7 @@ static bool reply(struct pk_conn *conn)
         pk_stream_end(stream);
         is_last = is_last || exchange->is_http_1_0;
     } else {
-        pk_wire_answer(exchange, is_last, pk_conn_output(conn));
+        pk_wire_answer(exchange, is_last);
     }
     conn->running = NULL;
     pk_exchange_report(exchange);

@@ -20,6 +20,11 @@ static bool is_allowed(const struct pk_net *net, const char *origin)
     return false;
 }
 
+/* What a page may read of an answer besides what browsers always show it. */
+static const char exposed[] = "ETag, Idempotency-Replayed, Location, PersonaKit-Cursor, "
+                              "RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, "
+                              "Retry-After, X-Request-Id";
+
 void pk_cors_add(struct pk_exchange *exchange)
 {
     struct pk_request *request = &exchange->request;
@@ -28,8 +33,7 @@ void pk_cors_add(struct pk_exchange *exchange)
     if (origin && is_allowed(net, origin)) {
         struct pk_answer *answer = &exchange->answer;
         (void)pk_answer_header(request, answer, "Access-Control-Allow-Origin", origin, NULL);
-        (void)pk_answer_header(request, answer, "Access-Control-Expose-Headers",
-                               "ETag, PersonaKit-Cursor, Retry-After, X-Request-Id", NULL);
+        (void)pk_answer_header(request, answer, "Access-Control-Expose-Headers", exposed, NULL);
         (void)pk_answer_header(request, answer, "Vary", "Origin", NULL);
     }
 }

@@ -149,8 +149,9 @@ void pk_exchange_free(struct pk_exchange *exchange)
 static void print_id(char *out, uint64_t id)
 {
     static const char digit[16] = "0123456789abcdef";
-    for (int i = 0; i < 16; i++, id <<= 4) {
+    for (int i = 0; i < 16; i += 2, id <<= 8) {
         out[i] = digit[id >> 60];
+        out[i + 1] = digit[id >> 56 & 15];
     }
     out[16] = '\0';
 }
@@ -190,6 +191,7 @@ static enum step settle(struct pk_exchange *exchange)
         return STEP_WAIT;
     }
     if (then == PK_THEN_PARK) { /* Woken before it could wait. */
+        exchange->is_resumed = true;
         pk_parked_end(exchange->parked);
         exchange->parked = NULL;
     }
@@ -294,6 +296,7 @@ bool pk_exchange_resume(struct pk_exchange *exchange, bool is_timed_out)
 {
     pk_parked_end(exchange->parked);
     exchange->parked = NULL;
+    exchange->is_resumed = true;
     exchange->request.is_timed_out = is_timed_out;
     exchange->request.times.park_ns += exchange->loop->now_ns - exchange->since_ns;
     return run(exchange);

@@ -92,6 +92,11 @@ static bool value_has_control(const char *value, size_t size)
     return i < size;
 }
 
+enum pk_refusal pk_policy_value(const char *value, size_t size)
+{
+    return value_has_control(value, size) ? PK_REFUSAL_HEADER : PK_REFUSAL_NONE;
+}
+
 enum pk_refusal pk_policy_header(const char *name, size_t name_size, const char *value,
                                  size_t value_size)
 {
@@ -103,7 +108,7 @@ enum pk_refusal pk_policy_header(const char *name, size_t name_size, const char 
             return PK_REFUSAL_HEADER;
         }
     }
-    return value_has_control(value, value_size) ? PK_REFUSAL_HEADER : PK_REFUSAL_NONE;
+    return pk_policy_value(value, value_size);
 }
 
 enum pk_refusal pk_policy_trailer(const char *name)
@@ -164,28 +169,42 @@ static bool host_is_valid(const char *host)
 
 /* ---- The head as a whole ---- */
 
-/* How often a header is there; its value in '*out_value'. */
-static size_t count_header(const struct pk_request *request, const char *name,
-                           const char **out_value)
+/* The headers that are looked at here: how often each is there, and its last value. */
+enum { HOST, EXPECT, UPGRADE, LENGTH, ENCODING, LOOKED_AT };
+static const char *const looked_at[] = {
+    [HOST] = "host",
+    [EXPECT] = "expect",
+    [UPGRADE] = "upgrade",
+    [LENGTH] = "content-length",
+    [ENCODING] = "transfer-encoding",
+};
+struct found {
+    size_t count[LOOKED_AT];
+    const char *value[LOOKED_AT];
+};
+
+static void look(const struct pk_request *request, struct found *out)
 {
-    size_t count = 0;
-    *out_value = NULL;
+    *out = (struct found){ 0 };
     for (size_t i = 0; i < request->header_count; i++) {
-        const char *given = request->header[i].name;
-        if (given[0] == name[0] && strcmp(given, name) == 0) {
-            *out_value = request->header[i].value;
-            count++;
+        const struct pk_header *header = &request->header[i];
+        for (size_t which = 0; which < LOOKED_AT; which++) {
+            if (header->name[0] == looked_at[which][0] &&
+                strcmp(header->name, looked_at[which]) == 0) {
+                out->count[which]++;
+                out->value[which] = header->value;
+                break;
+            }
         }
     }
-    return count;
 }
 
-static enum pk_refusal check_framing(const llhttp_t *http, const struct pk_request *request)
+static enum pk_refusal check_framing(const llhttp_t *http, const struct found *found)
 {
-    const char *length;
-    const char *encoding;
-    size_t lengths = count_header(request, "content-length", &length);
-    size_t encodings = count_header(request, "transfer-encoding", &encoding);
+    const char *length = found->value[LENGTH];
+    const char *encoding = found->value[ENCODING];
+    size_t lengths = found->count[LENGTH];
+    size_t encodings = found->count[ENCODING];
 
     if (lengths > 1 || (lengths == 1 && encodings > 0)) {
         return PK_REFUSAL_LENGTH;
@@ -206,23 +225,24 @@ static enum pk_refusal check_framing(const llhttp_t *http, const struct pk_reque
 
 enum pk_refusal pk_policy_head(const llhttp_t *http, const struct pk_request *request)
 {
-    const char *value;
+    struct found found;
+    look(request, &found);
     if (http->http_major != 1 || http->http_minor > 1) {
         return PK_REFUSAL_VERSION;
     }
-    if (http->method == HTTP_CONNECT || count_header(request, "upgrade", &value) > 0) {
+    if (http->method == HTTP_CONNECT || found.count[UPGRADE] > 0) {
         return PK_REFUSAL_UPGRADE;
     }
-    size_t hosts = count_header(request, "host", &value);
+    size_t hosts = found.count[HOST];
     if (hosts > 1 || (hosts == 0 && http->http_minor == 1) ||
-        (hosts == 1 && !host_is_valid(value))) {
+        (hosts == 1 && !host_is_valid(found.value[HOST]))) {
         return PK_REFUSAL_HOST;
     }
-    size_t expects = count_header(request, "expect", &value);
-    if (expects > 1 || (expects == 1 && strcasecmp(value, "100-continue") != 0)) {
+    size_t expects = found.count[EXPECT];
+    if (expects > 1 || (expects == 1 && strcasecmp(found.value[EXPECT], "100-continue") != 0)) {
         return PK_REFUSAL_EXPECT;
     }
-    return check_framing(http, request);
+    return check_framing(http, &found);
 }
 
 /* ---- The target ---- */
@@ -300,7 +320,7 @@ enum pk_refusal pk_policy_target(struct pk_request *request, char *target)
     if (!target) {
         return PK_REFUSAL_TARGET;
     }
-    size_t path_size = strcspn(target, "?");
+    size_t path_size = (size_t)(strchrnul(target, '?') - target);
     request->query = target[path_size] == '?' ? target + path_size + 1 : "";
     target[path_size] = '\0';
     request->path = target;
@@ -310,7 +330,7 @@ enum pk_refusal pk_policy_target(struct pk_request *request, char *target)
     bool is_more = segment[0] != '\0';
     request->segment_count = 0;
     while (is_more) {
-        char *end = segment + strcspn(segment, "/");
+        char *end = strchrnul(segment, '/');
         is_more =
             *end == '/'; /* "/a/" has an empty one behind: it is another resource than "/a". */
         *end = '\0';

@@ -3,7 +3,9 @@
  * A lane is a bounded queue and some threads. A request waits in it, runs, and
  * goes back to its loop with an answer. A full queue refuses at once: what
  * runs is not disturbed by what cannot. A thread is started when something is
- * added and none is idle, until the lane has all it may have.
+ * added and none is idle, until the lane has all it may have. Who was parked
+ * and goes on was let in when he came: he is never refused, nor takes the
+ * place of one who comes now. (There are no more of them than connections.)
  *
  *     loop ──pk_lane_add──▶ queue ──▶ thread: handler ──mail──▶ loop
  *
@@ -43,6 +45,7 @@ struct pk_lane {
     pthread_cond_t ended;  /* The lane stops, and a call has come back. */
     struct pk_exchange *first, *last;
     size_t waiting, running, idle; /* Requests, requests, threads. */
+    size_t resumed;                /* Of those that wait: let in before, so they take no place. */
     struct pk_lane_limits limits;
     uint64_t busy; /* Requests refused. */
     uint64_t hung; /* Calls lost since the start. */
@@ -97,6 +100,7 @@ static struct pk_exchange *take(struct worker *worker)
         int64_t now = now_ns();
         lane->first = exchange->next;
         lane->waiting--;
+        lane->resumed -= exchange->is_resumed;
         lane->running++;
         exchange->request.times.queue_ns += now - exchange->since_ns;
         exchange->since_ns = now;
@@ -212,6 +216,7 @@ void pk_lane_sweep(struct pk_lane *lane)
     }
     (void)pthread_mutex_lock(&lane->lock);
     lose_all(lane, lane->limits.hung_ms, PK_NET_HUNG_MAX);
+    start_thread(lane); /* Of those that wait none may have found one when it was added. */
     (void)pthread_mutex_unlock(&lane->lock);
 }
 
@@ -305,9 +310,9 @@ bool pk_lane_add(struct pk_lane *lane, struct pk_exchange *exchange)
 {
     exchange->since_ns = exchange->loop->now_ns;
     (void)pthread_mutex_lock(&lane->lock);
-    size_t free_threads = lane->limits.threads - lane->running;
-    bool has_room =
-        lane->waiting < lane->limits.queue_max + free_threads && lane->lost < PK_NET_HUNG_MAX;
+    size_t places = lane->limits.queue_max + lane->limits.threads - lane->running;
+    bool has_room = (exchange->is_resumed || lane->waiting - lane->resumed < places) &&
+                    lane->lost < PK_NET_HUNG_MAX;
     if (has_room) {
         lane->waiting++;
         start_thread(lane);
@@ -318,6 +323,7 @@ bool pk_lane_add(struct pk_lane *lane, struct pk_exchange *exchange)
         exchange->next = NULL;
         *(lane->first ? &lane->last->next : &lane->first) = exchange;
         lane->last = exchange;
+        lane->resumed += exchange->is_resumed;
         (void)pthread_cond_signal(&lane->filled);
     }
     lane->busy += !has_room;

@@ -18,6 +18,7 @@
 #include "net/net_internal.h"
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/crypto.h"
 
 #include <errno.h>
@@ -302,13 +303,13 @@ static struct event *new_sweep(struct pk_loop *loop)
 
 const char *pk_loop_date(struct pk_loop *loop)
 {
-    struct timeval now;
+    struct timespec now;
     struct tm parts;
-    (void)event_base_gettimeofday_cached(loop->base, &now);
-    if (loop->date_s != now.tv_sec) {
-        loop->date_s = now.tv_sec;
+    if (loop->now_ns >= loop->date_until_ns) {
+        (void)clock_gettime(CLOCK_REALTIME, &now);
         (void)gmtime_r(&now.tv_sec, &parts);
         (void)strftime(loop->date, sizeof(loop->date), "%a, %d %b %Y %H:%M:%S GMT", &parts);
+        loop->date_until_ns = loop->now_ns + 1000 * NS_PER_MS - now.tv_nsec;
     }
     return loop->date;
 }
@@ -316,6 +317,7 @@ const char *pk_loop_date(struct pk_loop *loop)
 static void *run(void *argument)
 {
     struct pk_loop *loop = argument;
+    pk_clock_follow(&loop->now_ns);
     (void)event_base_loop(loop->base, EVLOOP_NO_EXIT_ON_EMPTY);
     return NULL;
 }
@@ -423,7 +425,7 @@ void pk_loop_done(struct pk_loop *loop)
     if (loop->base) {
         event_base_free(loop->base);
     }
-    pk_buf_done(&loop->scratch);
+    pk_buf_done(&loop->departing);
 }
 
 void pk_loop_bury(struct pk_loop *loop)

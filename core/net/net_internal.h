@@ -78,7 +78,8 @@ struct pk_refusal_row {
 };
 const struct pk_refusal_row *pk_refusal_row(enum pk_refusal refusal);
 
-/* One header at a time, as it completes; 'name' is lower case. */
+/* One header at a time, as it completes: its value; or both, of a name that may be anything. */
+enum pk_refusal pk_policy_value(const char *value, size_t size);
 enum pk_refusal pk_policy_header(const char *name, size_t name_size, const char *value,
                                  size_t value_size);
 /* A header behind the body: counted and dropped, but never one that frames a message. */
@@ -133,6 +134,7 @@ struct pk_exchange {
     bool is_keep_alive;                 /* The client wants to send more. */
     bool is_http_1_0;                   /* Understands no chunks. */
     bool is_body_gzip;                  /* answer.body is compressed. */
+    bool is_resumed;                    /* It was parked: lanes have let it in before. */
     bool is_entered;                    /* Its head was whole: somebody will be told its end. */
     bool is_reported;                   /* Somebody has been. */
     bool is_fetching;                   /* gate.fetch has it, before any handler. */
@@ -247,10 +249,10 @@ void pk_answer_done(struct pk_answer *answer);
 /* True when the client has what 'etag' names already. */
 bool pk_etag_is_known(const struct pk_request *request, const char *etag);
 const char *pk_reason(int status); /* "Not Found" */
-/* Appends the whole answer as it goes over the wire; the body moves into 'out'. */
-void pk_wire_answer(struct pk_exchange *exchange, bool is_last, struct evbuffer *out);
-/* Appends the head of an answer of unknown length: in chunks, or (HTTP/1.0, events) to the end. */
-void pk_wire_head(struct pk_exchange *exchange, struct evbuffer *out);
+/* Says the whole answer, as it goes over the wire; a large body moves into the output. */
+void pk_wire_answer(struct pk_exchange *exchange, bool is_last);
+/* Says the head of an answer of unknown length: in chunks, or (HTTP/1.0, events) to the end. */
+void pk_wire_head(struct pk_exchange *exchange);
 /* Compresses the body if it is worth it. On executors only. */
 void pk_gzip_answer(struct pk_exchange *exchange);
 
@@ -354,13 +356,14 @@ struct pk_loop {
     size_t spare_buffers;
     struct pk_exchange *spare; /* For the next requests. */
     size_t spare_count;
-    struct pk_buf scratch; /* For the head that is being written. */
-    uint64_t id_base;      /* Ids of requests are made from it and 'id_count'. */
+    struct pk_conn *departs; /* Who says something at the end of this turn; or NULL. */
+    struct pk_buf departing; /* What that is. */
+    uint64_t id_base;        /* Ids of requests are made from it and 'id_count'. */
     uint64_t id_count;
-    int64_t date_s;   /* Second that 'date' shows. */
-    char date[32];    /* "Sat, 21 Nov 2026 07:32:00 GMT" */
-    bool is_draining; /* Loop thread only, as the next. */
-    bool is_shut;     /* And accepts nobody any more. */
+    int64_t date_until_ns; /* When it shows the last second. */
+    char date[32];         /* "Sat, 21 Nov 2026 07:32:00 GMT" */
+    bool is_draining;      /* Loop thread only, as the next. */
+    bool is_shut;          /* And accepts nobody any more. */
 
     atomic_int_fast64_t tick_due_ns; /* When the next tick should come; 0: none will. */
     atomic_int_fast64_t lag_ns;      /* How late the last one was. */
@@ -496,6 +499,9 @@ void pk_conn_stuck(struct pk_conn *conn);
 void pk_conn_written(struct pk_conn *conn);
 /* Where answers go; it is sent when this turn of the loop ends. */
 struct evbuffer *pk_conn_output(struct pk_conn *conn);
+/* The short way there: text is added to what this returns, and then it has been said. */
+struct pk_buf *pk_conn_say(struct pk_conn *conn);
+void pk_conn_said(struct pk_conn *conn);
 size_t pk_conn_unsent(struct pk_conn *conn); /* Bytes. */
 /* There may be something to send. */
 void pk_conn_mark(struct pk_conn *conn);

@@ -31,6 +31,21 @@ static const struct {
     { HTTP_OPTIONS, PK_METHOD_OPTIONS },
 };
 
+/* What a header's name is made of (RFC 9110, section 5.6.2), in lower case; 0: nothing else is. */
+static const char token_table[256] = {
+    ['!'] = '!', ['#'] = '#', ['$'] = '$', ['%'] = '%', ['&'] = '&', ['\''] = '\'', ['*'] = '*',
+    ['+'] = '+', ['-'] = '-', ['.'] = '.', ['^'] = '^', ['_'] = '_', ['`'] = '`',   ['|'] = '|',
+    ['~'] = '~', ['0'] = '0', ['1'] = '1', ['2'] = '2', ['3'] = '3', ['4'] = '4',   ['5'] = '5',
+    ['6'] = '6', ['7'] = '7', ['8'] = '8', ['9'] = '9', ['a'] = 'a', ['b'] = 'b',   ['c'] = 'c',
+    ['d'] = 'd', ['e'] = 'e', ['f'] = 'f', ['g'] = 'g', ['h'] = 'h', ['i'] = 'i',   ['j'] = 'j',
+    ['k'] = 'k', ['l'] = 'l', ['m'] = 'm', ['n'] = 'n', ['o'] = 'o', ['p'] = 'p',   ['q'] = 'q',
+    ['r'] = 'r', ['s'] = 's', ['t'] = 't', ['u'] = 'u', ['v'] = 'v', ['w'] = 'w',   ['x'] = 'x',
+    ['y'] = 'y', ['z'] = 'z', ['A'] = 'a', ['B'] = 'b', ['C'] = 'c', ['D'] = 'd',   ['E'] = 'e',
+    ['F'] = 'f', ['G'] = 'g', ['H'] = 'h', ['I'] = 'i', ['J'] = 'j', ['K'] = 'k',   ['L'] = 'l',
+    ['M'] = 'm', ['N'] = 'n', ['O'] = 'o', ['P'] = 'p', ['Q'] = 'q', ['R'] = 'r',   ['S'] = 's',
+    ['T'] = 't', ['U'] = 'u', ['V'] = 'v', ['W'] = 'w', ['X'] = 'x', ['Y'] = 'y',   ['Z'] = 'z',
+};
+
 /* Ends the parse: llhttp reports HPE_USER, and 'refusal' says why. */
 static int refuse(struct pk_parser *parser, enum pk_refusal refusal)
 {
@@ -94,13 +109,14 @@ static int on_header_field(llhttp_t *http, const char *at, size_t size)
     }
     parser->name_size += size;
     char *to = pk_buf_reserve(text, size);
+    bool is_token = true;
     for (size_t i = 0; i < size; i++) {
-        bool is_upper = at[i] >= 'A' && at[i] <= 'Z';
-        to[i] = (char)(is_upper ? at[i] | 0x20 : at[i]);
+        to[i] = token_table[(unsigned char)at[i]];
+        is_token &= to[i] != '\0';
     }
     to[size] = '\0';
     text->size += size;
-    return count_header_bytes(parser, size);
+    return is_token ? count_header_bytes(parser, size) : refuse(parser, PK_REFUSAL_HEADER);
 }
 
 static int on_header_field_complete(llhttp_t *http)
@@ -128,8 +144,9 @@ static int on_header_value_complete(llhttp_t *http)
            (text->data[text->size - 1] == ' ' || text->data[text->size - 1] == '\t')) {
         text->size--;
     }
-    enum pk_refusal refusal = pk_policy_header(text->data + parser->name_at, parser->name_size,
-                                               text->data + value_at, text->size - value_at);
+    enum pk_refusal refusal = parser->name_size == 0
+                                  ? PK_REFUSAL_HEADER
+                                  : pk_policy_value(text->data + value_at, text->size - value_at);
     pk_buf_add_char(text, '\0');
     if (refusal == PK_REFUSAL_NONE && parser->is_head_done) {
         refusal = pk_policy_trailer(text->data + parser->name_at);

@@ -27,18 +27,24 @@ static bool fits(const char *pattern, const struct pk_request *request)
 {
     size_t i = 0;
     while (pattern[0] == '/' && pattern[1] != '\0') {
-        const char *segment = pattern + 1;
-        size_t size = strcspn(segment, "/");
         if (i == request->segment_count) {
             return false;
         }
         const char *given = request->segment[i++];
-        bool is_any = segment[0] == '{';
-        bool is_equal = strlen(given) == size && memcmp(given, segment, size) == 0;
-        if (is_any ? given[0] == '\0' : !is_equal) {
+        pattern++;
+        if (*pattern == '{') {
+            if (given[0] == '\0') {
+                return false;
+            }
+            pattern = strchrnul(pattern, '/');
+            continue;
+        }
+        for (; *given == *pattern && *given != '\0' && *given != '/'; given++) {
+            pattern++;
+        }
+        if (*given != '\0' || (*pattern != '/' && *pattern != '\0')) {
             return false;
         }
-        pattern = segment + size;
     }
     return i == request->segment_count;
 }

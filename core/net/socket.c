@@ -9,7 +9,8 @@
  *
  * A request that comes alone, in one piece, has no buffer either: it lands in
  * the loop's own memory and is parsed there; what the parser leaves of it moves
- * to wire_in.
+ * to wire_in. Its answer departs from the loop's memory, too, and moves to
+ * wire_out when something stands there, or the kernel does not take it all.
  *
  * An idle connection has no buffer: empty ones go back to the loop, but for
  * those that somebody between wire and requests holds on to (keeps_buffers).
@@ -241,9 +242,34 @@ static void unmark(struct pk_conn *conn)
     conn->is_marked = false;
 }
 
+static bool may_go_later(void)
+{
+    return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
+}
+
+/* What 'loop->departs' says; what the kernel does not take goes the long way. */
+static bool depart(struct pk_conn *conn)
+{
+    struct pk_loop *loop = conn->loop;
+    struct pk_buf *text = &loop->departing;
+    ssize_t sent = send(conn->fd, text->data, text->size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    bool is_open = sent >= 0 || may_go_later();
+    size_t taken = sent > 0 ? (size_t)sent : 0;
+    if (is_open && taken < text->size) {
+        conn->wire_out = pk_socket_buffer(loop);
+        (void)evbuffer_add(conn->wire_out, text->data + taken, text->size - taken);
+    }
+    pk_buf_clear(text);
+    loop->departs = NULL;
+    return is_open;
+}
+
 /* True: all of it is out, or as much as goes. False: nothing will go any more. */
 static bool send_some(struct pk_conn *conn)
 {
+    if (conn->loop->departs == conn) {
+        return depart(conn); /* Nothing else is there. */
+    }
     do {
         if (!pk_link_write(conn)) {
             return false;
@@ -252,7 +278,7 @@ static bool send_some(struct pk_conn *conn)
             return true;
         }
         if (evbuffer_write(conn->wire_out, conn->fd) < 0) {
-            return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
+            return may_go_later();
         }
     } while (length_of(conn->wire_out) == 0 && pk_conn_unsent(conn) > 0);
     return true;
@@ -296,17 +322,45 @@ void pk_loop_flush(struct pk_loop *loop)
 
 size_t pk_conn_unsent(struct pk_conn *conn)
 {
+    struct pk_loop *loop = conn->loop;
     struct evbuffer *output = pk_link_output(conn);
-    return length_of(conn->wire_out) + (output == conn->wire_out ? 0 : length_of(output));
+    return length_of(conn->wire_out) + (output == conn->wire_out ? 0 : length_of(output)) +
+           (loop->departs == conn ? loop->departing.size : 0);
 }
 
 struct evbuffer *pk_conn_output(struct pk_conn *conn)
 {
+    struct pk_loop *loop = conn->loop;
     if (!conn->wire_out) {
-        conn->wire_out = pk_socket_buffer(conn->loop);
+        conn->wire_out = pk_socket_buffer(loop);
     }
     pk_conn_mark(conn);
-    return pk_link_output(conn);
+    struct evbuffer *output = pk_link_output(conn);
+    if (loop->departs == conn) {
+        (void)evbuffer_add(output, loop->departing.data, loop->departing.size);
+        pk_buf_clear(&loop->departing);
+        loop->departs = NULL;
+    }
+    return output;
+}
+
+struct pk_buf *pk_conn_say(struct pk_conn *conn)
+{
+    struct pk_loop *loop = conn->loop;
+    if (loop->departs && loop->departs != conn) {
+        (void)pk_conn_output(loop->departs); /* There is one at a time. */
+    }
+    loop->departs = conn;
+    return &loop->departing;
+}
+
+void pk_conn_said(struct pk_conn *conn)
+{
+    if (conn->link || conn->wire_out) {
+        (void)pk_conn_output(conn);
+    } else {
+        pk_conn_mark(conn);
+    }
 }
 
 /* ---- Beginning and end ---- */
@@ -324,8 +378,13 @@ void pk_socket_tidy(struct pk_conn *conn)
 
 void pk_socket_close(struct pk_conn *conn)
 {
+    struct pk_loop *loop = conn->loop;
     unmark(conn);
     watch(conn, 0);
+    if (loop->departs == conn) {
+        pk_buf_clear(&loop->departing);
+        loop->departs = NULL;
+    }
     if (conn->wire_in) {
         give_buffer(conn->loop, conn->wire_in);
     }

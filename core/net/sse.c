@@ -147,7 +147,7 @@ void pk_sse_begin(struct pk_sse *sse, struct pk_exchange *exchange)
     exchange->since_ns = exchange->loop->now_ns;
     pk_conn_wait(conn, PK_CONN_EVENTS, exchange->loop->net->options.limits.beat_ms);
     pk_socket_want(conn, true); /* To learn when the client goes. */
-    pk_wire_head(exchange, pk_conn_output(conn));
+    pk_wire_head(exchange);
     if (exchange->request.method == PK_METHOD_HEAD || exchange->loop->is_draining) {
         pk_sse_end(sse, "stopping");
     } else {

@@ -202,7 +202,7 @@ void pk_stream_flush(struct pk_stream *stream)
     (void)pthread_mutex_lock(&stream->tie.lock);
     if (stream->is_begun && !stream->is_head_out) {
         stream->is_head_out = true;
-        pk_wire_head(exchange, pk_conn_output(conn));
+        pk_wire_head(exchange);
     }
     if (stream->out.size > 0) {
         struct evbuffer *output = pk_conn_output(conn);

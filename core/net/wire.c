@@ -14,7 +14,7 @@
 #include <event2/buffer.h>
 #include <string.h>
 
-enum { COPY_MAX = 1024 }; /* Below, a copy is cheaper than a reference. */
+enum { COPY_MAX = 4096 }; /* Up to it, a copy is cheaper than a reference. */
 
 static const struct {
     int status;
@@ -99,12 +99,11 @@ static void add_status(struct pk_buf *head, int status)
     pk_buf_add(head, "\r\n", 2);
 }
 
-/* All of the head but what says where the body ends. */
+/* All of the head but what says where the body ends; it stands in what the connection says. */
 static struct pk_buf *begin_head(struct pk_exchange *exchange, int status)
 {
     const struct pk_answer *answer = &exchange->answer;
-    struct pk_buf *head = &exchange->loop->scratch;
-    pk_buf_clear(head);
+    struct pk_buf *head = pk_conn_say(exchange->conn);
     add_status(head, status);
     add_line(head, "Date", pk_loop_date(exchange->loop));
     add_line(head, "X-Request-Id", exchange->request.id);
@@ -136,14 +135,14 @@ static int status_of(const struct pk_answer *answer)
     return answer->status ? answer->status : 200;
 }
 
-void pk_wire_head(struct pk_exchange *exchange, struct evbuffer *out)
+void pk_wire_head(struct pk_exchange *exchange)
 {
     bool is_chunked = !exchange->is_http_1_0 && !exchange->sse;
     struct pk_buf *head = begin_head(exchange, status_of(&exchange->answer));
     pk_buf_add_text(head, is_chunked ? "Transfer-Encoding: chunked\r\n\r\n"
                                      : "Connection: close\r\n\r\n");
     exchange->sent_status = status_of(&exchange->answer);
-    (void)evbuffer_add(out, head->data, head->size);
+    pk_conn_said(exchange->conn);
 }
 
 static void free_body(const void *data, size_t size, void *context)
@@ -160,40 +159,44 @@ static void unref_entry(const void *data, size_t size, void *context)
     pk_hot_unref(context);
 }
 
-static void add_body(struct pk_answer *answer, struct evbuffer *out)
+/* The output owns a body that is not copied. */
+static void refer_to_body(struct pk_answer *answer, struct evbuffer *out)
 {
-    size_t size = answer->body.size;
-    if (answer->entry) {
-        struct pk_hot_entry *entry = answer->entry;
-        answer->entry = NULL; /* The output owns it now. */
+    struct pk_hot_entry *entry = answer->entry;
+    if (entry) {
+        answer->entry = NULL;
         (void)evbuffer_add_reference(out, entry->data, entry->size, unref_entry, entry);
-    } else if (size > COPY_MAX) {
+    } else {
+        size_t size = answer->body.size;
         char *data = pk_buf_take(&answer->body);
         (void)evbuffer_add_reference(out, data, size, free_body, data);
-    } else if (size > 0) {
-        (void)evbuffer_add(out, answer->body.data, size);
     }
 }
 
-void pk_wire_answer(struct pk_exchange *exchange, bool is_last, struct evbuffer *out)
+void pk_wire_answer(struct pk_exchange *exchange, bool is_last)
 {
     struct pk_answer *answer = &exchange->answer;
     int status = status_of(answer);
     if (status == 200 && answer->etag && pk_etag_is_known(&exchange->request, answer->etag)) {
         status = 304;
     }
+    const char *body = answer->entry ? answer->entry->data : answer->body.data;
+    size_t size = answer->entry ? answer->entry->size : answer->body.size;
     struct pk_buf *head = begin_head(exchange, status);
     bool has_length = status != 304 && status != 204;
     bool has_body = has_length && exchange->request.method != PK_METHOD_HEAD;
 
     if (has_length) {
-        add_number(head, "Content-Length", answer->entry ? answer->entry->size : answer->body.size);
+        add_number(head, "Content-Length", size);
     }
     pk_buf_add_text(head, is_last ? "Connection: close\r\n\r\n" : "Connection: keep-alive\r\n\r\n");
-    (void)evbuffer_add(out, head->data, head->size);
     exchange->sent_status = status;
-    if (has_body) {
-        exchange->sent_bytes = answer->entry ? answer->entry->size : answer->body.size;
-        add_body(answer, out);
+    exchange->sent_bytes = has_body ? size : 0;
+    if (has_body && size <= COPY_MAX) {
+        pk_buf_add(head, body, size);
+    }
+    pk_conn_said(exchange->conn);
+    if (has_body && size > COPY_MAX) {
+        refer_to_body(answer, pk_conn_output(exchange->conn));
     }
 }

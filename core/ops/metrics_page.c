@@ -21,6 +21,8 @@
 #include "net/net.h"
 #include "ops/health.h"
 #include "ops/spool.h"
+#include "persona/registry.h"
+#include "script/scripts.h"
 #include "store/store.h"
 
 #include <dirent.h>
@@ -294,6 +296,96 @@ static const struct row feed_row[] = {
       FEED(waiters), 0, 1 },
 };
 
+#define JAIL(field) offsetof(struct pk_jail_stats, field)
+static const struct row jail_row[] = {
+    { "personakit_script_workers", "Processes that run scripts.", GAUGE, JAIL(workers), 0, 1 },
+    { "personakit_script_busy_workers", "Of these, in a call.", GAUGE, JAIL(busy), 0, 1 },
+    { "personakit_script_memory_bytes", "What scripts hold there.", GAUGE, JAIL(held_bytes), 0, 1 },
+    { "personakit_script_started_workers_total", "Workers started.", COUNTER, JAIL(started), 0, 1 },
+};
+
+static void print_jail(const struct pk_metrics_sources *sources, struct pk_buf *out)
+{
+    static const struct row row[] = {
+        { "personakit_script_calls_total", "Calls of scripts, by how they ended.", COUNTER, 0, 0,
+          1 },
+    };
+    struct pk_jail_stats stats;
+    struct member member[PK_JAIL_ENDS];
+    if (sources->jail) {
+        pk_jail_stats(sources->jail, &stats);
+        print_one(out, jail_row, PK_COUNT(jail_row), &stats);
+        for (size_t i = 0; i < PK_JAIL_ENDS; i++) {
+            member[i] = (struct member){ &stats.end[i], pk_jail_end_name((enum pk_jail_end)i) };
+        }
+        print_family(out, row, PK_COUNT(row), "end", member, PK_JAIL_ENDS);
+        print_gauge(out, "personakit_script_jail_unsafe",
+                    "1 when workers run without their lockdown (scripts.jail).",
+                    pk_jail_is_open(sources->jail), 1);
+    }
+}
+
+#define SCRIPT(field) offsetof(struct pk_script_stats, field)
+static const struct row script_row[] = {
+    { "personakit_script_version_calls_total", "Calls of the version that serves, by script.",
+      COUNTER, SCRIPT(calls), 0, 1 },
+    { "personakit_script_version_failures_total", "Those that failed: errors, kills, caps.",
+      COUNTER, SCRIPT(failures), 0, 1 },
+    { "personakit_script_version_mean_seconds", "How long its calls take.", GAUGE, SCRIPT(mean_ns),
+      0, NANO },
+    { "personakit_script_version_p99_seconds", "What 99 of 100 calls stay under.", GAUGE,
+      SCRIPT(p99_ns), 0, NANO },
+};
+
+/* Each script that serves is a member of the family, "mapper/daily 1.2.0". */
+static void print_generation(const struct pk_metrics_sources *sources,
+                             struct pk_generation *generation, struct pk_buf *out)
+{
+    const size_t count = pk_generation_count(generation);
+    struct pk_script_stats *stats = pk_calloc(count, sizeof(*stats));
+    struct member *member = pk_calloc(count, sizeof(*member));
+    char **name = pk_calloc(count, sizeof(*name));
+    size_t known = 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct pk_script *script = pk_generation_at(generation, i);
+        if (pk_scripts_stats(sources->scripts, script, &stats[known])) {
+            name[known] = pk_strdupf("%s/%s %s", pk_script_kind_name(script->kind), script->id,
+                                     script->version);
+            member[known] = (struct member){ &stats[known], name[known] };
+            known++;
+        }
+    }
+    print_family(out, script_row, PK_COUNT(script_row), "script", member, known);
+    for (size_t i = 0; i < known; i++) {
+        pk_free(name[i]);
+    }
+    pk_free(name);
+    pk_free(member);
+    pk_free(stats);
+}
+
+static void print_scripts(const struct pk_metrics_sources *sources, struct pk_buf *out)
+{
+    enum { ALIVE_MAX = 64 };
+    struct pk_generation_info alive[ALIVE_MAX];
+    if (sources->scripts) {
+        struct pk_generation *generation = pk_scripts_pin(sources->scripts);
+        print_gauge(out, "personakit_script_generation",
+                    "The number of the set of scripts that serves.",
+                    (int64_t)pk_generation_number(generation), 1);
+        print_generation(sources, generation, out);
+        pk_generation_unpin(generation);
+        print_gauge(out, "personakit_script_generations",
+                    "Sets that are alive: the one that serves, and older ones with calls.",
+                    (int64_t)pk_scripts_generations(sources->scripts, alive, ALIVE_MAX), 1);
+    }
+    if (sources->registry) {
+        print_gauge(out, "personakit_script_refused",
+                    "Active versions and saved files that this server does not take.",
+                    (int64_t)pk_registry_refused_count(sources->registry), 1);
+    }
+}
+
 static void print_feed(const struct pk_metrics_sources *sources, struct pk_buf *out)
 {
     struct pk_watch_stats stats;
@@ -401,8 +493,9 @@ static void print_build(const struct pk_metrics_sources *sources, struct pk_buf 
 void pk_metrics_page(const struct pk_metrics_sources *sources, struct pk_buf *out)
 {
     static part_fn *const part[] = {
-        print_build, print_process, print_health,  print_counted, print_loops, print_lanes,
-        print_store, print_hot,     print_keyring, print_rate,    print_feed,  print_logs,
+        print_build, print_process, print_health,  print_counted, print_loops,
+        print_lanes, print_store,   print_hot,     print_keyring, print_rate,
+        print_feed,  print_jail,    print_scripts, print_logs,
     };
     for (size_t i = 0; i < PK_COUNT(part); i++) {
         part[i](sources, out);

@@ -13,11 +13,14 @@
 struct pk_buf;
 struct pk_health;
 struct pk_hot;
+struct pk_jail;
 struct pk_keyring;
 struct pk_log;
 struct pk_metrics;
 struct pk_net;
 struct pk_rate;
+struct pk_registry;
+struct pk_scripts;
 struct pk_spool;
 struct pk_watch;
 
@@ -32,6 +35,9 @@ struct pk_metrics_sources {
     const struct pk_keyring *keyring;
     const struct pk_rate *rate;
     struct pk_watch *watch;
+    struct pk_jail *jail;
+    struct pk_scripts *scripts;
+    struct pk_registry *registry;
     const struct pk_spool *spool; /* Of the access log. */
     const struct pk_log *log;
     const char *version, *engine; /* NULL: "". */

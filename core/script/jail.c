@@ -182,6 +182,20 @@ static bool wait_changed(struct pk_jail *jail, int64_t deadline_ns)
 
 /* ---- Taking and giving back ---- */
 
+static struct jail_worker *worker_new(void)
+{
+    struct jail_worker *worker = pk_calloc(1, sizeof(*worker));
+    worker->fd = -1;
+    return worker;
+}
+
+/* Whether there is room for what the worker holds and a call of 'memory'. */
+static bool fits(const struct pk_jail *jail, const struct jail_worker *worker, size_t memory)
+{
+    const size_t used = used_bytes(jail) + worker->held_bytes;
+    return used <= jail->memory_total_bytes && memory <= jail->memory_total_bytes - used;
+}
+
 /* A worker, or permission to start one (a struct with pid 0); its memory is reserved. NULL: 'err'
  * says what there is not. 'out_doomed' must be ended outside of the mutex. */
 static struct jail_worker *acquire_locked(struct pk_jail *jail, const struct pk_jail_call *call,
@@ -189,19 +203,24 @@ static struct jail_worker *acquire_locked(struct pk_jail *jail, const struct pk_
 {
     const size_t memory = call->limits.memory_bytes;
     const int64_t deadline = jail_now_ns() + (call->wait_ms ? call->wait_ms : WAIT_MS) * 1000000;
+    bool is_late = false;
 
     for (;;) {
         struct jail_worker *worker = take_idle(jail, hash_head(call->script));
         if (!worker && jail->alive < jail->workers_max) {
-            worker = pk_calloc(1, sizeof(*worker));
-            worker->fd = -1;
+            worker = worker_new();
             jail->alive++;
         }
         if (worker) {
-            if (used_bytes(jail) + worker->held_bytes + memory > jail->memory_total_bytes) {
+            if (!fits(jail, worker, memory)) {
                 *out_doomed = take_older(jail, INT64_MAX);
             }
-            if (used_bytes(jail) + worker->held_bytes + memory <= jail->memory_total_bytes) {
+            if (!fits(jail, worker, memory) && worker->pid) { /* A new one holds nothing. */
+                worker->next = *out_doomed;
+                *out_doomed = worker;
+                worker = worker_new();
+            }
+            if (fits(jail, worker, memory)) {
                 jail->reserved_bytes += memory + worker->held_bytes;
                 jail->stats.busy++;
                 return worker;
@@ -209,16 +228,18 @@ static struct jail_worker *acquire_locked(struct pk_jail *jail, const struct pk_
             worker->next = *out_doomed;
             *out_doomed = worker;
             jail->alive--;
+            (void)pthread_cond_signal(&jail->changed); /* Whoever waits may be content with less. */
             (void)pk_fail(err, PK_BUSY, "try again, or raise scripts.memory_total",
                           "all script workers together would take more than %zu MiB",
                           jail->memory_total_bytes >> 20);
             return NULL;
         }
-        if (!wait_changed(jail, deadline)) {
+        if (is_late) {
             (void)pk_fail(err, PK_BUSY, "try again", "all %zu script workers are busy",
                           jail->workers_max);
             return NULL;
         }
+        is_late = !wait_changed(jail, deadline); /* One more look, for what came just now. */
     }
 }
 
@@ -316,20 +337,34 @@ static void fill_limits(struct pk_jail_limits *limits)
     }
 }
 
+static bool check_script(const struct pk_jail_script *script, struct pk_error *err)
+{
+    size_t size = script->source_size + script->preamble_size;
+
+    for (size_t i = 0; i < script->module_count && i < PK_JAIL_MODULES_MAX; i++) {
+        size += script->module[i].size + sizeof(struct pk_wire_module);
+        if (strlen(script->module[i].name) >= PK_WIRE_NAME) {
+            return pk_fail(err, PK_INVALID, "give a shorter name",
+                           "the name of a module of '%s' is too long", script->name);
+        }
+    }
+    if (size > PK_JAIL_INPUT_MAX_BYTES || script->module_count > PK_JAIL_MODULES_MAX) {
+        return pk_fail(err, PK_TOO_LARGE, "make it smaller", "the script '%s' is too large",
+                       script->name);
+    }
+    return true;
+}
+
 static bool check_call(const struct pk_jail_call *call, struct pk_error *err)
 {
     if (call->input_size > PK_JAIL_INPUT_MAX_BYTES) {
         return pk_fail(err, PK_TOO_LARGE, "send less", "the script's input has %zu bytes, over %d",
                        call->input_size, PK_JAIL_INPUT_MAX_BYTES);
     }
-    if (call->script->source_size + call->script->preamble_size > PK_JAIL_INPUT_MAX_BYTES) {
-        return pk_fail(err, PK_TOO_LARGE, "make it smaller", "the script '%s' is too large",
-                       call->script->name);
-    }
     if (strlen(call->entry) >= PK_WIRE_NAME) {
         return pk_fail(err, PK_INVALID, "give a shorter name", "the entry's name is too long");
     }
-    return true;
+    return check_script(call->script, err);
 }
 
 static void count(struct pk_jail *jail, enum pk_jail_end end)

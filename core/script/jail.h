@@ -15,11 +15,19 @@
  *
  * A script is Lua text. Its main chunk runs first, in a fresh environment, and
  * returns a table or a function; 'entry' names the field to call with the
- * input. A preamble is a library chunk that runs before it: it gets a table of
- * host functions { ask, null, date, binary, list } as its argument, and what it
+ * input. It may come with modules, texts that it gets by require "name"; one
+ * runs in the environment of the call when it is first required, at most once
+ * per call, and gives what it returned, or true.
+ *
+ * A preamble is a library chunk that runs before the script: it gets a table of
+ * host functions { ask, null, date, binary, list, raw } as its argument, what it
  * returns is what require "personakit" gives the script. When that is a table
  * with a function 'enter', then enter(value, entry, input) is called instead,
- * 'value' being what the main chunk returned.
+ * 'value' being what the main chunk returned. It is run for every call, in the
+ * call's environment; unless it is resident: then it is run once per worker and
+ * script, in an environment of its own, and must return a function, which is
+ * called before each call and returns the library's table. A resident preamble
+ * must hand out nothing that keeps what a script does to it.
  *
  * Any thread; a call blocks its own. */
 /* SPDX-License-Identifier: MIT */
@@ -37,7 +45,12 @@ struct pk_clock;
 struct pk_error;
 struct pk_jail; /* Opaque. */
 
-enum { PK_JAIL_HASH = 32, PK_JAIL_NAME = 128, PK_JAIL_INPUT_MAX_BYTES = 32 << 20 };
+enum {
+    PK_JAIL_HASH = 32,
+    PK_JAIL_NAME = 128,
+    PK_JAIL_INPUT_MAX_BYTES = 32 << 20,
+    PK_JAIL_MODULES_MAX = 64
+};
 
 struct pk_jail_options {
     const struct pk_clock *clock; /* NULL: the system's. Only for idle times; limits are real. */
@@ -59,14 +72,25 @@ bool pk_jail_probe(struct pk_jail *jail, struct pk_error *err);
 /* True when a worker of this jail runs without its lockdown ('is_unsafe', and it was refused). */
 bool pk_jail_is_open(const struct pk_jail *jail);
 
+/* A text of a script that its main file can require. */
+struct pk_jail_module {
+    const char *name; /* As in require "name". "personakit" is the preamble's. */
+    const char *file; /* As it shall stand in errors: "helpers.lua". */
+    const char *text;
+    size_t size;
+};
+
 struct pk_jail_script {
-    uint8_t hash[PK_JAIL_HASH]; /* Of the source: its identity. */
+    uint8_t hash[PK_JAIL_HASH]; /* Of the source and all modules with their names: its identity. */
     const char *name;           /* As it shall stand in errors: "daily-work.lua". */
     const char *source;
     size_t source_size;
-    uint8_t preamble_hash[PK_JAIL_HASH];
-    const char *preamble; /* NULL: none. */
+    const struct pk_jail_module *module; /* Names differ. */
+    size_t module_count;                 /* At most PK_JAIL_MODULES_MAX. */
+    uint8_t preamble_hash[PK_JAIL_HASH]; /* Of the preamble, and whether it is resident. */
+    const char *preamble;                /* NULL: none. */
     size_t preamble_size;
+    bool is_preamble_resident;
 };
 
 struct pk_jail_limits {

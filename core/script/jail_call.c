@@ -27,7 +27,11 @@
 #include <string.h>
 #include <sys/wait.h>
 
-enum { WHERE_MS = 50, TEXTS_MAX = PK_WIRE_MESSAGE + PK_WIRE_TRACE };
+enum {
+    WHERE_MS = 50,
+    TEXTS_MAX = PK_WIRE_MESSAGE + PK_WIRE_TRACE,
+    HELD_MAX_BYTES = 1 << 30, /* As much as a worker can take at all (lockdown.c). */
+};
 
 /* One exchange under way. */
 struct exchange {
@@ -168,14 +172,26 @@ static void add_source(struct exchange *exchange)
 {
     const struct pk_jail_script *script = exchange->call->script;
     struct pk_buf *out = &exchange->worker->out;
-    struct pk_wire_source source = { .source_size = (uint32_t)script->source_size };
+    struct pk_wire_source source = {
+        .source_size = (uint32_t)script->source_size,
+        .preamble_size = script->preamble ? (uint32_t)script->preamble_size : 0,
+        .is_preamble_resident = script->is_preamble_resident,
+        .module_count = (uint32_t)script->module_count,
+    };
 
     (void)strncpy(source.name, script->name, sizeof(source.name) - 1);
-    source.preamble_size = script->preamble ? (uint32_t)script->preamble_size : 0;
     jail_frame(exchange->worker, PK_WIRE_SOURCE);
     pk_buf_add(out, &source, sizeof(source));
     pk_buf_add(out, script->source, script->source_size);
     pk_buf_add(out, script->preamble, source.preamble_size);
+    for (size_t i = 0; i < script->module_count; i++) {
+        const struct pk_jail_module *module = &script->module[i];
+        struct pk_wire_module wire = { .size = (uint32_t)module->size };
+        (void)strncpy(wire.name, module->name, sizeof(wire.name) - 1);
+        (void)strncpy(wire.file, module->file, sizeof(wire.file) - 1);
+        pk_buf_add(out, &wire, sizeof(wire));
+        pk_buf_add(out, module->text, module->size);
+    }
 }
 
 /* The caller's answer, or his error as { code, message, hint }. */
@@ -186,12 +202,7 @@ static void add_answer(struct exchange *exchange, const char *name, const bson_t
     struct pk_error error = { 0 };
     bson_t answer = BSON_INITIALIZER;
 
-    if (call->ask && exchange->result->asked < call->limits.asks) {
-        wire.is_ok = call->ask(call->context, name, question, &answer, &error);
-    } else {
-        (void)pk_fail(&error, PK_FORBIDDEN, "ask for it in the manifest",
-                      "the script may ask its host for nothing");
-    }
+    wire.is_ok = call->ask(call->context, name, question, &answer, &error);
     exchange->result->asked++;
     if (!wire.is_ok) {
         bson_reinit(&answer);
@@ -209,16 +220,11 @@ static void add_answer(struct exchange *exchange, const char *name, const bson_t
 
 /* ---- What comes ---- */
 
-static bool bson_is_good(const uint8_t *data, size_t size)
-{
-    bson_t view;
-    return bson_init_static(&view, data, size) &&
-           bson_validate(&view, BSON_VALIDATE_UTF8 | BSON_VALIDATE_UTF8_ALLOW_NULL, NULL);
-}
-
-/* A question in worker->in; its answer goes to worker->out. False: nonsense. */
+/* A question in worker->in; its answer goes to worker->out. False: nonsense, as is one that was not
+ * granted: an honest worker counts, too, and refuses it by itself. */
 static bool take_question(struct exchange *exchange)
 {
+    const struct pk_jail_call *call = exchange->call;
     const struct pk_buf *in = &exchange->worker->in;
     const size_t head = sizeof(struct pk_wire_head) + sizeof(struct pk_wire_ask);
     struct pk_wire_ask ask;
@@ -229,7 +235,9 @@ static bool take_question(struct exchange *exchange)
     }
     memcpy(&ask, in->data + sizeof(struct pk_wire_head), sizeof(ask));
     const uint8_t *data = (const uint8_t *)in->data + head;
-    if (ask.name[sizeof(ask.name) - 1] || !bson_is_good(data, in->size - head) ||
+    if (!call->ask || exchange->result->asked >= call->limits.asks ||
+        ask.name[sizeof(ask.name) - 1] || in->size - head > call->limits.output_bytes ||
+        !jail_value_is_good(data, in->size - head, call->limits.depth) ||
         !bson_init_static(&question, data, in->size - head)) {
         return false;
     }
@@ -239,13 +247,28 @@ static bool take_question(struct exchange *exchange)
     return true;
 }
 
+/* Clean text of one line; what no longer fits is cut off between two characters. */
+static void take_file(struct pk_jail_result *result, const char *file)
+{
+    PK_CLEANUP(pk_buf_done) struct pk_buf clean = { 0 };
+
+    pk_text_clean(&clean, file, strnlen(file, PK_WIRE_NAME));
+    size_t size = clean.size < sizeof(result->file) ? clean.size : sizeof(result->file) - 1;
+    while (size > 0 && size < clean.size && ((unsigned char)clean.data[size] & 0xc0) == 0x80) {
+        size--;
+    }
+    for (size_t i = 0; i < size; i++) {
+        result->file[i] = clean.data[i] == '\n' ? ' ' : clean.data[i];
+    }
+    result->file[size] = '\0';
+}
+
 static void take_texts(struct pk_jail_result *result, const struct pk_wire_end *end,
                        const char *text)
 {
     pk_text_clean(&result->message, text, end->message_size);
     pk_text_clean(&result->trace, text + end->message_size, end->trace_size);
-    memcpy(result->file, end->file, sizeof(result->file));
-    result->file[sizeof(result->file) - 1] = '\0';
+    take_file(result, end->file);
     result->line = end->line;
 }
 
@@ -263,10 +286,11 @@ static bool take_end(struct exchange *exchange)
     memcpy(&end, in->data + sizeof(struct pk_wire_head), sizeof(end));
     const char *rest = in->data + head;
     const size_t size = in->size - head;
-    if (end.reason >= PK_WIRE_REASONS ||
+    if (end.reason >= PK_WIRE_REASONS || end.held_bytes > HELD_MAX_BYTES ||
+        end.peak_bytes > HELD_MAX_BYTES ||
         (end.reason == PK_WIRE_DONE
-             ? !bson_is_good((const uint8_t *)rest, size) ||
-                   size > exchange->call->limits.output_bytes
+             ? size > exchange->call->limits.output_bytes ||
+                   !jail_value_is_good((const uint8_t *)rest, size, exchange->call->limits.depth)
              : end.message_size > PK_WIRE_MESSAGE || end.trace_size > PK_WIRE_TRACE ||
                    size != (size_t)end.message_size + end.trace_size)) {
         return fail_crashed(exchange, true);
@@ -279,9 +303,12 @@ static bool take_end(struct exchange *exchange)
         return true;
     }
     take_texts(result, &end, rest);
-    if (exchange->is_asked_where) {
-        (void)jail_worker_end(exchange->worker); /* It has said its last words. */
+    if (exchange->is_asked_where || result->end == PK_JAIL_MEMORY) {
+        /* It has said its last words; and a heap that was full may not be sound (stop.c). */
+        (void)jail_worker_end(exchange->worker);
         exchange->is_spent = true;
+    }
+    if (exchange->is_asked_where) {
         return fail_stopped(exchange, PK_JAIL_KILLED);
     }
     return result->end == PK_JAIL_STOPPED ? fail_stopped(exchange, PK_JAIL_STOPPED)

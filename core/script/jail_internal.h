@@ -49,6 +49,12 @@ enum jail_io jail_receive(struct jail_worker *worker, size_t max, int64_t deadli
                           enum pk_wire_kind *out_kind);
 void jail_taken(struct jail_worker *worker);
 
+/* ---- jail_check.c ---- */
+
+/* Whether these bytes are { value: ... } as a script may give it out, tables nested no deeper than
+ * 'depth'. */
+bool jail_value_is_good(const uint8_t *data, size_t size, uint32_t depth);
+
 /* ---- jail_call.c ---- */
 
 /* Runs the call on the worker. False: see result; '*out_is_spent' says that the worker must be

@@ -219,8 +219,10 @@ enum jail_io jail_send(struct jail_worker *worker, int64_t deadline_ns)
             at += (size_t)sent;
             continue;
         }
-        if (errno == EAGAIN) {
-            const enum jail_io io = wait_for(worker, POLLOUT, deadline_ns);
+        if (errno == EAGAIN) { /* One that reads byte by byte gets no more time by it. */
+            const enum jail_io io = left_ms(deadline_ns) == 0
+                                        ? JAIL_IO_TIMEOUT
+                                        : wait_for(worker, POLLOUT, deadline_ns);
             if (io != JAIL_IO_OK) {
                 return io;
             }
@@ -239,6 +241,7 @@ enum jail_io jail_receive(struct jail_worker *worker, size_t max, int64_t deadli
 {
     struct pk_buf *in = &worker->in;
     struct pk_wire_head head = { 0 };
+    bool is_late = false;
 
     for (;;) {
         if (in->size >= sizeof(head)) {
@@ -253,10 +256,12 @@ enum jail_io jail_receive(struct jail_worker *worker, size_t max, int64_t deadli
         }
         const size_t wanted =
             in->size < sizeof(head) ? RECEIVE_BYTES : sizeof(head) + head.size - in->size + 1;
-        const enum jail_io io = wait_for(worker, POLLIN, deadline_ns);
+        const bool is_last = left_ms(deadline_ns) == 0; /* What lies there is taken, once. */
+        const enum jail_io io = is_late ? JAIL_IO_TIMEOUT : wait_for(worker, POLLIN, deadline_ns);
         if (io != JAIL_IO_OK) {
             return io;
         }
+        is_late = is_last;
         const ssize_t got = recv(worker->fd, pk_buf_reserve(in, wanted), wanted, MSG_DONTWAIT);
         if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) {
             return JAIL_IO_GONE;

@@ -1,4 +1,4 @@
-/* quarantine.c - A circuit breaker per content hash.
+/* quarantine.c - A circuit breaker per content hash, and one per content hash and person.
  *
  *              kills within the window
  *     CLOSED ---------------------------> BARRED <-----------+
@@ -12,6 +12,10 @@
  * its row, and with it the length of its last bar, until the window has passed
  * without a kill: one that is well once in a while gains nothing.
  *
+ * One person's data must not take a script from all others: his kills count in
+ * a row of (hash, person), and in the script's own row (person 0) only once per
+ * window. A trial of the script is not given to somebody who killed it lately.
+ *
  * Locks: one mutex, held for a walk. */
 /* SPDX-License-Identifier: MIT */
 #include "script/quarantine.h"
@@ -22,18 +26,27 @@
 #include <pthread.h>
 #include <string.h>
 
-enum { KILLS = 3, WINDOW_MS = 60000, BAR_MS = 30000, BAR_MAX_MS = 3600000, SCRIPTS_MAX = 1024 };
+enum {
+    KILLS = 3,
+    WINDOW_MS = 60000,
+    BAR_MS = 30000,
+    BAR_MAX_MS = 3600000,
+    SCRIPTS_MAX = 1024,
+    KILLERS_MAX = 16
+};
 
 enum state { CLOSED, BARRED, TRIAL };
 
 struct row {
     uint8_t hash[PK_QUARANTINE_HASH];
+    uint64_t person; /* 0: the script for all. */
     enum state state;
-    unsigned kills;   /* Since 'first_ns'. */
-    int64_t first_ns; /* The first kill of the window. */
-    int64_t last_ns;  /* Anything was noted. */
-    int64_t until_ns; /* BARRED: the end; TRIAL: when another trial is let through. */
-    int64_t bar_ns;   /* The last bar's length, 0: none yet. */
+    unsigned kills;               /* Since 'first_ns'. */
+    uint64_t killer[KILLERS_MAX]; /* Whose they were; 0: nobody's. */
+    int64_t first_ns;             /* The first kill of the window. */
+    int64_t last_ns;              /* Anything was noted. */
+    int64_t until_ns;             /* BARRED: the end; TRIAL: when another trial is let through. */
+    int64_t bar_ns;               /* The last bar's length, 0: none yet. */
 };
 
 struct pk_quarantine {
@@ -58,6 +71,9 @@ struct pk_quarantine *pk_quarantine_new(const struct pk_quarantine_options *opti
 
     quarantine->clock = options->clock ? options->clock : pk_clock_system();
     quarantine->kills = options->kills ? options->kills : KILLS;
+    if (quarantine->kills > KILLERS_MAX) {
+        quarantine->kills = KILLERS_MAX;
+    }
     quarantine->window_ns = or_default(options->window_ms, WINDOW_MS) * 1000000;
     quarantine->bar_ns = or_default(options->bar_ms, BAR_MS) * 1000000;
     quarantine->bar_max_ns = or_default(options->bar_max_ms, BAR_MAX_MS) * 1000000;
@@ -78,10 +94,11 @@ void pk_quarantine_free(struct pk_quarantine *quarantine)
 
 /* ---- Under the mutex ---- */
 
-static struct row *find(struct pk_quarantine *quarantine, const uint8_t *hash)
+static struct row *find(struct pk_quarantine *quarantine, const uint8_t *hash, uint64_t person)
 {
     for (size_t i = 0; i < quarantine->count; i++) {
-        if (memcmp(quarantine->row[i].hash, hash, PK_QUARANTINE_HASH) == 0) {
+        if (quarantine->row[i].person == person &&
+            memcmp(quarantine->row[i].hash, hash, PK_QUARANTINE_HASH) == 0) {
             return &quarantine->row[i];
         }
     }
@@ -94,7 +111,7 @@ static void forget(struct pk_quarantine *quarantine, struct row *row)
 }
 
 /* A row for 'hash'; in a full table that of the script least lately noted, barred ones last. */
-static struct row *add(struct pk_quarantine *quarantine, const uint8_t *hash)
+static struct row *add(struct pk_quarantine *quarantine, const uint8_t *hash, uint64_t person)
 {
     struct row *row = &quarantine->row[0];
 
@@ -110,7 +127,7 @@ static struct row *add(struct pk_quarantine *quarantine, const uint8_t *hash)
             }
         }
     }
-    *row = (struct row){ .state = CLOSED };
+    *row = (struct row){ .state = CLOSED, .person = person };
     memcpy(row->hash, hash, PK_QUARANTINE_HASH);
     return row;
 }
@@ -126,7 +143,19 @@ static void bar(const struct pk_quarantine *quarantine, struct row *row, int64_t
     row->kills = 0;
 }
 
-static bool note_kill(struct pk_quarantine *quarantine, struct row *row, int64_t now)
+/* Whether this person's kill is in the row already: for the script's own row only. */
+static bool has_counted(const struct row *row, uint64_t person)
+{
+    for (unsigned i = 0; i < row->kills && row->person == 0 && person != 0; i++) {
+        if (row->killer[i] == person) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool note_kill(struct pk_quarantine *quarantine, struct row *row, uint64_t person,
+                      int64_t now)
 {
     row->last_ns = now;
     switch (row->state) {
@@ -140,7 +169,11 @@ static bool note_kill(struct pk_quarantine *quarantine, struct row *row, int64_t
             row->kills = 0;
             row->first_ns = now;
         }
-        if (++row->kills < quarantine->kills) {
+        if (has_counted(row, person)) {
+            return false;
+        }
+        row->killer[row->kills++] = person;
+        if (row->kills < quarantine->kills) {
             return false;
         }
         bar(quarantine, row, now);
@@ -162,57 +195,94 @@ static void note_well(struct pk_quarantine *quarantine, struct row *row, int64_t
 
 /* ---- The interface ---- */
 
-enum pk_quarantine_verdict pk_quarantine_ask(struct pk_quarantine *quarantine,
-                                             const uint8_t hash[PK_QUARANTINE_HASH],
-                                             int64_t *out_until_ns)
+static enum pk_quarantine_verdict ask_row(struct row *row, bool may_try, int64_t now,
+                                          int64_t *out_until_ns)
 {
-    const int64_t now = pk_clock_mono_ns(quarantine->clock);
     enum pk_quarantine_verdict verdict = PK_QUARANTINE_RUN;
 
+    if (!row || row->state == CLOSED) {
+        return verdict;
+    }
+    if (now >= row->until_ns && may_try) {
+        row->state = TRIAL;
+        row->until_ns = now + row->bar_ns;
+        verdict = PK_QUARANTINE_TRIAL;
+    } else {
+        verdict = PK_QUARANTINE_BARRED;
+    }
+    if (out_until_ns) {
+        *out_until_ns = row->until_ns;
+    }
+    return verdict;
+}
+
+enum pk_quarantine_verdict pk_quarantine_ask(struct pk_quarantine *quarantine,
+                                             const uint8_t hash[PK_QUARANTINE_HASH],
+                                             uint64_t person, int64_t *out_until_ns)
+{
+    const int64_t now = pk_clock_mono_ns(quarantine->clock);
+
     (void)pthread_mutex_lock(&quarantine->mutex);
-    struct row *row = find(quarantine, hash);
-    if (row && row->state != CLOSED) {
-        if (now >= row->until_ns) {
-            row->state = TRIAL;
-            row->until_ns = now + row->bar_ns;
-            verdict = PK_QUARANTINE_TRIAL;
-        } else {
-            verdict = PK_QUARANTINE_BARRED;
-        }
-        if (out_until_ns) {
-            *out_until_ns = row->until_ns;
-        }
+    struct row *all = find(quarantine, hash, 0);
+    struct row *own = person ? find(quarantine, hash, person) : NULL;
+    /* He waits a window longer than others, but not for ever: there may be nobody else. */
+    const bool was_lately = all && own && now - own->last_ns <= quarantine->window_ns + all->bar_ns;
+    enum pk_quarantine_verdict verdict = ask_row(all, !was_lately, now, out_until_ns);
+    if (verdict == PK_QUARANTINE_RUN) {
+        verdict = ask_row(own, true, now, out_until_ns);
     }
     (void)pthread_mutex_unlock(&quarantine->mutex);
     return verdict;
 }
 
-bool pk_quarantine_note(struct pk_quarantine *quarantine, const uint8_t hash[PK_QUARANTINE_HASH],
-                        bool was_killed)
+static bool note(struct pk_quarantine *quarantine, const uint8_t *hash, uint64_t key,
+                 uint64_t person, bool was_killed)
 {
     const int64_t now = pk_clock_mono_ns(quarantine->clock);
-    bool is_new = false;
+    struct row *row = find(quarantine, hash, key);
 
-    (void)pthread_mutex_lock(&quarantine->mutex);
-    struct row *row = find(quarantine, hash);
     if (was_killed) {
-        is_new = note_kill(quarantine, row ? row : add(quarantine, hash), now);
-    } else if (row) {
+        return note_kill(quarantine, row ? row : add(quarantine, hash, key), person, now);
+    }
+    if (row) {
         note_well(quarantine, row, now);
     }
+    return false;
+}
+
+enum pk_quarantine_news pk_quarantine_note(struct pk_quarantine *quarantine,
+                                           const uint8_t hash[PK_QUARANTINE_HASH], uint64_t person,
+                                           bool was_killed)
+{
+    (void)pthread_mutex_lock(&quarantine->mutex);
+    const bool is_all = note(quarantine, hash, 0, person, was_killed);
+    const bool is_one = person && note(quarantine, hash, person, person, was_killed);
     (void)pthread_mutex_unlock(&quarantine->mutex);
-    return is_new;
+    return is_all ? PK_QUARANTINE_FOR_ALL : is_one ? PK_QUARANTINE_FOR_ONE : PK_QUARANTINE_NO_NEWS;
 }
 
 bool pk_quarantine_lift(struct pk_quarantine *quarantine, const uint8_t hash[PK_QUARANTINE_HASH])
 {
     (void)pthread_mutex_lock(&quarantine->mutex);
-    struct row *row = find(quarantine, hash);
-    if (row) {
-        forget(quarantine, row);
+    const size_t before = quarantine->count;
+    for (size_t i = quarantine->count; i-- > 0;) {
+        if (memcmp(quarantine->row[i].hash, hash, PK_QUARANTINE_HASH) == 0) {
+            forget(quarantine, &quarantine->row[i]);
+        }
     }
+    const bool has_any = quarantine->count < before;
     (void)pthread_mutex_unlock(&quarantine->mutex);
-    return row != NULL;
+    return has_any;
+}
+
+bool pk_quarantine_is_barred(struct pk_quarantine *quarantine,
+                             const uint8_t hash[PK_QUARANTINE_HASH])
+{
+    (void)pthread_mutex_lock(&quarantine->mutex);
+    const struct row *row = find(quarantine, hash, 0);
+    const bool is_barred = row && row->state != CLOSED;
+    (void)pthread_mutex_unlock(&quarantine->mutex);
+    return is_barred;
 }
 
 size_t pk_quarantine_count(struct pk_quarantine *quarantine)
@@ -220,7 +290,7 @@ size_t pk_quarantine_count(struct pk_quarantine *quarantine)
     size_t count = 0;
     (void)pthread_mutex_lock(&quarantine->mutex);
     for (size_t i = 0; i < quarantine->count; i++) {
-        count += quarantine->row[i].state != CLOSED;
+        count += quarantine->row[i].state != CLOSED && quarantine->row[i].person == 0;
     }
     (void)pthread_mutex_unlock(&quarantine->mutex);
     return count;

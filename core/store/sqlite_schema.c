@@ -120,6 +120,17 @@ static bool set_meta(struct pk_sqlite *sqlite, const char *key, const char *text
 
 /* ---- What stands in it ---- */
 
+/* A version of which nothing can be said must not pass for an old one, to be raised. */
+static bool ask_version(struct pk_sqlite *sqlite, sqlite3 *db, int64_t *out, struct pk_error *err)
+{
+    static const char sql[] =
+        "SELECT coalesce((SELECT value FROM \"pk.meta\" WHERE key = 'schema_version' "
+        "AND typeof(value) = 'integer' AND value >= 0), -1)";
+    return ask_int(sqlite, db, sql, out, err) &&
+           (*out >= 0 || pk_fail(err, PK_INTERNAL, "restore the latest backup into an empty folder",
+                                 "the store's file is damaged: its schema_version is no number"));
+}
+
 static bool read_state(struct pk_sqlite *sqlite, sqlite3 *db, struct pk_store_state *out,
                        struct pk_error *err)
 {
@@ -143,8 +154,7 @@ static bool read_state(struct pk_sqlite *sqlite, sqlite3 *db, struct pk_store_st
                        "the file was laid out by a newer program (form %lld; this one knows %d)",
                        (long long)form, (int)PK_SQL_FORM);
     }
-    return ask_int(sqlite, db, "SELECT value FROM \"pk.meta\" WHERE key = 'schema_version'",
-                   &out->schema_version, err) &&
+    return ask_version(sqlite, db, &out->schema_version, err) &&
            ask_text(sqlite, db, "epoch", out->epoch, sizeof(out->epoch), err) &&
            ask_text(sqlite, db, "program", out->program, sizeof(out->program), err);
 }

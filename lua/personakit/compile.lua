@@ -5,16 +5,14 @@
 --
 --     paths        the traits it reads, by slot; 'slots' is the way back
 --     core, overlay  for each detail level: { is_timed, reads = slots, part, ... };
---                  a part is a function(v, q, e, clock, fired, n) -> n that
+--                  a part is a function(v, e, clock, fired, n) -> n that
 --                  appends the numbers of the rules that fire to 'fired'
 --     id           the rules' ids, by number
 --     say          function(i, fill, put): builds what rule i says
 --
--- v[slot] is the trait's value and e[slot] its entry. A trait that is not known
--- is false in both, and the value false is FALSE, a table of its own: so "known"
--- is plain truth, and the arrays have no holes. q[slot] is the value if it is a
--- number, else not-a-number, with which every comparison is false: so numbers
--- are compared without looking at types first.
+-- v[slot] is the trait's value and e[slot] its entry, if anything asks for the
+-- time. A trait that is not known is false in both, and the value false is FALSE,
+-- a table of its own: so "known" is plain truth, and the arrays have no holes.
 --
 -- Rule: nothing that an author wrote may become code. Every text in the source
 -- comes out of quoted(), which writes all but letters, digits and spaces as
@@ -117,11 +115,6 @@ function Gen:pattern(text)
   return format("P[%d]", self.pattern_at[text])
 end
 
--- The value of the trait that is being tested, as a number.
-function Gen:number()
-  return format("q[%d]", self.slot)
-end
-
 -- The entry of the trait that is being tested: for tests that depend on the time.
 function Gen:entry()
   self.is_timed = true
@@ -190,7 +183,7 @@ local function reads_of(gen, rules, numbers)
 end
 
 local function part_source(gen, rules, numbers, first, last)
-  local lines = { "function(v, q, e, clock, fired, n)" }
+  local lines = { "function(v, e, clock, fired, n)" }
   for at = first, last do
     local i = numbers[at]
     lines[#lines + 1] = format("if %s then n = n + 1 fired[n] = %d end",
@@ -227,6 +220,7 @@ local function half_source(gen, rules, level)
       by_text[key] = format("%s_%d", level, detail)
       gen.is_timed = false
       local parts = concat(parts_source(gen, rules, numbers), ",\n")
+      gen.is_ever_timed = gen.is_ever_timed or gen.is_timed
       lines[#lines + 1] = format("local %s = { is_timed = %s, reads = {%s}, %s }", by_text[key],
         tostring(gen.is_timed), concat(reads, ","), parts)
     end
@@ -332,6 +326,7 @@ function compile.source(rules, more)
     "function program.blank() return {" .. concat(blank, ",") .. "} end",
     ids_source(rules),
     "program.requires = " .. plain(more.requires or {}),
+    "program.is_timed = " .. tostring(gen.is_ever_timed or false),
     "program.time_step = " .. plain(more.time_step or compile.TIME_STEP),
     halves,
     says_source(rules),

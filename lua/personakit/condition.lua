@@ -26,12 +26,33 @@ function condition.is_condition(of)
   return type(of) == "table" and getmetatable(of) == META
 end
 
+-- All conditions in the order they were made, and which of them something rests on. What nothing
+-- rests on when a script has been read was lost on the way, as in 'a and b', which is b.
+local every_node, is_used = {}, {}
+
 local function make(node)
+  every_node[#every_node + 1] = node
   return setmetatable(node, meta)
 end
 
--- A test as a node, or nil and a fault. 'row' is of operators.lua.
-function condition.test(path_text, row, operand)
+-- Something rests on it: a rule, or another condition.
+function condition.use(node)
+  is_used[node] = true
+end
+
+function condition.unused()
+  local list = {}
+  for _, node in ipairs(every_node) do
+    if not is_used[node] then
+      list[#list + 1] = node
+    end
+  end
+  return list
+end
+
+-- A test as a node, or nil and a fault. 'row' is of operators.lua; 'name' is what the author called
+-- it.
+function condition.test(path_text, row, operand, name)
   local path, why = value.path(path_text)
   if not path then
     return nil, why
@@ -39,7 +60,7 @@ function condition.test(path_text, row, operand)
   local checked
   checked, why = row.check(operand)
   if checked == nil then
-    return nil, fault.within(format("trait '%s', operator '%s'", path, row.name), why)
+    return nil, fault.within(format("trait '%s', operator '%s'", path, name or row.name), why)
   end
   return make({ kind = "test", path = path, op = row, value = checked })
 end
@@ -49,6 +70,7 @@ function condition.join(kind, nodes)
   local made = { kind = kind }
   for i, node in ipairs(nodes) do
     made[i] = node
+    condition.use(node)
   end
   return make(made)
 end
@@ -64,9 +86,12 @@ local function method_of(row)
     local node, why = condition.test(self.path, row, row.pack and row.pack(...) or (...))
     if not node then
       error(fault.text(why), 2)
-    elseif self.kind == "trait" then
+    end
+    condition.use(self)
+    if self.kind == "trait" then
       return node
     end
+    condition.use(node)
     local all = { kind = "all", path = self.path }
     for i, each in ipairs(self.kind == "all" and self or { self }) do
       all[i] = each
@@ -87,7 +112,11 @@ meta.__index = function(self, name)
   elseif rawget(self, "path") == nil then
     error("only tests of one trait can be chained; join others with pk.all or pk.any", 2)
   elseif not method[name] then
-    error(fault.text(fault.unknown("operator", name, operators.methods)), 2)
+    local wrong, of_json = fault.unknown("operator", name, operators.methods), operators.json[name]
+    if of_json then
+      wrong.hint = format("in Lua it is written :%s(...)", of_json.name)
+    end
+    error(fault.text(wrong), 2)
   end
   return method[name]
 end
@@ -107,14 +136,18 @@ function condition.trait(path_text)
   return make({ kind = "trait", path = path })
 end
 
+-- What a person who wrote it meant: Lua's own words work on truth, not on conditions.
+condition.HINT = "as in pk.trait(path):is(value); join with pk.all, pk.any and pk.not_, as "
+  .. "'==', 'and', 'or' and 'not' make no conditions"
+
 local function first_fault(name, nodes)
   if #nodes == 0 then
     return "pk." .. name .. ": at least one condition is wanted"
   end
   for i, node in ipairs(nodes) do
     if not condition.is_condition(node) then
-      return format("pk.%s: item %d is %s, not a condition (as in pk.trait(path):is(value))", name,
-        i, fault.quote(node))
+      return format("pk.%s: item %d is %s, not a condition (%s)", name, i, fault.quote(node),
+        condition.HINT)
     elseif node.kind == "trait" then
       return format("pk.%s: item %d, pk.trait('%s'), tests nothing yet; add :exists() or another",
         name, i, node.path)
@@ -200,7 +233,9 @@ end
 
 -- One text for one condition: equal conditions have equal texts, wherever they came from.
 function condition.text(node)
-  if node.kind == "test" then
+  if node.kind == "trait" then
+    return node.path
+  elseif node.kind == "test" then
     return format("%s:%s(%s)", node.path, node.op.name, value.canonical(node.value))
   end
   local parts = {}

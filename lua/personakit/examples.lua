@@ -21,6 +21,7 @@ local examples = {}
 
 local DEFAULT_AT = "2026-01-15T12:00:00Z" -- a Thursday noon, so that examples do not age
 local DEFAULT_CONFIDENCE = 0.8
+local INSTANT = "as in 2026-01-15T12:00:00Z"
 
 local KEYS = { "name", "given", "at", "detail", "expect", "goals", "beliefs", "narrative", "now",
   "facts", "found", "task", "context", "config", "observation" }
@@ -32,7 +33,7 @@ local function is_entry(given)
 end
 
 local function before(now, duration)
-  return now - (duration and assert(value.duration(duration), "an age is a duration, as '3d'") or 0)
+  return now - (duration and value.duration(duration) or 0)
 end
 
 local function trait_of(path, given, now)
@@ -65,24 +66,62 @@ local function found_of(given)
   return found
 end
 
--- The fault of an example's form, or nil.
-function examples.wrong(of)
-  local wrong = type(of) ~= "table" and fault.new("it is " .. fault.quote(of) .. ", not a table")
-    or rule.check_keys(of, KEYS)
-    or type(of.expect) ~= "table" and fault.new("it expects nothing", "give 'expect'")
-    or rule.check_keys(of.expect, EXPECT_KEYS)
-  if wrong then
-    return wrong
-  elseif of.at ~= nil and not value.instant(of.at) then
-    return fault.new(fault.quote(of.at) .. " is not an instant", "as in 2026-01-15T12:00:00Z")
+-- What is given as an entry may have an age and the like, each of its form.
+local function wrong_entry(path, entry)
+  local why, _
+  if entry.age ~= nil then
+    _, why = value.duration(entry.age)
   end
-  for path in pairs(of.given or {}) do
-    local _, why = value.path(path)
+  if not why and entry.half_life ~= nil then
+    _, why = value.duration(entry.half_life)
+  end
+  if not why and entry.valid_from ~= nil and not value.instant(entry.valid_from) then
+    why = fault.new(fault.quote(entry.valid_from) .. " is not an instant", INSTANT)
+  end
+  return why and fault.within(format("given '%s'", path), why)
+end
+
+local function wrong_given(given)
+  for _, key in ipairs(value.keys(given)) do
+    local path, why = value.path(key)
+    if path and is_entry(given[key]) then
+      why = wrong_entry(path, given[key])
+    elseif path then
+      local _
+      _, why = value.copy(given[key])
+      why = why and fault.within(format("given '%s'", path), why)
+    end
     if why then
       return why
     end
   end
   return nil
+end
+
+local TABLES = { "given", "goals", "beliefs", "narrative", "now", "facts", "found", "task", "context",
+  "config", "observation" }
+
+local function wrong_form(of)
+  for _, name in ipairs(TABLES) do
+    if of[name] ~= nil and type(of[name]) ~= "table" then
+      return fault.new(format("'%s' is %s, not a table", name, fault.quote(of[name])),
+        name == "given" and "as in given = { [\"work.chronotype\"] = \"morning\" }" or nil)
+    end
+  end
+  if of.at ~= nil and not value.instant(of.at) then
+    return fault.new(fault.quote(of.at) .. " is not an instant", INSTANT)
+  end
+  local _, why = rule.word(of.detail, "detail", rule.DETAILS)
+  return why
+end
+
+-- The fault of an example's form, or nil.
+function examples.wrong(of)
+  return type(of) ~= "table" and fault.new("it is " .. fault.quote(of) .. ", not a table")
+    or rule.check_keys(of, KEYS)
+    or type(of.expect) ~= "table" and fault.new("it expects nothing", "give 'expect'")
+    or rule.check_keys(of.expect, EXPECT_KEYS)
+    or wrong_form(of) or wrong_given(of.given or {})
 end
 
 -- The input of an entry for an example.
@@ -94,7 +133,7 @@ function examples.input(of)
   end
   return {
     now = host.date(now),
-    detail = of.detail or "deep_dive",
+    detail = rule.word(of.detail, "detail", rule.DETAILS) or "deep_dive",
     task = value.clone(of.task),
     context = value.clone(of.context),
     config = value.clone(of.config),

@@ -11,7 +11,7 @@ local byte, format, sub = string.byte, string.format, string.sub
 local concat, sort = table.concat, table.sort
 local min = math.min
 local gsub, lower = string.gsub, string.lower
-local type, tostring, pairs = type, tostring, pairs
+local error, pairs, tostring, type = error, pairs, tostring, type
 
 local fault = {}
 
@@ -23,8 +23,8 @@ function fault.quote(value)
   if type(value) == "table" then
     return "a table"
   elseif type(value) ~= "string" then
-    return type(value) == "number" and format("%.14g", value) or tostring(value == nil and "nothing"
-      or type(value) == "boolean" and value or ("a " .. type(value)))
+    return type(value) == "number" and format("%.14g", value) or value == nil and "nothing"
+      or type(value) == "boolean" and tostring(value) or "a " .. type(value)
   end
   local shown = #value > SHOWN_MAX and sub(value, 1, SHOWN_MAX) .. "..." or value
   shown = gsub(shown, "[%z\1-\31\127]", function(c) return format("\\%d", byte(c)) end)
@@ -105,9 +105,26 @@ function fault.allowed(name, names)
     sorted[i] = each
   end
   sort(sorted)
+  if #sorted == 0 then
+    return "there is none of that kind here"
+  end
   local near = fault.nearest(name, sorted)
   local list = "allowed: " .. concat(sorted, ", ")
   return near and format("did you mean '%s'? %s", near, list) or list
+end
+
+-- A metatable that makes reading a name that a table does not have an error at the author's line.
+function fault.strict(what)
+  return {
+    __metatable = what,
+    __index = function(self, name)
+      local names = {}
+      for each in pairs(self) do
+        names[#names + 1] = each
+      end
+      error(fault.text(fault.unknown(what, name, names)), 2)
+    end,
+  }
 end
 
 -- The name 'name' is none of 'names': message and hint say so.

@@ -12,10 +12,11 @@ local host = {
   date = function(ms) return ms end,       -- an instant as documents know it
   list = function(of) return of or {} end, -- marks a table as a list, also when it is empty
   ask = nil,                               -- ask(name, value) -> answer, or nil and an error
+  raw = nil,                               -- lists that are read without being decoded; see source.lua
 }
 
 if type(given) == "table" then
-  for _, name in ipairs({ "null", "date", "list", "ask" }) do
+  for _, name in ipairs({ "null", "date", "list", "ask", "raw" }) do
     host[name] = given[name]
   end
 end

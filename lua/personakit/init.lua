@@ -16,13 +16,14 @@ local explain = require "personakit.explain"
 local fault = require "personakit.fault"
 local host = require "personakit.host"
 local manifest = require "personakit.manifest"
+local outside = require "personakit.outside"
 local place = require "personakit.place"
 local rule = require "personakit.rule"
 local source = require "personakit.source"
 local value = require "personakit.value"
 
 local error, setmetatable, getmetatable = error, setmetatable, getmetatable
-local format = string.format
+local find, format = string.find, string.format
 
 local RULE_META = { __metatable = manifest.RULE }
 
@@ -79,7 +80,63 @@ local function check_examples(made)
   return nil
 end
 
-local function describe(kind, made)
+local function names_of(made)
+  local list = host.list({})
+  for i, each in ipairs(made.examples or {}) do
+    list[i] = type(each.name) == "string" and each.name or ""
+  end
+  return list
+end
+
+-- Trait paths that examples give: known to the author, at least.
+local function given_of(made)
+  local list, seen = host.list({}), {}
+  for _, each in ipairs(made.examples or {}) do
+    for key in pairs(each.given or {}) do
+      local path = value.path(key)
+      if path and not seen[path] then
+        seen[path] = true
+        list[#list + 1] = path
+      end
+    end
+  end
+  table.sort(list)
+  return list
+end
+
+-- ---- What is no fault, and still not what was meant ----
+
+local function remark(path, message, hint)
+  return { message = message, hint = hint, rule = path }
+end
+
+-- '%a+' has a meaning as a regular expression, too; nobody means it.
+local function add_patterns(list, made)
+  for _, each in ipairs(made.parsed_rules) do
+    condition.walk(each.when, function(test)
+      if test.op.name == "matches" and find(test.value, "%%[acdlpsuwx]") then
+        list[#list + 1] = remark(each.id, format("rule '%s': %s looks like a pattern of Lua", each.id,
+          fault.quote(test.value)), "'matches' takes a regular expression: [a-z], \\d, \\w, \\s")
+      end
+    end)
+  end
+end
+
+local function remarks_of(made, text)
+  local list = host.list({})
+  for _, node in ipairs(condition.unused()) do
+    list[#list + 1] = remark(condition.paths(node)[1] or node.path,
+      format("the condition %s is in no rule", fault.quote(condition.text(node))), condition.HINT)
+  end
+  add_patterns(list, made)
+  for _, each in ipairs(list) do
+    each.line = place.line(text, each)
+    each.rule = nil
+  end
+  return list
+end
+
+local function describe(kind, made, input)
   return {
     kind = kind,
     manifest = plain_of(made),
@@ -87,6 +144,9 @@ local function describe(kind, made)
     reads = reads_of(made),
     has_code = (made.core or made.overlay or made.process or made.test) ~= nil,
     examples = #(made.examples or {}),
+    names = names_of(made),
+    given = given_of(made),
+    remarks = remarks_of(made, input.source),
     program = compile.source(made.parsed_rules, {
       requires = value.clone(made.requiredTraits),
       time_step = made.timeStepMs,
@@ -112,7 +172,7 @@ end
 local function entries_of(kind, made)
   return {
     kind = kind,
-    describe = function() return describe(kind, made) end,
+    describe = function(input) return describe(kind, made, input or {}) end,
     example = function(input) return examples.input(example_of(made, input)) end,
     judge = function(input) return judge(made, input) end,
     explain = function(input)
@@ -176,6 +236,12 @@ local pk = {
   processor = maker("processor"),
   condition = maker("condition"),
   declared = declared,
+  field = outside.field,
+  traits = outside.traits,
+  path = outside.path,
+  cut = outside.cut,
+  keys = outside.keys,
+  list = outside.list,
 }
 
 function pk.rule(of)
@@ -225,4 +291,4 @@ function pk.date(instant, offset_minutes)
   return value.date(ms, offset_minutes)
 end
 
-return pk
+return setmetatable(pk, fault.strict("function of personakit"))

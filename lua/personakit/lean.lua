@@ -7,6 +7,7 @@
 -- host may load the library once and call the function before every call.
 --
 -- SPDX-License-Identifier: MIT
+local fault = require "personakit.fault"
 local rules = require "personakit.rules"
 local run = require "personakit.run"
 local value = require "personakit.value"
@@ -53,6 +54,16 @@ local function section(of)
   return { is_section = true, detail = of.detail, from = of.from }
 end
 
+-- Made when it is first used: mappers of rules alone never do.
+local function of_outside(name)
+  return function(...)
+    return (require "personakit.outside")[name](...)
+  end
+end
+
+local field, traits, path, cut, keys, list = of_outside("field"), of_outside("traits"),
+  of_outside("path"), of_outside("cut"), of_outside("keys"), of_outside("list")
+
 -- Stands for every condition and rule of a call: all of its methods give it back.
 local function new_stub()
   local stub
@@ -67,11 +78,15 @@ local function new_stub()
   return method
 end
 
+local STRICT = fault.strict("function of personakit")
+
 return function()
   local stub = new_stub()
-  return {
+  return setmetatable({
     trait = stub, all = stub, any = stub, none = stub, not_ = stub, rule = stub,
     const = const, section = section, date = date,
+    field = field, traits = traits, path = path, cut = cut, keys = keys,
+    list = list,
     mapper = mapper, processor = processor, condition = condition, declared = declared,
-  }
+  }, STRICT)
 end

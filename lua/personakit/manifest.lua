@@ -16,7 +16,7 @@ local rule = require "personakit.rule"
 local template = require "personakit.template"
 local value = require "personakit.value"
 
-local format, match = string.format, string.match
+local format, gsub, match, upper = string.format, string.gsub, string.match, string.upper
 
 local manifest = {}
 
@@ -104,7 +104,8 @@ end
 local function list_of(check, what)
   return function(of)
     if type(of) ~= "table" or not value.is_list(of) then
-      return nil, fault.new(fault.quote(of) .. " is not a list", what)
+      return nil, fault.new(fault.quote(of) .. " is not a list", type(of) == "string"
+        and format("put it in braces: { \"%s\" }", gsub(of, "[^%w ._*/-]", "?")) or what)
     end
     local made = host.list({})
     for i, each in ipairs(of) do
@@ -121,7 +122,11 @@ end
 local function path_or_prefix(of)
   local top = type(of) == "string" and match(of, "^(.*)[./]%*$")
   if not top then
-    return value.path(of)
+    local path, why = value.path(of)
+    if not path and type(of) == "string" and match(of, "%*") then
+      why.hint = "all traits below one are written with '.*' at the end, as in 'work.focus.*'"
+    end
+    return path, why
   end
   local path, why = value.path(top)
   return path and path .. ".*", why
@@ -151,7 +156,7 @@ local function half(of)
   if type(of) == "function" then
     return of
   elseif type(of) ~= "table" or #of > 0 then
-    return nil, fault.new(fault.quote(of) .. " gives no sections",
+    return nil, fault.new((type(of) == "table" and "a list" or fault.quote(of)) .. " gives no sections",
       "function(m, ctx) return { section = ... } end, or a table of sections")
   end
   for _, name in ipairs(value.keys(of)) do
@@ -185,11 +190,72 @@ local function a_condition(of)
   return nil, fault.new(fault.quote(of) .. " is not a condition", "as in pk.trait(path):is(value)")
 end
 
-local function as_it_is(of)
-  if type(of) == "table" then
+local function list_like(hint)
+  return function(of)
+    if type(of) == "table" and getmetatable(of) ~= manifest.RULE and value.is_list(of) then
+      return of
+    end
+    local shown = type(of) == "table" and "one table" or fault.quote(of)
+    return nil, fault.new(shown .. " is not a list", hint)
+  end
+end
+
+-- 'hot_layer_queries' as the documents write it; what is in 'parameters' and 'filters' is free.
+local function camel(of)
+  if type(of) ~= "table" then
     return of
   end
-  return nil, fault.new(fault.quote(of) .. " is not a list", "a list of tables")
+  local is_list = getmetatable(of) == "list" or next(of) ~= nil and value.is_list(of)
+  local made = is_list and host.list({}) or {}
+  for key, each in pairs(of) do
+    local name = type(key) == "string" and gsub(key, "_(%l)", upper) or key
+    made[name] = (name == "parameters" or name == "filters") and each or camel(each)
+  end
+  return made
+end
+
+-- Marks the lists of an object: one that is empty cannot be told from an empty object.
+local function mark_lists(of, names)
+  for _, name in ipairs(names) do
+    if type(of) == "table" and type(of[name]) == "table" and next(of[name]) == nil then
+      of[name] = host.list({})
+    end
+  end
+end
+
+local PIPELINE = { "hotLayerQueries", "warmLayerQueries", "coldLayerAnalysis" }
+
+-- What is not looked up may be left out.
+local function pipeline(of)
+  local made, why = object(of)
+  if not made then
+    return nil, why
+  end
+  made = camel(made)
+  made.hotLayerQueries = made.hotLayerQueries or {}
+  made.warmLayerQueries = made.warmLayerQueries or {}
+  mark_lists(made, PIPELINE)
+  for _, query in ipairs(type(made.hotLayerQueries) == "table" and made.hotLayerQueries or {}) do
+    if type(query) == "table" then
+      query.parameters = query.parameters or {}
+    end
+  end
+  return made
+end
+
+local function output(of)
+  local made, why = object(of)
+  if not made then
+    return nil, why
+  end
+  made = camel(made)
+  made.sections = made.sections or {}
+  made.formatting = made.formatting or {}
+  mark_lists(made, { "sections" })
+  for _, section in ipairs(type(made.sections) == "table" and made.sections or {}) do
+    mark_lists(section, { "dataSource" })
+  end
+  return made
 end
 
 local LIMITS = { "soft_ms", "hard_ms", "memory_bytes", "output_bytes" }
@@ -227,7 +293,8 @@ local COMMON = {
     "what it may ask the host for" },
   { "config", "config", object, "the schema of its settings" },
   { "on_error", "onError", one_of("reject", "skip"), "what happens when it fails" },
-  { "examples", "examples", as_it_is, "cases that are run before it may serve" },
+  { "examples", "examples", list_like("as in { { given = {...}, expect = {...} }, ... }"),
+    "cases that are run before it may serve" },
   { "metadata", "metadata", object, "whatever else it says of itself" },
 }
 
@@ -251,10 +318,11 @@ manifest.kind = {
     { "optional", "optionalTraits", PATHS, "traits it uses when they are known" },
     { "knowledge_domains", "knowledgeDomains", TEXTS, "areas of knowledge that matter" },
     { "context_window", "contextWindow", days, "how far back it looks: days, or '30d'" },
-    { "retrieval_pipeline", "retrievalPipeline", object, "what it looks up" },
-    { "output_template", "outputTemplate", object, "its sections and their formatting" },
+    { "retrieval_pipeline", "retrievalPipeline", pipeline, "what it looks up" },
+    { "output_template", "outputTemplate", output, "its sections and their formatting" },
     { "context", "contextValues", TEXTS, "values of the request that change what it gives" },
-    { "rules", "rules", as_it_is, "declared rules" },
+    { "rules", "rules", list_like("as in { pk.rule { ... }, ... }, or a list of objects in JSON"),
+      "declared rules" },
     { "templates", "templates", object, "texts that rules refer to by name" },
     { "core", "core", half, "sections that change slowly" },
     { "overlay", "overlay", half, "sections that change fast" },
@@ -342,9 +410,9 @@ local function read_rules(made)
     return nil, why
   end
   local list, seen = {}, {}
-  if made.rules and (not value.is_list(made.rules) or #made.rules > manifest.RULES_MAX) then
-    return nil, fault.new(format("'rules' must be a list of at most %d rules", manifest.RULES_MAX),
-      nil, { key = "rules" })
+  if made.rules and #made.rules > manifest.RULES_MAX then
+    return nil, fault.new(format("'rules' has more than %d rules", manifest.RULES_MAX),
+      "make two mappers of it", { key = "rules" })
   end
   for i, each in ipairs(made.rules or {}) do
     local read = each
@@ -374,13 +442,45 @@ local NEEDED = {
   condition = { "id" },
 }
 
+local LIKE = {
+  id = "as in id = \"my-script\"", version = "as in version = \"1.0.0\"",
+  accepts = "as in accepts = { \"work_session\" }",
+  process = "as in process = function(obs, m, t) ... end",
+}
+
+-- Prompts are templates like all others, and wrong ones are found here.
+local function wrong_prompt(made)
+  local lists = {
+    { made.outputTemplate and made.outputTemplate.sections, "prompt", "outputTemplate" },
+    { made.retrievalPipeline and made.retrievalPipeline.warmLayerQueries, "queryPrompt",
+      "retrievalPipeline" },
+  }
+  for _, row in pairs(lists) do
+    for i, each in ipairs(type(row[1]) == "table" and row[1] or {}) do
+      local prompt = type(each) == "table" and each[row[2]]
+      if type(prompt) == "string" and prompt ~= "" then
+        local parts, why = template.parse(prompt)
+        if not parts then
+          return fault.within(format("key '%s': %s of item %d", row[3], row[2], i), why,
+            { key = row[2] })
+        end
+      end
+    end
+  end
+  return nil
+end
+
 local function finish(kind, made)
   for _, name in ipairs(NEEDED[kind]) do
     if made[name] == nil then
-      return fault.new(format("key '%s' is missing", name), nil, { key = name })
+      return fault.new(format("key '%s' is missing", name), LIKE[name], { key = name })
     end
   end
-  if kind == "mapper" and not (made.rules or made.core or made.overlay or made.outputTemplate) then
+  local wrong = wrong_prompt(made)
+  if wrong then
+    return wrong
+  end
+  if kind == "mapper" and not (made.rules and made.rules[1] or made.core or made.overlay or made.outputTemplate) then
     return fault.new("it makes nothing", "give 'rules', 'core' or 'overlay'", { key = "rules" })
   elseif kind == "condition" and (made.when == nil) == (made.test == nil) then
     return fault.new("a condition is either declared or a function",
@@ -392,8 +492,8 @@ end
 
 -- The manifest of a script of that kind, with 'parsed_rules'; or nil and a fault.
 function manifest.read(kind, of)
-  if type(of) ~= "table" then
-    return nil, fault.new(fault.quote(of) .. " is not a " .. kind,
+  if type(of) ~= "table" or #of > 0 then
+    return nil, fault.new((type(of) == "table" and "a list" or fault.quote(of)) .. " is not a " .. kind,
       format("as in pk.%s { id = ..., ... }", kind))
   end
   local by_name, names = names_of(manifest.kind[kind])
@@ -413,20 +513,12 @@ function manifest.read(kind, of)
     return nil, named(why)
   end
   if kind == "condition" and made.when then
+    condition.use(made.when)
     parsed = { { id = made.id, when = made.when, detail = 1, level = "overlay", says = {} } }
     why = condition.too_large(made.when)
   end
   made.parsed_rules = parsed
   return not why and made or nil, why and named(why)
-end
-
--- The reference of one kind as Markdown.
-function manifest.markdown(kind)
-  local lines = { "| Key | In documents | What it is |", "|---|---|---|" }
-  for _, row in ipairs(manifest.kind[kind]) do
-    lines[#lines + 1] = format("| `%s` | `%s` | %s |", row[1], row[2], row[4])
-  end
-  return table.concat(lines, "\n")
 end
 
 return manifest

@@ -118,10 +118,7 @@ end
 
 local function emit_order(sign)
   return function(of, gen, x)
-    if type(of) == "number" then
-      return format("%s %s %s", gen:number(), sign, gen:literal(of))
-    end
-    return format("type(%s) == \"string\" and %s %s %s", x, x, sign, gen:literal(of))
+    return format("type(%s) == %q and %s %s %s", x, type(of), x, sign, gen:literal(of))
   end
 end
 
@@ -215,10 +212,8 @@ add { name = "between", json = { "between" }, takes = "two numbers or two texts,
   end,
   holds = function(x, of) return type(x) == type(of[1]) and x >= of[1] and x <= of[2] end,
   emit = function(of, gen, x)
-    local is_number = type(of[1]) == "number"
-    local y = is_number and gen:number() or x
-    return format("%s%s >= %s and %s <= %s", is_number and ""
-      or format("type(%s) == \"string\" and ", x), y, gen:literal(of[1]), y, gen:literal(of[2]))
+    return format("type(%s) == %q and %s >= %s and %s <= %s", x, type(of[1]), x,
+      gen:literal(of[1]), x, gen:literal(of[2]))
   end,
   words = "lies between" }
 add { name = "in_", json = { "in", "in_" }, takes = "a list of texts, numbers, true and false",
@@ -279,16 +274,6 @@ for _, each in ipairs(row) do
       operators.json_names[#operators.json_names + 1] = name
     end
   end
-end
-
--- The reference as Markdown, for mappers/README.md.
-function operators.markdown()
-  local lines = { "| In Lua | In JSON | Takes | Holds when |", "|---|---|---|---|" }
-  for _, each in ipairs(row) do
-    lines[#lines + 1] = format("| `:%s` | `%s` | %s | %s |", each.name,
-      (table.concat(each.json, "` `"):gsub("|", "\\|")), each.takes, each.help)
-  end
-  return table.concat(lines, "\n")
 end
 
 return operators

@@ -27,7 +27,7 @@ rule.LEVELS = { "core", "overlay" }
 rule.RESERVED = { coreVersion = true, overlayVersion = true, generatedAt = true }
 rule.SECTION = "suggestions"
 
--- Every key of a rule with what it is for; the reference is written from this.
+-- Every key of a rule with what it is for; the reference is written from this (reference.lua).
 rule.KEYS = {
   { "id", "its name, of A-Z a-z 0-9 _ . : -; feedback and explanations use it" },
   { "description", "what it is for" },
@@ -44,6 +44,7 @@ rule.KEYS = {
 
 local CHECK_KEYS = { "type", "trait", "operator", "value" }
 local JOINT_KEYS = { "all", "any", "none", "not", "type" }
+local JOINT_OTHERWISE = { { "and", "all" }, { "or", "any" }, { "nor", "none" } } -- of other engines
 local ACTION_KEYS = {
   suggestion = { "type", "template", "priority", "section" },
   template = { "type", "template", "priority", "section" },
@@ -112,11 +113,20 @@ end
 
 local read_node
 
+local CHECK_LIKE = "as in {\"type\": \"trait_check\", \"trait\": \"work.chronotype\", "
+  .. "\"operator\": \"equals\", \"value\": \"morning\"}"
+
 local function read_check(of, place)
   local wrong = rule.check_keys(of, CHECK_KEYS)
   if wrong then
     return nil, fault.within(place, wrong, { key = wrong.key })
-  elseif of.type ~= "trait_check" then
+  end
+  for _, name in ipairs({ "type", "trait", "operator" }) do
+    if field(of, name) == nil then
+      return nil, fault.new(format("%s: '%s' is missing", place, name), CHECK_LIKE, { key = "conditions" })
+    end
+  end
+  if of.type ~= "trait_check" then
     return nil, fault.unknown(place .. ": type", of.type, { "trait_check" }, { key = "type" })
   end
   local row = operators.json[of.operator]
@@ -124,9 +134,9 @@ local function read_check(of, place)
     return nil, fault.unknown(place .. ": operator", of.operator, operators.json_names,
       { key = "operator" })
   end
-  local node, why = condition.test(of.trait, row, field(of, "value"))
+  local node, why = condition.test(of.trait, row, field(of, "value"), of.operator)
   if not node then
-    return nil, fault.within(place, why, { key = of.trait == nil and "trait" or "value" })
+    return nil, fault.within(place, why, { key = type(of.trait) == "string" and "value" or "trait" })
   end
   return node
 end
@@ -151,6 +161,9 @@ function read_node(of, place, depth)
   if type(of) ~= "table" then
     return nil, fault.new(place .. " is " .. fault.quote(of) .. ", not a condition",
       "an object with one of all, any, none, not, type")
+  elseif #of > 0 then
+    return nil, fault.new(place .. " is a list, not a condition",
+      "say how they are joined, as in {\"all\": [ ... ]}", { key = "conditions" })
   elseif depth > condition.DEPTH_MAX then
     return nil, fault.new(format("conditions are nested more than %d deep", condition.DEPTH_MAX),
       "split the rule")
@@ -161,8 +174,14 @@ function read_node(of, place, depth)
       kind, count = name, count + 1
     end
   end
-  if kind == "type" and count == 1 then
+  if kind == "type" and count == 1 or count == 0 and field(of, "trait") ~= nil then
     return read_check(of, place)
+  end
+  for _, row in ipairs(JOINT_OTHERWISE) do
+    if field(of, row[1]) ~= nil then
+      return nil, fault.new(format("%s: key '%s' is not known", place, row[1]),
+        format("it is written '%s'", row[2]), { key = row[1] })
+    end
   end
   local wrong = rule.check_keys(of, JOINT_KEYS)
   if wrong or count ~= 1 then
@@ -260,6 +279,10 @@ local function read_actions(list, default_section)
       says[#says + 1] = say
     end
   end
+  if #says == 0 then
+    return nil, fault.new("its actions say nothing", "add one of type suggestion or template",
+      { key = "actions" })
+  end
   return says, nil, priority
 end
 
@@ -273,8 +296,8 @@ local function read_when(of)
   elseif conditions ~= nil then
     return rule.conditions(conditions)
   elseif not condition.is_condition(when) then
-    return nil, fault.new("'when' is " .. fault.quote(when) .. ", not a condition",
-      "as in pk.trait(path):is(value) or pk.all { ... }", { key = "when" })
+    return nil, fault.new("'when' is " .. fault.quote(when) .. ", not a condition", condition.HINT,
+      { key = "when" })
   elseif when.kind == "trait" then
     return nil, fault.new(format("pk.trait('%s') tests nothing yet", when.path),
       "add :exists() or another test", { key = "when" })
@@ -323,6 +346,7 @@ local function read(of, made)
   if why then
     return why
   end
+  condition.use(made.when)
   why = condition.too_large(made.when) or read_says(of, made)
   if why then
     return why
@@ -345,7 +369,10 @@ function rule.read(of, place)
       "as in pk.rule { id = ..., when = ..., suggest = ... }", { key = "rules" })
   end
   local id = of.id
-  if type(id) ~= "string" or #id > 200 or find(id, "[^%w_.:-]") or id == "" then
+  if field(of, "id") == nil then
+    return nil, fault.new((place or "a rule") .. " has no 'id'",
+      "give it a name of its own, as in id = \"morning-deep-work\"", { key = "id" })
+  elseif type(id) ~= "string" or #id > 200 or find(id, "[^%w_.:-]") or id == "" then
     return nil, fault.new(format("%s: id %s cannot be", place or "a rule", fault.quote(id)),
       "1 to 200 characters A-Z, a-z, 0-9, '_', '.', ':' and '-'", { key = "id" })
   end

@@ -61,11 +61,11 @@ end
 
 -- How many rules of a half that has some fire, their numbers in 'fired', and the instant at which
 -- that changes by itself.
-function rules.evaluate(half, v, q, e, now, fired)
+function rules.evaluate(half, v, e, now, fired)
   local clock = half.is_timed and { now = now, till = huge } or NO_CLOCK
-  local n = half[1](v, q, e, clock, fired, 0)
+  local n = half[1](v, e, clock, fired, 0)
   for i = 2, #half do
-    n = half[i](v, q, e, clock, fired, n)
+    n = half[i](v, e, clock, fired, n)
   end
   return n, clock.till
 end
@@ -87,13 +87,13 @@ function rules.slots(program, from)
     arrays = { source.slots(from, program, FALSE) }
     from.arrays = arrays
   end
-  return arrays[1], arrays[2], arrays[3], arrays[4]
+  return arrays[1], arrays[2], arrays[3]
 end
 
 -- The value of a path that the program knows, recorded as read or missed.
 function rules.read(program, from, path, into)
   local slot = program.slots[path]
-  local v, _, _, bounds = rules.slots(program, from)
+  local v, _, bounds = rules.slots(program, from)
   record.read(into, "trait", path, v[slot] and "exact" or "miss")
   record.until_(into, bounds and bounds[slot])
   local x = v[slot]
@@ -112,8 +112,8 @@ function rules.run(program, level, detail, from, into)
   if #half == 0 then
     return fired
   end
-  local v, q, e, bounds = rules.slots(program, from)
-  local _, till = rules.evaluate(half, v, q, e, from.now, fired)
+  local v, e, bounds = rules.slots(program, from)
+  local _, till = rules.evaluate(half, v, e, from.now, fired)
   record.until_(into, till)
   rules.note_reads(program, half, v, bounds, into)
   return fired

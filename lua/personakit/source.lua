@@ -5,13 +5,25 @@
 -- instant at which that changes is in 'bound', by path. The index is made when
 -- something is first read by path: a mapper of rules alone never needs it.
 --
+-- A host that offers 'raw' gives the list of traits as a handle, and only those
+-- that are looked at become tables:
+--     raw.hold(outer, inner ...)    input[outer][inner] shall come so
+--     raw.wanted(paths)             the slots of a program, for fill
+--     raw.fill(list, wanted, v, e, FALSE)   as source.slots does; gives those that
+--         have validFrom or expiresAt as { slot, trait, ... }, or nil
+--     raw.entry(list, path)  raw.all(list)  one trait, or all as a table
+--
 -- SPDX-License-Identifier: MIT
 local host = require "personakit.host"
 local value = require "personakit.value"
 
 local type, getmetatable = type, getmetatable
 local instant = value.instant
-local NAN = 0 / 0
+local raw = host.raw
+
+if raw then
+  raw.hold("mindscape", "traits", "traitMatrix")
+end
 
 local source = {}
 
@@ -38,56 +50,97 @@ function source.new(document, now)
   }
 end
 
--- path -> trait, and path -> instant.
+local function is_raw(list)
+  return raw and type(list) == "userdata"
+end
+
+local function is_known(x)
+  return x ~= nil and x ~= host.null
+end
+
+-- path -> trait, and path -> instant; of all.
 function source.index(self)
   if not self.entry then
-    self.entry, self.bound = {}, {}
-    for i = 1, #self.list do
-      local trait = self.list[i]
+    local entry, bounds = {}, {}
+    local list = is_raw(self.list) and raw.all(self.list) or self.list
+    for i = 1, #list do
+      local trait = list[i]
       local path = trait.id or trait.traitName
       local counts, bound = is_valid(trait, self.now)
-      self.bound[path] = bound
-      if counts and trait.value ~= nil and trait.value ~= host.null then
-        self.entry[path] = trait
+      bounds[path] = bound
+      if counts and is_known(trait.value) then
+        entry[path] = trait
       end
     end
+    self.entry, self.bound = entry, bounds
   end
   return self.entry, self.bound
 end
 
--- Values, numbers and entries by slot for a program, and slot -> instant, or nil when there is
--- none; see compile.lua.
+-- The trait of a path, or nil; and the instant at which that changes by itself, or nil.
+function source.look(self, path)
+  if self.entry or not is_raw(self.list) then
+    local entry, bounds = source.index(self)
+    return entry[path], bounds[path]
+  end
+  local seen = self.seen or {}
+  self.seen = seen
+  local trait = seen[path]
+  if trait == nil then
+    trait = raw.entry(self.list, path) or false
+    seen[path] = trait
+  end
+  if not trait then
+    return nil, nil
+  end
+  local counts, bound = is_valid(trait, self.now)
+  return counts and is_known(trait.value) and trait or nil, bound
+end
+
+-- One trait into its slot.
+local function put(self, slot, trait, v, e, bounds, FALSE)
+  local counts, bound = true, nil
+  if trait.validFrom or trait.expiresAt then
+    counts, bound = is_valid(trait, self.now)
+  end
+  if bound then
+    bounds = bounds or {}
+    bounds[slot] = bound
+  end
+  local x = trait.value
+  if counts and is_known(x) then
+    if x == false then
+      x = FALSE
+    end
+    v[slot] = x
+    if e then
+      e[slot] = trait
+    end
+  end
+  return bounds
+end
+
+-- Values and entries by slot for a program, and slot -> instant, or nil when there is
+-- none; see compile.lua. Without rules that ask for the time there are no entries.
 function source.slots(self, program, FALSE)
-  local v, q, e, bounds = program.blank(), program.blank(), program.blank(), nil
-  local slots, list, now, null = program.slots, self.list, self.now, host.null
-  for i = 1, #q do
-    q[i] = NAN
+  local v, slots, list, bounds = program.blank(), program.slots, self.list, nil
+  local e = program.is_timed and program.blank() or nil
+  if is_raw(list) then
+    program.wanted = program.wanted or raw.wanted(program.paths)
+    local timed = raw.fill(list, program.wanted, v, e, FALSE) or {}
+    for i = 1, #timed, 2 do
+      bounds = put(self, timed[i], timed[i + 1], v, e, bounds, FALSE)
+    end
+    return v, e, bounds
   end
   for i = 1, #list do
     local trait = list[i]
     local slot = slots[trait.id or trait.traitName]
     if slot then
-      local counts, bound = true, nil
-      if trait.validFrom or trait.expiresAt then
-        counts, bound = is_valid(trait, now)
-      end
-      if bound then
-        bounds = bounds or {}
-        bounds[slot] = bound
-      end
-      local x = trait.value
-      if counts and x ~= nil and x ~= null then
-        if x == false then
-          x = FALSE
-        end
-        if type(x) == "number" then
-          q[slot] = x
-        end
-        v[slot], e[slot] = x, trait
-      end
+      bounds = put(self, slot, trait, v, e, bounds, FALSE)
     end
   end
-  return v, q, e, bounds
+  return v, e, bounds
 end
 
 -- ---- What is not a trait ----

@@ -125,7 +125,7 @@ local LINK = one_of("extracted_from", "curates", "supports", "contradicts")
 
 local CONFIDENCE = { "confidence", "confidence", unit, "how sure we are, 0 to 1" }
 local WEIGHT = { "weight", "weight", unit, "how much this observation counts, 0 to 1" }
-local VOLATILITY = { "volatility", "volatility", LEVEL, "how soon it may change" }
+local VOLATILITY = { "volatility", "volatility", LEVEL, "how soon it may change: low, medium, high" }
 local VOLATILITY_2 = { "volatility", "volatility", LOW_HIGH, "how soon it may change: low or high" }
 local CATEGORY = { "category", "category", text, "its group" }
 local METADATA = { "metadata", "metadata", object, "whatever else is known of it" }
@@ -154,16 +154,18 @@ verbs.row = {
   { name = "narrative", help = "A text about the person, found by meaning and by its words.",
     takes = { { "text", "text", text, "the text" } },
     options = {
-      { "type", "narrativeType", one_of("self_observation", "curation"), "what sort of text" },
+      { "type", "narrativeType", one_of("self_observation", "curation"),
+        "self_observation or curation" },
       { "curated", "curatedText", text, "the text, refined" }, TAGS,
       { "context", "context", object, "in what situation it was written" },
       { "traits", "traits", paths, "the traits that it speaks of" },
-      { "link", "linkType", LINK, "what it says about them" },
+      { "link", "linkType", LINK, "extracted_from, curates, supports or contradicts" },
       { "source", "source", text, "where it came from" } } },
   { name = "goal", help = "Something the person wants; the same words mean the same goal.",
     takes = { { "description", "description", text, "what the person wants" } },
     options = { { "timeframe", "timeframe", one_of("short_term", "medium_term", "long_term"),
-      "by when, roughly" }, { "priority", "priority", LEVEL, "how much it matters" },
+      "short_term, medium_term or long_term" },
+      { "priority", "priority", LEVEL, "low, medium or high" },
       CONFIDENCE, VOLATILITY_2 } },
   { name = "belief", help = "Something the person holds to be so; the same words mean the same belief.",
     takes = { { "statement", "statement", text, "what the person holds to be so" } },
@@ -179,7 +181,7 @@ verbs.row = {
     takes = { { "content", "content", text, "the text" } },
     options = {
       { "type", "contentType", one_of("insight", "experience", "knowledge", "preference"),
-        "what sort of text" }, CATEGORY,
+        "insight, experience, knowledge or preference" }, CATEGORY,
       { "subcategory", "subcategory", text, "its group within the group" }, VOLATILITY_2,
       IMPORTANCE, TAGS,
       { "relevant_from", "relevantFrom", instant, "from when on it matters" },
@@ -188,7 +190,7 @@ verbs.row = {
     takes = { { "label", "label", text, "what it is called" } },
     options = {
       { "type", "nodeType", one_of("concept", "entity", "event", "relationship"),
-        "what sort of thing" },
+        "concept, entity, event or relationship" },
       { "description", "description", text, "what it is" }, IMPORTANCE, VOLATILITY_2, ATTRIBUTES } },
   { name = "edge", help = "A connection of two things in the graph.",
     takes = { { "source", "source", node, "where it starts: a node or its label" },
@@ -259,10 +261,13 @@ end
 
 -- 't' and the list that it appends to.
 function verbs.new(observation_id)
-  local operations = host.list({})
+  local operations, t = host.list({}), nil
   local method = {}
   for _, row in ipairs(verbs.row) do
-    method[row.name] = function(_, ...)
+    method[row.name] = function(self, ...)
+      if self ~= t then
+        error(format("t.%s: call it with a colon, as in t:%s(...)", row.name, row.name), 2)
+      end
       local operation, why = operation_of(row, observation_id, ...)
       if not operation then
         error(format("t:%s: %s", row.name, fault.text(why)), 2)
@@ -273,7 +278,7 @@ function verbs.new(observation_id)
       return row.name == "node" and { label = operation.label } or nil
     end
   end
-  local t = setmetatable({}, {
+  t = setmetatable({}, {
     __metatable = "operations",
     __newindex = function() error("t cannot be written", 2) end,
     __index = function(_, name)
@@ -284,24 +289,6 @@ function verbs.new(observation_id)
     end,
   })
   return t, operations
-end
-
--- The reference as Markdown, for plugins/README.md.
-function verbs.markdown()
-  local lines = { "| Verb | Options | What it does |", "|---|---|---|" }
-  for _, row in ipairs(verbs.row) do
-    local arguments, options = {}, {}
-    for i, each in ipairs(row.takes) do
-      arguments[i] = each[1]
-    end
-    for i, name in ipairs(row.option_names) do
-      options[i] = "`" .. name .. "`"
-    end
-    table.sort(options)
-    lines[#lines + 1] = format("| `t:%s(%s)` | %s | %s |", row.name,
-      table.concat(arguments, ", "), table.concat(options, " "), row.help)
-  end
-  return table.concat(lines, "\n")
 end
 
 return verbs

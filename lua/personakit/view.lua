@@ -24,7 +24,7 @@ local tests = require "personakit.tests"
 local value = require "personakit.value"
 
 local error, setmetatable, type = error, setmetatable, type
-local sub, find, gsub = string.sub, string.find, string.gsub
+local find, format, gsub, sub = string.find, string.format, string.gsub, string.sub
 
 local view = {}
 
@@ -36,15 +36,19 @@ end
 
 -- The entry of a path, recorded. 'at' is the level of the script in errors.
 local function look(self, path)
-  local entries, bounds = source.index(self.source)
-  local entry = entries[path]
+  local entry, bound = source.look(self.source, path)
   record.read(self.record, "trait", path, entry and "exact" or "miss")
-  record.until_(self.record, bounds[path])
+  record.until_(self.record, bound)
   return entry
 end
 
+-- 'm.value(path)' instead of 'm:value(path)' loses the path.
 local function path_of(text, name)
   local path, why = value.path(text)
+  if type(text) ~= "string" then
+    error(format("m:%s: a path is missing; write it with a colon, as in m:%s(\"work.chronotype\")",
+      name, name), 3)
+  end
   if not path then
     error("m:" .. name .. ": " .. fault.text(why), 3)
   end
@@ -99,22 +103,22 @@ local function methods(state)
   end
 
   function m.confident(_, path, least)
+    path = path_of(path, "confident")
     if type(least) ~= "number" or least < 0 or least > 1 then
       error("m:confident: give a number from 0 to 1 after the path", 2)
     end
-    local holds, flip = tests.confident(look(state, path_of(path, "confident")), least,
-      state.source.now)
+    local holds, flip = tests.confident(look(state, path), least, state.source.now)
     record.until_(state.record, flip)
     return holds
   end
 
   function m.changed_within(_, path, duration)
+    path = path_of(path, "changed_within")
     local ms, why = value.duration(duration)
     if not ms then
       error("m:changed_within: " .. fault.text(why), 2)
     end
-    local holds, flip = tests.changed_within(look(state, path_of(path, "changed_within")), ms,
-      state.source.now)
+    local holds, flip = tests.changed_within(look(state, path), ms, state.source.now)
     record.until_(state.record, flip)
     return holds
   end
@@ -224,10 +228,17 @@ function view.mindscape(state)
       elseif type(key) ~= "string" then
         error("a trait's path must be a text, as in m[\"work.chronotype\"]", 2)
       end
-      return read_value(state, find(key, "/", 1, true) and (gsub(key, "/", ".")) or key)
+      local found = read_value(state, find(key, "/", 1, true) and (gsub(key, "/", ".")) or key)
+      if found == nil and find(key, "[^%w_./-]") then
+        error("m[...]: " .. fault.text(select(2, value.path(key))), 2)
+      end
+      return found
     end,
   })
 end
+
+local CONTEXT_NAMES = { "detail", "now", "task", "context", "config" }
+local CONTEXT = { task = true, context = true, config = true }
 
 -- ctx: detail, now, task, context, config. Reading 'now' is recorded.
 function view.context(state, input)
@@ -244,6 +255,8 @@ function view.context(state, input)
       if key == "now" then
         record.clock(state.record)
         return host.date(state.source.now)
+      elseif plain[key] == nil and not CONTEXT[key] then
+        error(fault.text(fault.unknown("field of ctx:", key, CONTEXT_NAMES)), 2)
       end
       return plain[key]
     end,

@@ -20,32 +20,25 @@ local record = require "personakit.record"
 local rules = require "personakit.rules"
 local source = require "personakit.source"
 
-local SECONDS = tonumber(arg and arg[1]) or 1
-local TRAITS, RULES, PEOPLE = 200, 50, 1000
-local WORDS = { "morning", "evening", "night", "direct", "warm", "deep", "shallow", "none" }
-local NOW = 1768478400000
+package.path = folder .. "?.lua;" .. package.path
+local work = require "work"
 
-math.randomseed(42)
+local SECONDS = tonumber(arg and arg[1]) or 1
+local TRAITS, RULES, PEOPLE, NOW = work.traits, #work.rules, #work.people, work.now
 
 local function path(i)
-  return string.format("area%d.trait_%03d", i % 9, i)
-end
-
--- Even traits are words, odd ones numbers from 0 to 100.
-local function person()
-  local list = {}
-  for i = 1, TRAITS do
-    if math.random() < 0.9 then
-      list[#list + 1] = { id = path(i), confidence = 0.8, updatedAt = NOW,
-        value = i % 2 == 0 and WORDS[math.random(#WORDS)] or math.random(0, 100) }
-    end
-  end
-  return { traits = list }
+  return work.paths[i]
 end
 
 local people = {}
-for i = 1, PEOPLE do
-  people[i] = person()
+for at, values in ipairs(work.people) do
+  local list = {}
+  for i = 1, TRAITS do
+    if values[i] ~= nil then
+      list[#list + 1] = { id = path(i), confidence = 0.8, updatedAt = NOW, value = values[i] }
+    end
+  end
+  people[at] = { traits = list }
 end
 
 -- ---- The same rules twice ----
@@ -64,8 +57,8 @@ local function slot(i)
 end
 
 for i = 1, RULES do
-  local word_at, number_at = 2 * math.random(TRAITS / 2), 2 * math.random(TRAITS / 2) - 1
-  local word, bound = WORDS[math.random(#WORDS)], math.random(0, 100)
+  local each = work.rules[i]
+  local word_at, word, number_at, bound = each.word_at, each.word, each.number_at, each.bound
   declared[i] = pk.rule {
     id = "rule-" .. i, suggest = "Rule " .. i .. " says {{" .. path(word_at) .. "}}",
     when = pk.all { pk.trait(path(word_at)):is(word), pk.trait(path(number_at)):gt(bound) },
@@ -95,8 +88,8 @@ for i, each in ipairs(people) do
   for name, s in pairs(slot_of) do
     v[s] = t[name] or false
   end
-  local ours, numbers, entries = source.slots(source.new(each, NOW), program, rules.FALSE)
-  by_slot[i] = { hand = v, v = ours, q = numbers, e = entries }
+  local ours, entries = source.slots(source.new(each, NOW), program, rules.FALSE)
+  by_slot[i] = { hand = v, v = ours, e = entries }
 end
 
 -- ---- Timing ----
@@ -125,17 +118,17 @@ local function hand(i) return by_hand(by_slot[i].hand, fired) end
 local function hand_path(i) return by_hand_path(by_path[i], fired) end
 local function ours(i)
   local each = by_slot[i]
-  return (rules.evaluate(half, each.v, each.q, each.e, NOW, fired))
+  return (rules.evaluate(half, each.v, each.e, NOW, fired))
 end
 
 local total = 0
 for i = 1, PEOPLE do
   local wanted, found = {}, {}
-  local n, m = by_hand(by_slot[i].hand, wanted), rules.evaluate(half, by_slot[i].v,
-    by_slot[i].q, by_slot[i].e, NOW, found)
+  local n, m = by_hand(by_slot[i].hand, wanted), rules.evaluate(half,
+    by_slot[i].v, by_slot[i].e, NOW, found)
   assert(n == m and by_hand_path(by_path[i], {}) == n, "the same rules fire")
   for at = 1, n do
-    assert(wanted[at] == found[at], "the same rules fire")
+    assert(wanted[at] == found[at] and wanted[at] == work.fired[i][at], "the same rules fire")
   end
   total = total + n
 end
@@ -149,14 +142,14 @@ local kept = record.new(NOW, 3600000)
 measure("compiled, reads recorded", function(i)
   local each = by_slot[i]
   local into = kept
-  local n = rules.evaluate(half, each.v, each.q, each.e, NOW, fired)
+  local n = rules.evaluate(half, each.v, each.e, NOW, fired)
   rules.note_reads(program, half, each.v, nil, into)
   return n
 end, base)
 measure("the same, a record made and written out", function(i)
   local each = by_slot[i]
   local into = record.new(NOW, 3600000)
-  local n = rules.evaluate(half, each.v, each.q, each.e, NOW, fired)
+  local n = rules.evaluate(half, each.v, each.e, NOW, fired)
   rules.note_reads(program, half, each.v, nil, into)
   record.finish(into)
   return n

@@ -1,16 +1,16 @@
 /* script_bench.c - What a jailed call costs: empty, with 4 KB, with 64 KB, and of the fresh
  * environment.
  *
- *     script_bench WORKER [SECONDS [CALLERS]]
+ *     script_bench WORKER WORK.json [SECONDS [CALLERS]]
  *
  * Every figure is calls from 'CALLERS' threads through one jail. CPU is of
  * both sides: this process and its workers. */
 /* SPDX-License-Identifier: MIT */
+#include "script_bench.h"
 #include "base/alloc.h"
 #include "base/crypto.h"
 #include "base/error.h"
 #include "bench.h"
-#include "script/jail.h"
 
 #include <lauxlib.h>
 #include <lualib.h>
@@ -39,7 +39,8 @@ static const struct work {
 
 struct caller {
     struct pk_jail *jail;
-    const struct pk_jail_call *call;
+    const struct script_work *work;
+    size_t at; /* The next input. */
     int64_t end_ns;
     uint64_t count;
     struct bench_samples samples;
@@ -48,12 +49,23 @@ struct caller {
 static void *call_on(void *context)
 {
     struct caller *caller = context;
+    const struct script_work *work = caller->work;
 
     while (bench_now_ns() < caller->end_ns) {
+        const bson_t *input = &work->input[caller->at++ % work->inputs];
+        const struct pk_jail_call call = {
+            .script = work->script,
+            .entry = work->entry,
+            .input = bson_get_data(input),
+            .input_size = input->len,
+            .limits = { .soft_ms = 10000,
+                        .hard_ms = 10000 }, /* Others may use this machine, too. */
+            .wait_ms = 10000,
+        };
         struct pk_jail_result result;
         struct pk_error err = { 0 };
         const int64_t start = bench_now_ns();
-        if (!pk_jail_call(caller->jail, caller->call, &result, &err)) {
+        if (!pk_jail_call(caller->jail, &call, &result, &err)) {
             (void)fprintf(stderr, "script_bench: %s\n", err.message);
             exit(1);
         }
@@ -95,34 +107,23 @@ static int64_t cpu_of_all_ns(void)
            ((int64_t)ended.ru_utime.tv_usec + ended.ru_stime.tv_usec) * 1000;
 }
 
-static void run_work(const char *worker, const struct work *work, double seconds, size_t callers)
+void script_bench_run(const struct script_bench *bench, const struct script_work *work)
 {
-    struct pk_jail_script script = { .name = work->name,
-                                     .source = work->source,
-                                     .source_size = strlen(work->source) };
+    const size_t callers = bench->callers;
     struct caller *caller = pk_calloc(callers, sizeof(*caller));
     pthread_t *thread = pk_calloc(callers, sizeof(*thread));
-    struct pk_jail *jail =
-        pk_jail_new(&(struct pk_jail_options){ .worker_path = worker, .workers_max = callers });
-    bson_t input;
-
-    fill_input(&input, work->input_bytes);
-    pk_hash(script.hash, work->source, script.source_size, NULL, 0);
-    const struct pk_jail_call call = {
-        .script = &script,
-        .entry = strstr(work->source, "core") ? "core" : "",
-        .input = bson_get_data(&input),
-        .input_size = input.len,
-        .wait_ms = 10000,
-    };
+    struct pk_jail *jail = pk_jail_new(
+        &(struct pk_jail_options){ .worker_path = bench->worker, .workers_max = callers });
     const int64_t start = bench_now_ns(), cpu = cpu_of_all_ns();
+    uint64_t count = 0;
+
     for (size_t i = 0; i < callers; i++) {
         caller[i] = (struct caller){ .jail = jail,
-                                     .call = &call,
-                                     .end_ns = start + (int64_t)(seconds * 1e9) };
+                                     .work = work,
+                                     .at = i * 61,
+                                     .end_ns = start + (int64_t)(bench->seconds * 1e9) };
         (void)pthread_create(&thread[i], NULL, call_on, &caller[i]);
     }
-    uint64_t count = 0;
     for (size_t i = 0; i < callers; i++) {
         (void)pthread_join(thread[i], NULL);
         count += caller[i].count;
@@ -137,22 +138,39 @@ static void run_work(const char *worker, const struct work *work, double seconds
         .subject = "personakit",
         .engine = "jail",
         .work = work->name,
-        .size = (long)input.len,
+        .size = (long)work->input->len,
         .per_second = (double)count / wall,
         .cpu_us = (double)(cpu_of_all_ns() - cpu) / 1e3 / (double)count,
         .p50_us = bench_quantile(&caller[0].samples, 0.5),
         .p99_us = bench_quantile(&caller[0].samples, 0.99),
     });
-    bson_destroy(&input);
     pk_free(caller[0].samples.us);
     pk_free(caller);
     pk_free(thread);
 }
 
+static void run_work(const struct script_bench *bench, const struct work *work)
+{
+    struct pk_jail_script script = { .name = work->name,
+                                     .source = work->source,
+                                     .source_size = strlen(work->source) };
+    bson_t input;
+
+    fill_input(&input, work->input_bytes);
+    pk_hash(script.hash, work->source, script.source_size, NULL, 0);
+    script_bench_run(bench,
+                     &(struct script_work){ .name = work->name,
+                                            .script = &script,
+                                            .entry = strstr(work->source, "core") ? "core" : "",
+                                            .input = &input,
+                                            .inputs = 1 });
+    bson_destroy(&input);
+}
+
 /* The prelude's fresh() by itself, in this process: what purity costs a call. */
 static const char fresh_source[] =
     "local prelude, now, report = ...\n"
-    "local host = { date_meta = {}, binary_meta = {}, int64_meta = {}, list_meta = {} }\n"
+    "local host = { date_meta = {}, binary_meta = {}, int64_meta = {}, list_meta = {}, raw = {} }\n"
     "local fresh = prelude(_G, host, {})\n"
     "for round = 1, 2 do\n"
     "  local count, start = round == 1 and 20000 or 500000, now()\n"
@@ -202,15 +220,19 @@ static void run_fresh(void)
 int main(int argc, char **argv)
 {
     struct pk_error err = { 0 };
-    const double seconds = argc > 2 ? strtod(argv[2], NULL) : 2.0;
-    const size_t callers = argc > 3 ? strtoul(argv[3], NULL, 10) : 16;
+    const struct script_bench bench = {
+        .worker = argc > 1 ? argv[1] : NULL,
+        .seconds = argc > 3 ? strtod(argv[3], NULL) : 2.0,
+        .callers = argc > 4 ? strtoul(argv[4], NULL, 10) : 16,
+    };
 
-    if (argc < 2 || callers == 0 || !pk_crypto_init(&err)) {
-        (void)fprintf(stderr, "script_bench WORKER [SECONDS [CALLERS]]\n");
+    if (argc < 3 || bench.callers == 0 || !pk_crypto_init(&err)) {
+        (void)fprintf(stderr, "script_bench WORKER WORK.json [SECONDS [CALLERS]]\n");
         return 2;
     }
+    script_bench_rules(&bench, argv[2]);
     for (size_t i = 0; i < PK_COUNT(work_table); i++) {
-        run_work(argv[1], &work_table[i], seconds, callers);
+        run_work(&bench, &work_table[i]);
     }
     run_fresh();
     bench_table();

@@ -124,4 +124,7 @@ run upgrade --data "$work/store"
 check 'upgrade leaves a newer store alone' exits 4 'newer'
 run serve --data "$work/store" --listen 127.0.0.1:0
 check 'serve refuses a newer store' exits 1 'newer'
+set_version "'newest'"
+run upgrade --check --data "$work/store"
+check 'a version that is no number is damage, and not an older one' exits 1 'damaged'
 plan

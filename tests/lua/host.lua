@@ -61,10 +61,52 @@ local function copy(of)
   return made
 end
 
+-- 'pairs' and 'next' in an order that is another one each time: what rests on it shows.
+local function shuffled_keys(t)
+  local keys = {}
+  for key in next, t do
+    table.insert(keys, math.random(#keys + 1), key)
+  end
+  return keys
+end
+
+local function shuffled_next(order)
+  return function(t, key)
+    if key == nil or not order[t] then
+      order[t] = { keys = shuffled_keys(t), at = {} }
+      for i, each in ipairs(order[t].keys) do
+        order[t].at[each] = i
+      end
+    end
+    local walk = order[t]
+    for i = (key == nil and 0 or walk.at[key]) + 1, #walk.keys do
+      local found = walk.keys[i]
+      if rawget(t, found) ~= nil then
+        return found, rawget(t, found)
+      end
+    end
+    return nil
+  end
+end
+
+-- What has no order is refused, as in the jail.
+local function orderly_pairs(t)
+  for key in next, t do
+    assert(type(key) ~= "table" and type(key) ~= "function", "a key that has no fixed order")
+  end
+  return next, t, nil
+end
+
 function host.environment()
   local env = {}
   for _, name in ipairs(ALLOWED) do
     env[name] = _G[name]
+  end
+  env.pairs = orderly_pairs
+  if host.is_shuffled then
+    local order = setmetatable({}, { __mode = "k" })
+    env.next = shuffled_next(order)
+    env.pairs = function(t) return shuffled_next({}), t, nil end
   end
   for _, name in ipairs(LIBRARIES) do
     env[name] = copy(_G[name])
@@ -112,11 +154,21 @@ function Script:call(entry, input)
   return open(self.lean_text, self.text, self.name)[entry](input)
 end
 
+-- The entries of the script as it serves, to be called more than once.
+function Script:entries()
+  return open(self.lean_text, self.text, self.name)
+end
+
+-- The name of the entry that serves.
+function Script:entry()
+  return self.about.kind == "mapper" and "map" or self.about.kind == "processor" and "process"
+    or "holds"
+end
+
 -- Runs all examples; a list of messages, empty when all are good.
 function Script:run_examples()
   local wrong = {}
-  local entry = self.about.kind == "mapper" and "map" or self.about.kind == "processor"
-    and "process" or "holds"
+  local entry = self:entry()
   for index = 1, self.about.examples do
     local output = self:call(entry, self:full("example", { index = index }))
     local verdict = self:full("judge", { index = index, output = output })

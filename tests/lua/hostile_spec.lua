@@ -67,8 +67,8 @@ local function run_with(text)
   setfenv(chunk, setmetatable({}, { __index = function(_, name) error("reaches for " .. name) end }))
   local program = chunk(rules.kit())
   local from = source.new({ traits = { { id = "t1", value = text } } }, 0)
-  local v, q, e = source.slots(from, program, rules.FALSE)
-  assert.are.equal(1, (rules.evaluate(program.overlay[1], v, q, e, 0, {})))
+  local v, e = source.slots(from, program, rules.FALSE)
+  assert.are.equal(1, (rules.evaluate(program.overlay[1], v, e, 0, {})))
   local said
   program.say(1, function(path, default)
     assert.are.equal("t1", path)
@@ -208,7 +208,7 @@ local VANDAL = [[
   local t = pk.trait("a"):exists()
   return pk.mapper { id = "v", rules = { pk.rule { id = "r", when = t, suggest = "x" } },
     core = function(m, ctx)
-      local seen = { pk.stolen or "no", m.a or "no", m.now.mood or "no", ctx.task and ctx.task.x or "no" }
+      local seen = { rawget(pk, "stolen") or "no", m.a or "no", m.now.mood or "no", ctx.task and ctx.task.x or "no" }
       if VANDALISE then
         for _, each in ipairs({ pk, m, m.now, m.facts, m.found, ctx, t, m.list, ctx.task, m.goals }) do
           spoil(each, 1)
@@ -295,7 +295,7 @@ describe("the library", function()
   end)
 
   it("is all in the bundles", function()
-    local listed = { bundle = true }
+    local listed = { bundle = true, reference = true } -- Nothing that runs in the jail.
     for _, kind in pairs(bundle.modules) do
       for _, name in ipairs(kind) do
         listed[name] = true

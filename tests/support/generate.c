@@ -11,6 +11,7 @@
 #include "doc/doc.h"
 #include "doc/inventory.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -245,6 +246,16 @@ static void add_map(const struct maker *maker, const struct pk_field *field, con
     bson_append_document_end(out, &map);
 }
 
+/* As short as it may be, and a number at least where that is allowed. */
+static void add_binary(const struct pk_field *field, const char *key, uint64_t number, bson_t *out)
+{
+    uint8_t data[64] = { 0 };
+    const size_t size = field->min > sizeof(number) ? (size_t)field->min : sizeof(number);
+    assert(size <= sizeof(data));
+    memcpy(data, &number, sizeof(number));
+    bson_append_binary(out, key, -1, BSON_SUBTYPE_BINARY, data, (uint32_t)size);
+}
+
 static void add_value(const struct maker *maker, const struct pk_field *field, const char *key,
                       uint64_t number, bson_t *out)
 {
@@ -283,8 +294,7 @@ static void add_value(const struct maker *maker, const struct pk_field *field, c
         add_free(key, number, out);
         break;
     case PK_TYPE_BINARY:
-        bson_append_binary(out, key, -1, BSON_SUBTYPE_BINARY, (const uint8_t *)&number,
-                           sizeof(number));
+        add_binary(field, key, number, out);
         break;
     }
 }

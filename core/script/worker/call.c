@@ -63,7 +63,7 @@ static PK_RAISES int run_script(lua_State *lua)
     lua_rawgeti(lua, LUA_REGISTRYINDEX, call->vm->main_ref);
     lua_call(lua, 0, 1); /* 3: the script's value */
     int count = push_entry(lua, call, 2, 3);
-    decode_document(lua, &call->vm->metas, call->input, call->input_size);
+    raw_push_input(lua, worker);
     lua_call(lua, count + 1, 1);
     pipe_begin(worker, PK_WIRE_END);
     bytes_add(&worker->out, &end, sizeof(end));
@@ -94,13 +94,12 @@ static PK_RAISES int open_and_compile(lua_State *lua)
 {
     struct worker *worker = lua_touserdata(lua, 1);
     struct call *call = worker->call;
-    struct pk_wire_source source;
-    const uint8_t *data = worker->answer.data + sizeof(struct pk_wire_head);
+    const size_t head = sizeof(struct pk_wire_head);
 
     lua_settop(lua, 0);
     environment_open(worker, call->vm);
-    memcpy(&source, data, sizeof(source));
-    if (!environment_compile(call->vm, &source, (const char *)data + sizeof(source))) {
+    if (!environment_compile(call->vm, worker->answer.data + head, worker->answer.size - head)) {
+        lua_insert(lua, 1); /* Where the handler looks for it. */
         (void)trace_on_error(lua);
         call->reason = PK_WIRE_SYNTAX;
     }
@@ -110,12 +109,17 @@ static PK_RAISES int open_and_compile(lua_State *lua)
 
 /* ---- Ending ---- */
 
+void call_say_memory(struct call *call)
+{
+    trace_say(call, "it takes more than %llu KiB of memory",
+              (unsigned long long)(call->wire->memory_bytes / 1024));
+}
+
 static void judge(struct worker *worker, struct call *call, bool is_out_of_memory)
 {
     if (call->vm->is_full || is_out_of_memory || call->reason == PK_WIRE_MEMORY) {
         call->reason = PK_WIRE_MEMORY;
-        trace_say(call, "it takes more than %llu KiB of memory",
-                  (unsigned long long)(call->wire->memory_bytes / 1024));
+        call_say_memory(call);
     } else if (worker->is_stopped) {
         call->reason = PK_WIRE_STOPPED;
         trace_say(call, "%s", "stopped");
@@ -175,6 +179,7 @@ static void make_vm(struct worker *worker, struct call *call)
     }
     judge(worker, call, false);
     vm_end_call(call->vm);
+    call->vm->is_made = call->reason == PK_WIRE_DONE;
     bytes_trim(&worker->answer);
 }
 
@@ -215,8 +220,10 @@ void call_run(struct worker *worker)
         run(worker, &call);
     }
     send_end(worker, &call);
+    raw_end_call(worker);
     worker->call = NULL;
-    if ((call.reason != PK_WIRE_DONE && call.reason != PK_WIRE_ERROR &&
+    if (!call.vm->is_made ||
+        (call.reason != PK_WIRE_DONE && call.reason != PK_WIRE_ERROR &&
          call.reason != PK_WIRE_OUTPUT) ||
         call.wire->is_interpreted || !vm_tidy(call.vm)) {
         vm_drop(worker, call.vm);

@@ -130,6 +130,12 @@ static PK_RAISES void push_table(lua_State *lua, const struct metas *metas, bson
     }
 }
 
+void decode_element(lua_State *lua, const struct metas *metas, const void *iter, unsigned depth)
+{
+    bson_iter_t at = *(const bson_iter_t *)iter;
+    push_value(lua, metas, &at, depth);
+}
+
 void decode_document(lua_State *lua, const struct metas *metas, const uint8_t *data, size_t size)
 {
     bson_iter_t iter;

@@ -6,12 +6,17 @@
  *
  * A library chunk ('preamble') runs before the script in the same fresh
  * environment and gets the host's functions; require "personakit" gives the
- * script what it returned. */
+ * script what it returned. A resident one runs once, in an environment of its
+ * own that no script ever sees, and gives the function that makes the library's
+ * table for each call. The script's modules are compiled with it; prelude.lua
+ * runs them when they are required. */
 /* SPDX-License-Identifier: MIT */
 #include "script/worker/worker_internal.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <lauxlib.h>
 #include <lualib.h>
@@ -86,6 +91,7 @@ static PK_RAISES void push_host(lua_State *lua, struct metas *metas)
     add_meta(lua, "binary_meta", &metas->binary, &metas->binary_ref);
     add_meta(lua, "int64_meta", &metas->int64, &metas->int64_ref);
     add_meta(lua, "list_meta", &metas->list, &metas->list_ref);
+    raw_open(lua, metas);
 }
 
 void environment_open(struct worker *worker, struct vm *vm)
@@ -128,34 +134,122 @@ static PK_RAISES bool has_opened_ffi(lua_State *lua)
     return has;
 }
 
-static PK_RAISES bool compile(lua_State *lua, const char *file, const char *text, size_t size,
+/* Compiles a text and keeps it. A name that begins with '@' is a script's, one with '=' the host's,
+ * which is left out of tracebacks. */
+static PK_RAISES bool compile(lua_State *lua, const char *name, const char *text, size_t size,
                               int *out_ref)
 {
-    char name[PK_WIRE_NAME + 1];
-
-    (void)snprintf(name, sizeof(name), "@%s", file);
     if (luaL_loadbufferx(lua, text, size, name, "t") != 0) {
         return false;
     }
     if (has_opened_ffi(lua)) {
         lua_pop(lua, 1);
         lua_pushfstring(lua, "%s: 64-bit and imaginary literals (1LL, 1ULL, 2i) are not available",
-                        file);
+                        name + 1);
         return false;
     }
     *out_ref = luaL_ref(lua, LUA_REGISTRYINDEX);
     return true;
 }
 
-bool environment_compile(struct vm *vm, const struct pk_wire_source *source, const char *text)
+static PK_RAISES bool compile_script(struct vm *vm, const char *file, const char *text, size_t size,
+                                     int *out_ref)
 {
-    memcpy(vm->file, source->name, sizeof(vm->file));
+    char name[PK_WIRE_NAME + 1];
+    (void)snprintf(name, sizeof(name), "@%s", file);
+    return compile(vm->lua, name, text, size, out_ref);
+}
+
+/* The texts of a SOURCE frame, taken one after the other. */
+struct texts {
+    const uint8_t *data;
+    size_t left;
+};
+
+static const uint8_t *take(struct texts *texts, size_t size)
+{
+    const uint8_t *taken = texts->data;
+    if (size > texts->left) {
+        _exit(5);
+    }
+    texts->data += size;
+    texts->left -= size;
+    return taken;
+}
+
+/* Compiles the modules into a table by name, which the registry keeps. */
+static PK_RAISES bool compile_modules(struct vm *vm, struct texts *texts, uint32_t count)
+{
+    lua_State *lua = vm->lua;
+
+    if (!count) {
+        return true;
+    }
+    vm->module_file = calloc(count, sizeof(*vm->module_file));
+    if (!vm->module_file) {
+        _exit(4);
+    }
+    lua_createtable(lua, 0, (int)count);
+    for (uint32_t i = 0; i < count; i++) {
+        struct pk_wire_module module;
+        int ref = LUA_NOREF;
+        memcpy(&module, take(texts, sizeof(module)), sizeof(module));
+        module.name[sizeof(module.name) - 1] = module.file[sizeof(module.file) - 1] = '\0';
+        memcpy(vm->module_file[vm->module_count++], module.file, sizeof(module.file));
+        if (!compile_script(vm, module.file, (const char *)take(texts, module.size), module.size,
+                            &ref)) {
+            return false;
+        }
+        lua_rawgeti(lua, LUA_REGISTRYINDEX, ref);
+        luaL_unref(lua, LUA_REGISTRYINDEX, ref);
+        lua_setfield(lua, -2, module.name);
+    }
+    vm->modules_ref = luaL_ref(lua, LUA_REGISTRYINDEX);
+    return true;
+}
+
+/* Runs a resident preamble in an environment of its own; keeps the function that it gives. */
+static PK_RAISES void run_resident(struct vm *vm)
+{
+    lua_State *lua = vm->lua;
+
+    lua_rawgeti(lua, LUA_REGISTRYINDEX, vm->preamble_ref);
+    lua_rawgeti(lua, LUA_REGISTRYINDEX, vm->fresh_ref);
+    lua_pushnumber(lua, 0);
+    lua_newtable(lua);
+    lua_call(lua, 2, 1);
+    (void)lua_setfenv(lua, -2);
+    lua_rawgeti(lua, LUA_REGISTRYINDEX, vm->fresh_host_ref);
+    lua_call(lua, 0, 1);
+    lua_call(lua, 1, 1);
+    if (!lua_isfunction(lua, -1)) {
+        (void)luaL_error(lua, "the resident library gives no function");
+    }
+    vm->resident_ref = luaL_ref(lua, LUA_REGISTRYINDEX);
+}
+
+bool environment_compile(struct vm *vm, const uint8_t *data, size_t size)
+{
+    struct texts texts = { data, size };
+    struct pk_wire_source source;
+
+    memcpy(&source, take(&texts, sizeof(source)), sizeof(source));
+    memcpy(vm->file, source.name, sizeof(vm->file));
     vm->file[sizeof(vm->file) - 1] = '\0';
-    if (source->preamble_size && !compile(vm->lua, "personakit", text + source->source_size,
-                                          source->preamble_size, &vm->preamble_ref)) {
+    const char *text = (const char *)take(&texts, source.source_size);
+    const char *preamble = (const char *)take(&texts, source.preamble_size);
+    if (source.preamble_size &&
+        !compile(vm->lua, "=personakit", preamble, source.preamble_size, &vm->preamble_ref)) {
         return false;
     }
-    return compile(vm->lua, vm->file, text, source->source_size, &vm->main_ref);
+    if (!compile_script(vm, vm->file, text, source.source_size, &vm->main_ref) ||
+        !compile_modules(vm, &texts, source.module_count)) {
+        return false;
+    }
+    if (source.preamble_size && source.is_preamble_resident) {
+        run_resident(vm);
+    }
+    return true;
 }
 
 /* Sets the environment at 'env' for the chunk, and leaves the chunk on the stack. */
@@ -173,23 +267,30 @@ void environment_renew(struct vm *vm, uint64_t seed)
 
     lua_rawgeti(lua, LUA_REGISTRYINDEX, vm->fresh_ref);
     lua_pushnumber(lua, (double)(seed >> 11));
-    lua_createtable(lua, 1, 0);
+    lua_createtable(lua, 2, 0);
+    if (vm->modules_ref != LUA_NOREF) {
+        lua_rawgeti(lua, LUA_REGISTRYINDEX, vm->modules_ref);
+        lua_rawseti(lua, -2, 2);
+    }
     lua_pushvalue(lua, -1);
     lua_insert(lua, base + 1); /* The box below, for require's answer. */
     lua_call(lua, 2, 1);
     const int box = base + 1, env = base + 2;
     push_chunk(lua, vm->main_ref, env);
     lua_pop(lua, 1);
-    if (vm->preamble_ref != LUA_NOREF) {
+    if (vm->resident_ref != LUA_NOREF) {
+        lua_rawgeti(lua, LUA_REGISTRYINDEX, vm->resident_ref);
+        lua_call(lua, 0, 1);
+    } else if (vm->preamble_ref != LUA_NOREF) {
         push_chunk(lua, vm->preamble_ref, env);
         lua_rawgeti(lua, LUA_REGISTRYINDEX, vm->fresh_host_ref);
         lua_call(lua, 0, 1);
         lua_call(lua, 1, 1);
-        lua_pushvalue(lua, -1);
-        lua_rawseti(lua, box, 1);
     } else {
         lua_pushnil(lua);
     }
+    lua_pushvalue(lua, -1);
+    lua_rawseti(lua, box, 1);
     lua_insert(lua, box);
     lua_settop(lua, box);
 }

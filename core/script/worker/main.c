@@ -18,6 +18,7 @@ int main(int argc, char **argv)
     const bool is_unsafe = argc == 2 && strcmp(argv[1], "unsafe") == 0;
 
     stop_init(&worker);
+    footprint_init();
     worker.is_locked = lockdown(hello.why, sizeof(hello.why));
     hello.is_locked = worker.is_locked;
     pipe_begin(&worker, PK_WIRE_HELLO);

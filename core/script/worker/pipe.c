@@ -28,6 +28,14 @@ static void bytes_reserve(struct bytes *bytes, size_t size)
     bytes->capacity = capacity;
 }
 
+uint8_t *bytes_more(struct bytes *bytes, size_t size)
+{
+    bytes_reserve(bytes, size);
+    uint8_t *more = bytes->data + bytes->size;
+    bytes->size += size;
+    return more;
+}
+
 void bytes_add(struct bytes *bytes, const void *data, size_t size)
 {
     bytes_reserve(bytes, size);

@@ -479,11 +479,28 @@ local strict = {
   end,
 }
 
-local assert, getmetatable, ipairs, rawequal, rawset, tonumber, unpack =
-  raw.assert, raw.getmetatable, raw.ipairs, raw.rawequal, raw.rawset, raw.tonumber, raw.unpack
+local assert, getmetatable, ipairs, rawequal, rawset, setfenv, tonumber, unpack = raw.assert,
+  raw.getmetatable, raw.ipairs, raw.rawequal, raw.rawset, raw.setfenv, raw.tonumber, raw.unpack
 
--- 'library' is a box that the caller fills with what require "personakit" gives.
-local function fresh(seed, library)
+local LOADING = {} -- Stands for what a module gives while it runs.
+
+-- Whether there is none of that name, or it is running: then it requires itself.
+local function missing(name, modules, value)
+  if value == LOADING then
+    return "require: module '" .. name .. "' requires itself, or has failed before"
+  end
+  local names, count = { "\"personakit\"" }, 1
+  for each in ordered_pairs(modules or {}) do
+    count = count + 1
+    names[count] = "\"" .. each .. "\""
+  end
+  return "require: there is no module '" .. plain_tostring(name) .. "'; this script may use " ..
+    concat(names, ", ")
+end
+
+-- 'box' is what require gives: at 1 the library, which the caller puts there, at 2 the script's
+-- modules by name, or nil.
+local function fresh(seed, box)
   walked, walked_keys, walked_at, nested = nil, nil, nil, 0
   randomseed(seed)
   local env = {
@@ -495,21 +512,43 @@ local function fresh(seed, library)
     bit = fresh_bit(), coroutine = fresh_coroutine(), math = fresh_math(),
     string = fresh_string(), table = fresh_table(),
   }
+  local loaded = nil
   env.require = function(name)
-    if name == "personakit" and library[1] ~= nil then
-      return library[1]
+    if name == "personakit" and box[1] ~= nil then
+      return box[1]
     end
-    error("require: there is no module '" .. plain_tostring(name) ..
-      "'; a script is one text, and may use \"personakit\"", 2)
+    local modules = box[2]
+    local value = loaded and loaded[name]
+    if value ~= nil and value ~= LOADING then
+      return value
+    end
+    local chunk = modules and name ~= nil and rawget(modules, name)
+    if not chunk or value == LOADING then
+      error(missing(name, modules, value), 2)
+    end
+    loaded = loaded or {}
+    loaded[name] = LOADING
+    value = setfenv(chunk, env)(name)
+    if value == nil then
+      value = true
+    end
+    loaded[name] = value
+    return value
   end
   env._G = env
   return setmetatable(env, strict)
 end
 
+local raw_hold, raw_wanted, raw_fill, raw_entry, raw_all = host.raw.hold, host.raw.wanted,
+  host.raw.fill, host.raw.entry, host.raw.all
+
 -- What the library chunk gets, fresh too: it hands on to scripts what it likes.
 local function fresh_host()
   return {
     ask = host.ask, null = host.null, date = new_date, binary = new_binary, list = as_list,
+    raw = {
+      hold = raw_hold, wanted = raw_wanted, fill = raw_fill, entry = raw_entry, all = raw_all,
+    },
   }
 end
 

@@ -10,6 +10,11 @@
  * about to be killed: there every line is noted by a hook, and the handler
  * writes the END frame by itself, because the script never comes back.
  *
+ * SIGSEGV after the cap was hit is the cap's doing: LuaJIT (2.1 of 2023) raises
+ * 'not enough memory' out of compiled code with a stale frame, and may look for
+ * the running function where there is none. The handler says how the call ended;
+ * the server ends the worker after each such call.
+ *
  * SIGPROF comes after each second of our own CPU time, so never to an idle
  * worker: it writes nothing to the pipe, which raises SIGPIPE and ends us when
  * the server has died without killing us. */
@@ -90,6 +95,56 @@ static void on_where_signal(int number)
     _exit(done == (ssize_t)sizeof(frame) ? 0 : 6);
 }
 
+#ifndef WORKER_IS_SANITIZED
+static char fault_stack[16384]; /* The fault may be the stack's end. */
+
+static void on_fault(int number, siginfo_t *info, void *context)
+{
+    struct worker *worker = the_worker;
+    struct call *call = worker->call;
+    struct {
+        struct pk_wire_head head;
+        struct pk_wire_end end;
+        char message[PK_WIRE_MESSAGE];
+    } frame;
+
+    (void)number;
+    (void)context;
+    if (!worker->running || !call || !call->vm->is_full) {
+        if (info->si_code <= 0) {
+            __builtin_trap(); /* Somebody sent it, and wants our end. */
+        }
+        return; /* Repeats the fault, without a handler: our end. */
+    }
+    memset(&frame, 0, sizeof(frame));
+    call_say_memory(call);
+    memcpy(frame.message, call->message, call->message_size);
+    frame.end.reason = PK_WIRE_MEMORY;
+    frame.end.peak_bytes = call->vm->peak_bytes - call->vm->start_bytes;
+    frame.end.message_size = (uint32_t)call->message_size;
+    frame.head.kind = PK_WIRE_END;
+    frame.head.size = (uint32_t)(sizeof(frame.end) + call->message_size);
+    const size_t size = sizeof(frame.head) + frame.head.size;
+    _exit(write(worker->fd, &frame, size) == (ssize_t)size ? 0 : 6);
+}
+
+static void catch_faults(void)
+{
+    const stack_t stack = { .ss_sp = fault_stack, .ss_size = sizeof(fault_stack) };
+    struct sigaction action = { .sa_sigaction = on_fault,
+                                .sa_flags = (int)(SA_SIGINFO | SA_ONSTACK | SA_RESETHAND) };
+
+    (void)sigaltstack(&stack, NULL);
+    (void)sigemptyset(&action.sa_mask);
+    (void)sigaction(SIGSEGV, &action, NULL);
+    (void)sigaction(SIGBUS, &action, NULL);
+}
+#else
+static void catch_faults(void)
+{
+} /* The sanitizer's own. */
+#endif
+
 static void on_cpu_second(int number)
 {
     int kept = errno;
@@ -113,6 +168,7 @@ void stop_init(struct worker *worker)
     const struct itimerval every_second = { { 1, 0 }, { 1, 0 } };
 
     the_worker = worker;
+    catch_faults();
     for (size_t i = 0; i < sizeof(signal_table) / sizeof(signal_table[0]); i++) {
         struct sigaction action = { .sa_handler = signal_table[i].handler, .sa_flags = SA_RESTART };
         (void)sigemptyset(&action.sa_mask);

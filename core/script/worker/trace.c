@@ -70,25 +70,44 @@ void trace_stack(lua_State *lua, struct call *call)
     }
 }
 
-/* "file:12: what" is split; a position in the prelude tells nobody anything and is dropped. */
+/* The script's file that 'text' begins with, followed by a colon; or NULL. */
+static const char *file_of(const struct vm *vm, const char *text)
+{
+    for (size_t i = 0; i <= vm->module_count; i++) {
+        const char *file = i < vm->module_count ? vm->module_file[i] : vm->file;
+        const size_t size = strlen(file);
+        if (strncmp(text, file, size) == 0 && text[size] == ':') {
+            return file;
+        }
+    }
+    return NULL;
+}
+
+/* "file:12: what" is split; a position in the prelude or the library tells an author nothing and is
+ * dropped, unless none of his lines is known. */
 static const char *split_place(struct call *call, const char *text)
 {
-    static const char host[] = "host:";
-    const size_t file_size = strlen(call->vm->file);
-    const bool is_ours = strncmp(text, host, sizeof(host) - 1) == 0;
-    const bool is_script = strncmp(text, call->vm->file, file_size) == 0 && text[file_size] == ':';
+    static const char *const host_file[] = { "host", "personakit" };
+    const char *script = file_of(call->vm, text);
+    const char *file = script;
     char *end = NULL;
 
-    if (!is_ours && !is_script) {
+    for (size_t i = 0; i < 2 && !file; i++) {
+        const size_t size = strlen(host_file[i]);
+        file = strncmp(text, host_file[i], size) == 0 && text[size] == ':' ? host_file[i] : NULL;
+    }
+    if (!file) {
         return text;
     }
-    long line = strtol(text + (is_ours ? sizeof(host) - 1 : file_size + 1), &end, 10);
+    const long line = strtol(text + strlen(file) + 1, &end, 10);
     if (line <= 0 || strncmp(end, ": ", 2) != 0) {
         return text;
     }
-    if (is_script) {
-        copy_text(call->file, sizeof(call->file), call->vm->file);
+    if (script) {
+        copy_text(call->file, sizeof(call->file), script);
         call->line = (uint32_t)line;
+    } else if (file == host_file[1] && !call->line) {
+        return text;
     }
     return end + 2;
 }

@@ -9,11 +9,13 @@
  * than VM_GARBAGE_BYTES lie about: so a call's speed and its memory do not
  * depend on what ran before it. A call that takes more than half of its cap
  * wakes the collector; LuaJIT would not try one before it says 'not enough
- * memory', so it is told to work hard. The cap counts from where the call began.
+ * memory', so it is told to work hard. The cap counts from where the call began;
+ * the arena as a whole is capped a little above it (footprint.c).
  *
  * States are dropped when they have been idle for VM_IDLE_MS (the time comes
  * with each call), when there are VMS_MAX and the one least lately used must
- * make room, and when one still holds VM_LEFT_MAX_BYTES after a call. */
+ * make room, and when one still holds VM_LEFT_MAX_BYTES after a call, or its
+ * arena VM_FOOTPRINT_MAX_BYTES with all holes. */
 /* SPDX-License-Identifier: MIT */
 #include "script/worker/worker_internal.h"
 
@@ -41,6 +43,12 @@ static void let_collect(struct vm *vm)
     (void)lua_gc(vm->lua, LUA_GCRESTART, 0); /* Sets a number; it does not collect here. */
 }
 
+static void give_up(struct vm *vm)
+{
+    vm->is_full = true;
+    stop_now(vm->worker, vm->lua);
+}
+
 /* Above the cap nothing grows, but for a little so that an error can be raised. */
 static bool may_grow(struct vm *vm, size_t now)
 {
@@ -48,8 +56,7 @@ static bool may_grow(struct vm *vm, size_t now)
         return true;
     }
     if (!vm->is_full) {
-        vm->is_full = true;
-        stop_now(vm->worker, vm->lua);
+        give_up(vm);
         return false;
     }
     return now <= vm->cap_bytes + STOP_SLACK_BYTES;
@@ -69,7 +76,10 @@ static void *allocate(void *context, void *memory, size_t old_size, size_t new_s
         return NULL;
     }
     void *moved = vm->allocate(vm->arena, memory, old_size, new_size);
-    if (!moved) {
+    if (!moved) { /* Its blocks are within the cap, but their holes are not (footprint.c). */
+        if (vm->cap_bytes) {
+            give_up(vm);
+        }
         return NULL;
     }
     vm->used_bytes = now;
@@ -139,15 +149,17 @@ struct vm *vm_new(struct worker *worker, const struct pk_wire_call *wire)
         drop_least_lately_used(worker);
     }
     struct vm *vm = calloc(1, sizeof(*vm));
+    footprint_charge(vm ? &vm->footprint_bytes : NULL, 0);
     lua_State *lua = vm ? luaL_newstate() : NULL;
     if (!lua) {
+        footprint_charge(NULL, 0);
         free(vm);
         return NULL;
     }
     vm->worker = worker;
     vm->lua = lua;
     vm->used_ms = wire->now_ms;
-    vm->main_ref = vm->preamble_ref = LUA_NOREF;
+    vm->main_ref = vm->preamble_ref = vm->resident_ref = vm->modules_ref = LUA_NOREF;
     make_key(wire, vm->key);
     (void)lua_atpanic(lua, on_panic);
     vm->allocate = lua_getallocf(lua, &vm->arena);
@@ -169,7 +181,10 @@ void vm_drop(struct worker *worker, struct vm *vm)
         }
     }
     lua_setallocf(vm->lua, vm->allocate, vm->arena); /* So that the arena goes as a whole. */
+    footprint_charge(&vm->footprint_bytes, 0);
     lua_close(vm->lua);
+    footprint_charge(NULL, 0);
+    free(vm->module_file);
     free(vm);
 }
 
@@ -180,11 +195,14 @@ void vm_begin_call(struct vm *vm, size_t memory_bytes)
     (void)lua_gc(vm->lua, LUA_GCSTOP, 0);
     vm->cap_bytes = vm->start_bytes + memory_bytes;
     vm->collect_bytes = vm->start_bytes + memory_bytes / 2;
+    footprint_charge(&vm->footprint_bytes,
+                     vm->footprint_bytes + memory_bytes + FOOTPRINT_SLACK_BYTES);
 }
 
 void vm_end_call(struct vm *vm)
 {
     vm->cap_bytes = vm->collect_bytes = 0;
+    footprint_charge(&vm->footprint_bytes, 0);
 }
 
 bool vm_tidy(struct vm *vm)
@@ -194,14 +212,15 @@ bool vm_tidy(struct vm *vm)
         (void)lua_gc(vm->lua, LUA_GCSTOP, 0);
         vm->clean_bytes = vm->used_bytes;
     }
-    return vm->used_bytes <= VM_LEFT_MAX_BYTES;
+    return vm->used_bytes <= VM_LEFT_MAX_BYTES && vm->footprint_bytes <= VM_FOOTPRINT_MAX_BYTES;
 }
 
 size_t vm_held_bytes(const struct worker *worker)
 {
     size_t held = 0;
     for (size_t i = 0; i < worker->vm_count; i++) {
-        held += worker->vm[i]->used_bytes;
+        const struct vm *vm = worker->vm[i];
+        held += vm->used_bytes > vm->footprint_bytes ? vm->used_bytes : vm->footprint_bytes;
     }
     return held;
 }

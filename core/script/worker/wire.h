@@ -22,7 +22,7 @@
 #include <stdint.h>
 
 enum {
-    PK_WIRE_VERSION = 1,
+    PK_WIRE_VERSION = 2,
     PK_WIRE_FD = 3,     /* The worker's only descriptor. */
     PK_WIRE_HASH = 32,  /* Bytes of a content hash. */
     PK_WIRE_NAME = 128, /* Of an entry, a question, a file name; with its NUL. */
@@ -68,7 +68,15 @@ struct pk_wire_call {
 struct pk_wire_source {
     char name[PK_WIRE_NAME]; /* As it shall stand in errors. */
     uint32_t source_size;
-    uint32_t preamble_size; /* 0: none. Its text follows the source. */
+    uint32_t preamble_size;        /* 0: none. Its text follows the source. */
+    uint32_t is_preamble_resident; /* 1: it is run once, for all calls of this script. */
+    uint32_t module_count;         /* Behind the texts: so many heads, each with its text. */
+};
+
+struct pk_wire_module {
+    char name[PK_WIRE_NAME]; /* As require gets it. */
+    char file[PK_WIRE_NAME]; /* As it shall stand in errors. */
+    uint32_t size;           /* Of its text, which follows. */
 };
 
 struct pk_wire_ask {

@@ -5,9 +5,11 @@
  *
  *     pipe.c         a frame comes in
  *     vm.c           its script's Lua state: found, or made and compiled
+ *     footprint.c    what the state takes from the system, holes included
  *     environment.c  what a script sees: prelude.lua, compiled texts
  *     call.c         fresh environment, main chunk, entry, and how it ended
  *     decode.c       BSON to Lua values: the input
+ *     raw.c          the part of the input that stays BSON until it is looked at
  *     encode.c       Lua values to BSON: the output, and what the script asks
  *     stop.c         the stop signal, the sticky hook, where the script is
  *     ask.c          what a script asks the server
@@ -42,13 +44,15 @@
 #define PK_RAISES
 
 enum {
-    VMS_MAX = 32,                  /* Lua states kept. */
-    VM_LEFT_MAX_BYTES = 4 << 20,   /* A state that still holds more after a call is dropped. */
-    VM_IDLE_MS = 300000,           /* Not called for so long: dropped. */
-    VM_GARBAGE_BYTES = 256 << 10,  /* Left by calls before it is collected between two of them. */
+    VMS_MAX = 32,                     /* Lua states kept. */
+    VM_LEFT_MAX_BYTES = 4 << 20,      /* A state that still holds more after a call is dropped. */
+    VM_FOOTPRINT_MAX_BYTES = 8 << 20, /* The same for its arena, holes included. */
+    VM_IDLE_MS = 300000,              /* Not called for so long: dropped. */
+    VM_GARBAGE_BYTES = 1536 << 10, /* Left by calls before it is collected between two of them. */
     STOP_SLACK_BYTES = 64 << 10,   /* Beyond the cap for the error itself. */
-    BUFFER_KEEP_BYTES = 256 << 10, /* A larger buffer is given back after the call. */
-    FRAME_MAX_BYTES = 64 << 20,    /* From the server, whom we trust; against nonsense. */
+    FOOTPRINT_SLACK_BYTES = 768 << 10, /* Beyond the cap for the arena's steps and machine code. */
+    BUFFER_KEEP_BYTES = 256 << 10,     /* A larger buffer is given back after the call. */
+    FRAME_MAX_BYTES = 64 << 20,        /* From the server, whom we trust; against nonsense. */
 };
 
 /* Bytes that grow, outside Lua's memory. */
@@ -59,8 +63,27 @@ struct bytes {
 
 /* What a script's state needs to recognise: pointers to metatables that the registry keeps. */
 struct metas {
-    const void *date, *binary, *int64, *list;
-    int date_ref, binary_ref, int64_ref, list_ref; /* In the registry. */
+    const void *date, *binary, *int64, *list, *raw, *wanted;
+    int date_ref, binary_ref, int64_ref, list_ref, raw_ref, wanted_ref; /* In the registry. */
+};
+
+enum { RAW_KEYS_MAX = 2, RAW_KEY_MAX = 32 };
+
+/* Which arrays of the input stay BSON: input[outer][inner]; see raw.c. */
+struct raw_hold {
+    char outer[RAW_KEY_MAX];
+    char inner[RAW_KEYS_MAX][RAW_KEY_MAX];
+    size_t count; /* Of 'inner'. 0: everything is decoded. */
+};
+
+/* Where the elements of the list last looked into lie, by a hash of their ids. */
+struct raw_index {
+    const uint8_t *list; /* NULL: of none. */
+    struct raw_place {
+        uint32_t hash;
+        uint32_t offset; /* In the list; 0: free. */
+    } * place;
+    size_t capacity; /* A power of two. */
 };
 
 /* One script's Lua state. */
@@ -71,18 +94,24 @@ struct vm {
     void *arena;
     uint8_t key[2 * PK_WIRE_HASH + 1]; /* Script, preamble, whether interpreted. */
     struct metas metas;
-    int fresh_ref, fresh_host_ref, main_ref, preamble_ref; /* In the registry; preamble may be
-                                                            * LUA_NOREF. */
-    char file[PK_WIRE_NAME];                               /* The script's name in errors. */
-    int64_t used_ms;                                       /* When it was last called. */
-    size_t used_bytes;    /* Taken from the arena, with what the allocator adds. */
-    size_t peak_bytes;    /* Of 'used_bytes' in this call. */
-    size_t start_bytes;   /* 'used_bytes' as the call began. */
-    size_t clean_bytes;   /* 'used_bytes' when it was last collected. */
-    size_t cap_bytes;     /* Of 'used_bytes'; 0: none yet. */
-    size_t collect_bytes; /* From here on the collector runs also during the call. */
-    bool is_full;         /* The cap was hit in this call. */
-    bool is_collecting;   /* The collector was let loose in this call. */
+    struct raw_hold hold;
+    int fresh_ref, fresh_host_ref, main_ref;     /* In the registry, ... */
+    int preamble_ref, resident_ref, modules_ref; /* ... these only if there are any. */
+    char file[PK_WIRE_NAME];                     /* The script's name in errors, ... */
+    char (*module_file)[PK_WIRE_NAME];           /* ... and its modules'. */
+    size_t module_count;
+    bool is_made;           /* Its texts are compiled. */
+    int64_t used_ms;        /* When it was last called. */
+    size_t used_bytes;      /* Taken from the arena, with what the allocator adds. */
+    size_t peak_bytes;      /* Of 'used_bytes' in this call. */
+    size_t start_bytes;     /* 'used_bytes' as the call began. */
+    size_t clean_bytes;     /* 'used_bytes' when it was last collected. */
+    size_t cap_bytes;       /* Of 'used_bytes'; 0: none yet. */
+    size_t collect_bytes;   /* From here on the collector runs also during the call. */
+    size_t footprint_bytes; /* Of the arena and machine code, as the system gave them; 0 under a
+                             * sanitizer. */
+    bool is_full;           /* The cap was hit in this call. */
+    bool is_collecting;     /* The collector was let loose in this call. */
 };
 
 /* The running call. */
@@ -110,6 +139,8 @@ struct worker {
     struct vm *vm[VMS_MAX];
     size_t vm_count;
     struct call *call; /* NULL between calls. */
+    uint64_t calls;    /* So far; tells lists of this call from those of earlier ones. */
+    struct raw_index index;
 
     /* Shared with the signal handlers. */
     lua_State *volatile running;          /* Whom the stop signal stops; NULL: nobody. */
@@ -127,6 +158,8 @@ enum pk_wire_kind pipe_read(struct worker *worker, struct bytes *to);
 /* Starts a frame in worker->out, which then grows by bytes_add; pipe_send sets its size. */
 void pipe_begin(struct worker *worker, enum pk_wire_kind kind);
 void pipe_send(struct worker *worker);
+/* So many bytes more, for the caller to write. */
+uint8_t *bytes_more(struct bytes *bytes, size_t size);
 void bytes_add(struct bytes *bytes, const void *data, size_t size);
 void bytes_trim(struct bytes *bytes);
 
@@ -145,6 +178,14 @@ void stop_disarm(struct worker *worker, lua_State *lua);
 /* Makes the sticky hook raise from the next instruction on; safe in a signal handler and in the
  * allocator. */
 void stop_now(struct worker *worker, lua_State *lua);
+
+/* ---- footprint.c ---- */
+
+/* Before the lockdown. */
+void footprint_init(void);
+/* From here on what LuaJIT takes from the system is added to '*taken', and refused above 'most';
+ * 0: never. NULL: nobody pays. */
+void footprint_charge(size_t *taken, size_t most);
 
 /* ---- vm.c ---- */
 
@@ -166,11 +207,11 @@ struct worker *vm_worker(lua_State *lua);
 
 /* Opens the libraries, runs the prelude; sets the refs. Runs under a protected call. */
 PK_RAISES void environment_open(struct worker *worker, struct vm *vm);
-/* Compiles the texts, which follow 'source'. False: the message is on the stack. */
-PK_RAISES bool environment_compile(struct vm *vm, const struct pk_wire_source *source,
-                                   const char *text);
-/* Makes a fresh environment, sets it as that of the chunks, and runs the preamble in it. Pushes
- * what that gave, or nil. */
+/* Compiles the texts of a SOURCE frame, and runs a preamble that is resident. False: the message is
+ * on the stack. */
+PK_RAISES bool environment_compile(struct vm *vm, const uint8_t *data, size_t size);
+/* Makes a fresh environment, sets it as that of the chunks, and runs the preamble in it, or the
+ * function that a resident one gave. Pushes what that gave, or nil. */
 PK_RAISES void environment_renew(struct vm *vm, uint64_t seed);
 
 /* ---- ask.c ---- */
@@ -184,6 +225,8 @@ int date_text(lua_State *lua);
 
 /* Runs the call in worker->in and answers it. */
 void call_run(struct worker *worker);
+/* Says in the call's message that its cap was hit. */
+void call_say_memory(struct call *call);
 
 /* ---- decode.c ---- */
 
@@ -193,6 +236,19 @@ PK_RAISES void decode_document(lua_State *lua, const struct metas *metas, const 
 /* Pushes the field 'value' of a document, or nil. */
 PK_RAISES void decode_value(lua_State *lua, const struct metas *metas, const uint8_t *data,
                             size_t size);
+
+/* Pushes the value that the iterator is at; 'depth' is that of what holds it. */
+PK_RAISES void decode_element(lua_State *lua, const struct metas *metas, const void *iter,
+                              unsigned depth);
+
+/* ---- raw.c ---- */
+
+/* Adds the table 'raw' of a library chunk's host functions to the table at the top. */
+PK_RAISES void raw_open(lua_State *lua, struct metas *metas);
+/* Pushes the call's input, with the lists that the library holds as they are. */
+PK_RAISES void raw_push_input(lua_State *lua, struct worker *worker);
+/* After a call: its lists are no longer valid. */
+void raw_end_call(struct worker *worker);
 
 /* ---- encode.c ---- */
 

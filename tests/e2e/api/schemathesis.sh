@@ -46,7 +46,25 @@ PK_GONE=$(make /v1/actors '{"actorType":"human","name":"second"}' actorId)
 PK_KEY=$(make "/v1/actors/$actor/keys" '{"name":"first"}' keyId)
 PK_AFTER=$(sed -n 's/^PersonaKit-Cursor: \(.*\)\r$/\1/p' "$work/head")
 check 'an actor, a key, a cursor' test -n "$actor" -a -n "$PK_KEY" -a -n "$PK_AFTER"
-export PK_ACTOR=$actor PK_GONE PK_KEY PK_AFTER PYTHONPATH=$here SCHEMATHESIS_HOOKS=schemathesis_hooks
+
+# A version that serves, one before it, and one to put an end to; of each kind.
+script()
+{
+    local kind=$1 id=$2 version=$3 rest=$4
+    get "/v1/${kind}s/$id?activate=true" -X PUT -H "Authorization: Bearer $key" \
+        -H 'Content-Type: application/json' -d "{\"source\":\"return require('personakit').$kind \
+{ id = '$id', version = '$version', $rest }\"}"
+}
+for version in 0.1.0 1.0.0 1.1.0; do
+    script mapper first "$version" 'core = function() return {} end'
+    check "a mapper $version" test "$code" = 200
+    script processor second "$version" "accepts = { 'x' }, process = function() end"
+    check "a processor $version" test "$code" = 200
+    script condition third "$version" 'test = function() return true end'
+    check "a condition $version" test "$code" = 200
+done
+PK_HASH=$(sed -n 's/.*"contentHash":"\([0-9a-f]*\)".*/\1/p' "$work/out")
+export PK_HASH PK_ACTOR=$actor PK_GONE PK_KEY PK_AFTER PYTHONPATH=$here SCHEMATHESIS_HOOKS=schemathesis_hooks
 
 # A stream of events does not end, so its answer is never whole; tests/e2e has it.
 (cd "$work" && "$python" -m schemathesis.cli run "$url/openapi.json" \

@@ -29,7 +29,20 @@ DECLARED = [
 
 
 DICE = random.Random(1)
-THERE = {"actor": os.environ["PK_ACTOR"], "key": os.environ["PK_KEY"]}
+THERE = {"actor": os.environ["PK_ACTOR"], "key": os.environ["PK_KEY"], "hash": os.environ["PK_HASH"],
+         "mapper": "first", "processor": "second", "condition": "third", "version": "1.0.0"}
+REST = {"mapper": "core = function() return {} end", "processor": "accepts = { 'x' }, process = function() end",
+        "condition": "test = function() return true end"}
+
+
+def source(kind):
+    """A script of that kind, in a version of its own."""
+    version = f"2.{DICE.randrange(1000)}.{DICE.randrange(1000)}"
+    return f"return require('personakit').{kind} {{ id = '{THERE[kind]}', version = '{version}', {REST[kind]} }}"
+
+
+def puts_script(case):
+    return case.operation.method.lower() == "put" and any(name in REST for name in case.path_parameters or {})
 
 
 @schemathesis.hook
@@ -42,6 +55,11 @@ def before_call(context, case, kwargs):
         path.update({name: value for name, value in THERE.items() if name in path})
         if case.operation.path.endswith("/archive"):
             path["actor"] = os.environ["PK_GONE"]  # What is archived takes nothing else.
+        if case.operation.path.endswith("/deprecate"):
+            path["version"] = "0.1.0"  # What is deprecated never serves again.
+        if puts_script(case):
+            case.body = {"source": source(next(name for name in path if name in REST))}
+            kwargs["json"] = case.body
     query.pop("cursor", None)  # It belongs to one query alone.
     if "after" in query:
         query["after"] = os.environ["PK_AFTER"]
@@ -81,6 +99,8 @@ def filter_failure(context, failure, case, response):
         return True
     if not isinstance(problem, dict):
         return True
+    if kind == "RejectedPositiveData" and response.status_code in (400, 422) and puts_script(case):
+        return False  # Which texts are scripts, no schema can say.
     for name, status, field, code, _ in DECLARED:
         if name == kind and status == response.status_code and code == problem.get("code") and \
                 field in (None, problem.get("field")):

@@ -17,6 +17,7 @@
 #include "feed/watch.h"
 #include "net/hot.h"
 #include "ops/health.h"
+#include "persona/registry.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -76,6 +77,25 @@ static void hear_keys(void *context, const struct pk_feed_item *item)
     pk_keyring_hear(context, item);
 }
 
+static void hear_scripts(void *context, const struct pk_feed_item *item)
+{
+    pk_registry_hear(context, item);
+}
+
+/* Workers start with the first script. */
+static void open_scripts(struct house *house)
+{
+    const struct pk_clock *clock = pk_clock_system();
+    house->jail =
+        pk_jail_new(&(struct pk_jail_options){ .worker_path = PK_WORKER, .workers_max = 4 });
+    house->loader = pk_loader_new(&(struct pk_loader_options){ .jail = house->jail });
+    house->scripts =
+        pk_scripts_new(&(struct pk_scripts_options){ .clock = clock, .jail = house->jail });
+    house->registry = pk_registry_new(&(struct pk_registry_options){
+        .books = &house->books, .loader = house->loader, .scripts = house->scripts });
+    assert_ok(pk_registry_start(house->registry, &house->err), &house->err);
+}
+
 static void open_feed(struct house *house)
 {
     const struct pk_clock *clock = pk_clock_system();
@@ -83,6 +103,7 @@ static void open_feed(struct house *house)
         pk_watch_new(&(struct pk_watch_options){ .store = house->store, .clock = clock });
     house->hot = pk_hot_new(&(struct pk_hot_options){ .clock = clock });
     pk_watch_tell(house->watch, hear_keys, house->keyring);
+    pk_watch_tell(house->watch, hear_scripts, house->registry);
     house->events = pk_events_new(&(struct pk_events_options){
         .store = house->store, .keyring = house->keyring, .watch = house->watch, .clock = clock });
     pk_watch_tell(house->watch, pk_events_hear, house->events);
@@ -109,6 +130,8 @@ static void open_net(struct house *house, const struct house_options *options)
                                         .events = house->events,
                                         .hot = house->hot,
                                         .health = house->health,
+                                        .registry = house->registry,
+                                        .scripts = house->scripts,
                                         .sources = &house->sources };
     house->api = options && options->table
                      ? pk_api_new_of(&parts, options->table, options->table_count)
@@ -129,6 +152,7 @@ void house_open(struct house *house, const struct house_options *options)
     (void)snprintf(house->folder, sizeof(house->folder), "%s", pk_test_folder());
     open_store(house);
     open_access(house, options);
+    open_scripts(house);
     open_feed(house);
     assert_ok(pk_health_start(&house->health,
                               &(struct pk_health_options){ .store = house->store,
@@ -148,6 +172,10 @@ void house_close(struct house *house)
     pk_health_stop(house->health);
     pk_events_free(house->events);
     pk_watch_free(house->watch);
+    pk_registry_free(house->registry);
+    pk_scripts_free(house->scripts);
+    pk_loader_free(house->loader);
+    pk_jail_free(house->jail);
     pk_hot_free(house->hot);
     pk_idempotency_free(house->idempotency);
     pk_rate_free(house->rate);

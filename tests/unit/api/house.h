@@ -48,6 +48,10 @@ struct house {
     struct pk_events *events;
     struct pk_hot *hot;
     struct pk_health *health;
+    struct pk_jail *jail;
+    struct pk_loader *loader;
+    struct pk_scripts *scripts;
+    struct pk_registry *registry;
     struct pk_metrics_sources sources;
     struct pk_api *api;
     struct pk_net *net;

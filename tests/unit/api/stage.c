@@ -34,6 +34,13 @@ static bool fail_inside(struct pk_api_call *call, struct pk_error *err)
     return pk_fail(err, PK_INTERNAL, "look at /var/secret", "table 'x' is damaged");
 }
 
+static bool fail_away(struct pk_api_call *call, struct pk_error *err)
+{
+    const bool is_known = call->row->method == PK_METHOD_GET;
+    return pk_fail(err, is_known ? PK_UNAVAILABLE : PK_UNKNOWN, "ask db7.secret",
+                   "no answer of db7.secret:27017");
+}
+
 /* A write that takes as long as the test likes, and is kept under its key. */
 static bool show_setting(struct pk_api_call *call, const struct pk_doc *doc, struct pk_error *err)
 {
@@ -127,6 +134,8 @@ static const struct pk_api_row row[] = {
       .flags = PK_ROW_WRITES | PK_ROW_MATCH },
     { PK_ROW(DELETE, "/v1/thing", ACTOR_SELF), ABOUT, .run = say_done, .flags = PK_ROW_WRITES },
     { PK_ROW(GET, "/v1/broken", ACTOR_SELF), ABOUT, .run = fail_inside, .answer = &any },
+    { PK_ROW(GET, "/v1/away", ACTOR_SELF), ABOUT, .run = fail_away, .answer = &any },
+    { PK_ROW(POST, "/v1/away", ACTOR_SELF), ABOUT, .run = fail_away, .answer = &any },
     { PK_ROW(POST, "/v1/people/{person}/notes", OBSERVATION_WRITE), ABOUT, .run = say_done,
       .answer = &any, .param = person_param, .subject = about_person, .flags = PK_ROW_WRITES },
     { PK_ROW(GET, "/v1/people/{person}/view", MINDSCAPE_READ), ABOUT, .run = make_view,

@@ -72,7 +72,7 @@ TEST(an_event_has_this_shape)
     assert_string_equal(
         follow.data,
         "{\"type\":\"mindscape.updated\",\"entityType\":\"mindscape\",\"entityId\":\"m-1\","
-        "\"person\":\"" ANNA "\",\"paths\":[\"work.focus\",\"mood\"],\"version\":7,"
+        "\"personId\":\"" ANNA "\",\"paths\":[\"work.focus\",\"mood\"],\"version\":7,"
         "\"occurredAt\":\"########################\",\"facts\":{\"number\":7}}");
     assert_int_equal(strncmp(follow.id, pk_store_epoch(bed.store), 36), 0);
 }

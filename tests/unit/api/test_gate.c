@@ -7,6 +7,9 @@
 #include "base/alloc.h"
 #include "feed/watch.h"
 
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -128,6 +131,69 @@ TEST(a_revoked_key_and_a_suspended_actor_are_out_within_two_seconds)
     house_close(&house);
 }
 
+struct flood {
+    struct house *house;
+    _Atomic uint64_t written; /* Events. */
+    atomic_bool is_over;
+};
+
+static void *write_flood(void *argument)
+{
+    struct flood *flood = argument;
+    struct house *house = flood->house;
+    enum { EVENTS = 400 };
+    while (!flood->is_over) {
+        PK_CLEANUP(pk_writes_done) struct pk_writes list = { 0 };
+        for (size_t i = 0; i < EVENTS; i++) {
+            const struct pk_news news = { .type = "mindscape.updated",
+                                          .entity_type = "mindscape",
+                                          .entity_id = "m" };
+            pk_news_add(&list, &house->books, &news);
+        }
+        if (!pk_store_commit(house->store, &list, 0, NULL, NULL)) {
+            break;
+        }
+        flood->written += EVENTS;
+    }
+    return NULL;
+}
+
+TEST(a_revocation_counts_within_two_seconds_behind_a_flood_of_events)
+{
+    enum { FLOOD = 30000 };
+    struct house house;
+    struct flood flood = { .house = &house };
+    pthread_t writer;
+    char key[PK_KEY_TEXT];
+    house_open(&house, NULL);
+    struct pk_doc *actor = house_actor(&house, "a", "{}", key);
+    const struct pk_key made = house_key(&house, pk_doc_id(actor), 0, key);
+    struct reply reply = house_ask(&house, "GET", "/v1/actors/self", key, NULL);
+    expect(&reply, 200, NULL);
+    reply_done(&reply);
+    assert_int_equal(pthread_create(&writer, NULL, write_flood, &flood), 0);
+    while (flood.written < FLOOD) {
+        (void)sched_yield();
+    }
+    assert_ok(pk_actor_revoke_key(&house.books, &house.by, pk_doc_id(actor), 0, made.id, NULL,
+                                  &house.err),
+              &house.err);
+    const int64_t revoked_ns = pk_clock_mono_ns(pk_clock_system());
+    for (int status = 200; status == 200;) {
+        reply = house_ask(&house, "GET", "/v1/actors/self", key, NULL);
+        status = reply.status;
+        reply_done(&reply);
+    }
+    const int64_t took_ms = (pk_clock_mono_ns(pk_clock_system()) - revoked_ns) / 1000000;
+    printf("# refused %lld ms after the revocation, behind %llu events\n", (long long)took_ms,
+           (unsigned long long)flood.written);
+    flood.is_over = true;
+    (void)pthread_join(writer, NULL);
+    assert_true(took_ms < 2000);
+    pk_doc_unref(actor);
+    house_close(&house);
+}
+
 TEST(a_store_that_falls_silent_is_503_and_not_401)
 {
     struct house house;
@@ -197,6 +263,56 @@ TEST(readiness_shows_its_reasons_to_operators_only)
     expect(&reply, 200, NULL);
     assert_true(reply_count(&reply, "checks") > 0);
     reply_done(&reply);
+    house_close(&house);
+}
+
+/* Whether /readyz, which must say 503, tells the one with 'key' why. */
+static bool is_told_why(struct house *house, const char *key)
+{
+    struct reply reply = house_ask(house, "GET", "/readyz", key, NULL);
+    assert_int_equal(reply.status, 503);
+    const bool is_told = reply_count(&reply, "checks") > 0;
+    reply_done(&reply);
+    return is_told;
+}
+
+TEST(readiness_shows_why_nobody_can_be_confirmed_to_operators_who_were)
+{
+    struct house house;
+    char curator[PK_KEY_TEXT];
+    char revoked[PK_KEY_TEXT];
+    char unused[PK_KEY_TEXT];
+    house_open(&house, NULL);
+    pk_doc_unref(house_actor(&house, "a", "{'grants':['curate']}", curator));
+    struct pk_doc *runner = house_actor(&house, "b", "{'grants':['operate']}", unused);
+    const struct pk_key ended = house_key(&house, pk_doc_id(runner), 0, revoked);
+    const char *const seen[] = { house.admin, curator, revoked };
+    for (size_t i = 0; i < PK_COUNT(seen); i++) {
+        struct reply reply = house_ask(&house, "GET", "/v1/actors/self", seen[i], NULL);
+        expect(&reply, 200, NULL);
+        reply_done(&reply);
+    }
+    assert_ok(pk_actor_revoke_key(&house.books, &house.by, pk_doc_id(runner), 0, ended.id, NULL,
+                                  &house.err),
+              &house.err);
+    house_settle(&house);
+    pk_watch_stop(house.watch);
+    for (int status = 200, i = 0; status == 200; i++) {
+        struct reply reply = house_ask(&house, "GET", "/readyz", NULL, NULL);
+        status = reply.status;
+        reply_done(&reply);
+        assert_true(i < 1000000);
+    }
+    assert_true(is_told_why(&house, house.admin));
+    assert_false(is_told_why(&house, NULL));
+    assert_false(is_told_why(&house, curator));
+    assert_false(is_told_why(&house, revoked)); /* That was heard in time. */
+    assert_false(is_told_why(&house, unused));  /* Nobody has asked whose it is. */
+    char wrong[PK_KEY_TEXT];
+    memcpy(wrong, house.admin, sizeof(wrong));
+    wrong[PK_KEY_SIZE - 2] = wrong[PK_KEY_SIZE - 2] == 'a' ? 'b' : 'a';
+    assert_false(is_told_why(&house, wrong));
+    pk_doc_unref(runner);
     house_close(&house);
 }
 

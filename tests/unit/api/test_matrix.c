@@ -13,6 +13,7 @@
 #include "access/actor.h"
 #include "access/principal.h"
 #include "base/alloc.h"
+#include "persona/registry.h"
 
 #include <poll.h>
 #include <stdio.h>
@@ -36,6 +37,11 @@ static const struct {
     { "key.revoke", PK_CAN_OPERATE, false, true },
     { "audit.read", PK_CAN_OPERATE, false, false },
     { "metrics.read", PK_CAN_OPERATE, false, false },
+    { "mapper.list", PK_CAN_REQUEST | PK_CAN_AUTHOR, false, false },
+    { "mapper.read", PK_CAN_REQUEST | PK_CAN_AUTHOR, false, false },
+    { "mapper.write", PK_CAN_AUTHOR, false, false },
+    { "mapper.activate", PK_CAN_AUTHOR, false, false },
+    { "plugin.manage", PK_CAN_OPERATE, false, false },
     { "event.stream", PK_CAN_REQUEST | PK_CAN_CURATE | PK_CAN_OPERATE, false, false },
 };
 
@@ -46,9 +52,13 @@ static const struct {
     { "createActor", "{'actorType':'human','name':'x'}" },
     { "changeActor", "{'description':'x'}" },
     { "createKey", "{'name':'x'}" },
+    { "rollbackMapper", "{'reason':'x'}" },
+    { "rollbackProcessor", "{'reason':'x'}" },
+    { "rollbackCondition", "{'reason':'x'}" },
 };
 
-/* What a path's {actor} is. */
+/* What a path's {actor} is, or its {mapper}: one that the key may use, one that it may not. Of a
+ * processor or condition nobody has an own. */
 enum thing { OWN, OTHER, MISSING, THINGS };
 static const char *const thing_name[] = { "own", "other", "missing" };
 
@@ -64,9 +74,32 @@ static size_t oracle_of(const struct pk_api_row *row)
     return 0;
 }
 
+static bool has(const struct pk_api_row *row, const char *name)
+{
+    return strstr(row->path, name) != NULL;
+}
+
+static bool is_script(const struct pk_api_row *row)
+{
+    return has(row, "{mapper}") || has(row, "{processor}") || has(row, "{condition}");
+}
+
 static bool has_thing(const struct pk_api_row *row)
 {
-    return strstr(row->path, "{actor}") != NULL;
+    return has(row, "{actor}") || is_script(row);
+}
+
+/* A mapper, processor or condition: what is out of sight is not there, and a new one may be put. */
+static int expected_script(const struct pk_api_row *row, bool may, enum thing thing)
+{
+    const int ok = row->status ? row->status : 200;
+    if (!may) {
+        return 403;
+    }
+    if (has(row, "{mapper}")) {
+        return thing == OWN ? ok : 404;
+    }
+    return thing == MISSING && row->method != PK_METHOD_PUT ? 404 : ok;
 }
 
 static int expected(const struct pk_api_row *row, unsigned capabilities, enum thing thing)
@@ -75,6 +108,9 @@ static int expected(const struct pk_api_row *row, unsigned capabilities, enum th
     const bool may = oracle_table[i].is_public || oracle_table[i].who == ANY_ACTOR ||
                      (capabilities & (unsigned)oracle_table[i].who) != 0;
     const int ok = row->status ? row->status : 200;
+    if (is_script(row)) {
+        return expected_script(row, may, thing);
+    }
     if (!may && !(oracle_table[i].own && has_thing(row))) {
         return 403;
     }
@@ -90,6 +126,7 @@ struct member {
     char id[PK_UUID_TEXT];
     char key[PK_KEY_TEXT];
     char key_id[PK_KEY_ID + 1];
+    const char *script; /* What a script's id is, where it is the target. */
 };
 
 static struct member hire(struct house *house, unsigned capabilities)
@@ -99,7 +136,7 @@ static struct member hire(struct house *house, unsigned capabilities)
     size_t size =
         (size_t)snprintf(text, sizeof(text),
                          "{'canRequestPersonas':%s,'canProvideFeedback':%s,'people':['*'],"
-                         "'grants':[",
+                         "'allowedMappers':['own'],'grants':[",
                          capabilities & PK_CAN_REQUEST ? "true" : "false",
                          capabilities & PK_CAN_FEEDBACK ? "true" : "false");
     const char *comma = "";
@@ -118,6 +155,85 @@ static struct member hire(struct house *house, unsigned capabilities)
     return member;
 }
 
+/* ---- Scripts ---- */
+
+/* Of every kind and name two drafts, and from then on versions that are active. */
+static const char *const script_rest[] = {
+    [PK_SCRIPT_MAPPER] = "core = function() return {} end",
+    [PK_SCRIPT_PROCESSOR] = "accepts = { 'x' }, process = function() end",
+    [PK_SCRIPT_CONDITION] = "test = function() return true end",
+};
+
+static int script_text(char *out, size_t size, enum pk_script_kind kind, const char *id,
+                       const char *version)
+{
+    return snprintf(out, size, "return require('personakit').%s { id = '%s', version = '%s', %s }",
+                    pk_script_kind_name(kind), id, version, script_rest[kind]);
+}
+
+static char serving_hash[PK_HASH_TEXT];
+
+static void put_script(struct house *house, enum pk_script_kind kind, const char *id,
+                       const char *version, bool is_active)
+{
+    char text[512];
+    struct pk_bundle *bundle = NULL;
+    struct pk_report report = { 0 };
+    const int size = script_text(text, sizeof(text), kind, id, version);
+    assert_ok(pk_bundle_of_text("x.lua", text, (size_t)size, &bundle, &house->err), &house->err);
+    assert_ok(pk_registry_draft(house->registry, &house->by, bundle, kind, id, PK_DRAFT_STRICT,
+                                NULL, &report, &house->err),
+              &house->err);
+    assert_ok(!is_active || pk_registry_activate(house->registry, &house->by, kind, id, version,
+                                                 NULL, NULL, &report, &house->err),
+              &house->err);
+    (void)snprintf(serving_hash, sizeof(serving_hash), "%s", bundle->hash_text);
+    pk_report_done(&report);
+    pk_bundle_unref(bundle);
+}
+
+static enum pk_script_kind kind_of(const struct pk_api_row *row)
+{
+    return has(row, "{mapper}")      ? PK_SCRIPT_MAPPER
+           : has(row, "{processor}") ? PK_SCRIPT_PROCESSOR
+                                     : PK_SCRIPT_CONDITION;
+}
+
+/* Names of processors and conditions differ: they share their ids. */
+static const char *script_name(enum pk_script_kind kind, enum thing thing)
+{
+    static const char *const name[][THINGS] = {
+        [PK_SCRIPT_MAPPER] = { "own", "other", "missing" },
+        [PK_SCRIPT_PROCESSOR] = { "p-own", "p-other", "p-missing" },
+        [PK_SCRIPT_CONDITION] = { "c-own", "c-other", "c-missing" },
+    };
+    return name[kind][thing];
+}
+
+static void put_scripts(struct house *house)
+{
+    for (int kind = PK_SCRIPT_MAPPER; kind <= PK_SCRIPT_CONDITION; kind++) {
+        for (enum thing thing = OWN; thing < MISSING; thing++) {
+            const char *name = script_name((enum pk_script_kind)kind, thing);
+            put_script(house, (enum pk_script_kind)kind, name, "0.1.0", false);
+            put_script(house, (enum pk_script_kind)kind, name, "0.2.0", true);
+        }
+    }
+}
+
+/* A rollback uses a version up. */
+static void prepare(struct house *house, const struct pk_api_row *row, const struct member *target)
+{
+    static int turn = 1;
+    char version[32];
+    const bool is_there = strstr(target->script, "missing") == NULL;
+    if (has(row, "/rollback") && is_there) {
+        put_script(house, kind_of(row), target->script, "0.2.0", true);
+        (void)snprintf(version, sizeof(version), "1.0.%d", turn++);
+        put_script(house, kind_of(row), target->script, version, true);
+    }
+}
+
 /* ---- Asking ---- */
 
 /* The row's path with what 'thing' stands for. */
@@ -131,6 +247,12 @@ static void fill_path(char *out, size_t size, const struct pk_api_row *row,
             value = member->id;
         } else if (strncmp(at, "{key}", 5) == 0) {
             value = member->key_id;
+        } else if (strncmp(at, "{hash}", 6) == 0) {
+            value = serving_hash;
+        } else if (strncmp(at, "{version}", 9) == 0) {
+            value = strstr(row->path, "deprecate") ? "0.1.0" : "0.2.0";
+        } else if (is_script(row) && *at == '{') {
+            value = member->script;
         } else if (*at == '{') {
             fail_msg("teach the matrix what stands for %s in %s", at, row->path);
         }
@@ -145,8 +267,23 @@ static void fill_path(char *out, size_t size, const struct pk_api_row *row,
     out[used] = '\0';
 }
 
-static const char *body_of(const struct pk_api_row *row)
+static const char *body_of(const struct pk_api_row *row, const struct member *target)
 {
+    static char text[1024];
+    if (row->method == PK_METHOD_PUT && is_script(row)) {
+        char source[512];
+        (void)script_text(source, sizeof(source), kind_of(row), target->script, "0.3.0");
+        for (char *c = source; *c; c++) { /* house_ask takes ' for ". */
+            *c = *c == '\'' ? '~' : *c;
+        }
+        size_t used = (size_t)snprintf(text, sizeof(text), "{'source':'");
+        for (const char *c = source; *c; c++) {
+            used += (size_t)snprintf(text + used, sizeof(text) - used, "%s",
+                                     *c == '~' ? "\\u0022" : (char[]){ *c, '\0' });
+        }
+        (void)snprintf(text + used, sizeof(text) - used, "'}");
+        return text;
+    }
     for (size_t i = 0; i < PK_COUNT(body_table); i++) {
         if (strcmp(body_table[i].id, row->id) == 0) {
             return body_table[i].body;
@@ -194,8 +331,8 @@ static void cell(struct house *house, const struct pk_api_row *row, const struct
         }
         return;
     }
-    struct reply reply =
-        house_ask_with(house, pk_method_name(row->method), path, key, same_id, body_of(row));
+    struct reply reply = house_ask_with(house, pk_method_name(row->method), path, key, same_id,
+                                        body_of(row, target));
     if (reply.status != status) {
         fail_msg("%s %s with %s: %d instead of %d: %s", pk_method_name(row->method), row->path,
                  words, reply.status, status, reply.body);
@@ -234,7 +371,7 @@ static const unsigned capability_set[] = {
 
 static struct member nobody(void)
 {
-    struct member member = { .key = "" };
+    struct member member = { .key = "", .script = "missing" };
     pk_uuid_new(member.id);
     (void)snprintf(member.key_id, sizeof(member.key_id), "aaaaaaaaaaaaaaaa");
     return member;
@@ -252,6 +389,11 @@ static size_t row_cells(struct house *house, const struct pk_api_row *row)
             struct member target = thing == OWN     ? asker
                                    : thing == OTHER ? hire(house, 0)
                                                     : nobody();
+            target.script = script_name(kind_of(row), thing);
+            if (thing == MISSING && row->method == PK_METHOD_PUT) { /* For others it stays so. */
+                target.script = has(row, "{processor}") ? "p-new" : "new";
+            }
+            prepare(house, row, &target);
             (void)snprintf(words, sizeof(words), "capabilities %#x on %s", capability_set[i],
                            thing_name[thing]);
             cell(house, row, &target, asker.key, expected(row, capability_set[i], thing), words,
@@ -267,6 +409,7 @@ TEST(the_matrix_of_routes_capabilities_and_things)
     struct house house;
     size_t cells = 0;
     house_open(&house, NULL);
+    put_scripts(&house);
     for (size_t i = 0; i < pk_api_row_count(); i++) {
         cells += row_cells(&house, pk_api_row_at(i));
     }
@@ -318,7 +461,9 @@ TEST(the_matrix_of_routes_things_and_keys_that_are_none)
     size_t cells = 0;
     house_open(&house, NULL);
     make_bad(&house, key);
-    const struct member there = hire(&house, 0);
+    put_scripts(&house);
+    struct member there = hire(&house, 0);
+    there.script = "own";
     const struct member missing = nobody();
     const size_t before = house_count(&house, "audit");
     for (size_t i = 0; i < pk_api_row_count(); i++) {

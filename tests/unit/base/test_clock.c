@@ -26,6 +26,20 @@ static const struct {
     { "9999-12-31T23:59:59.999Z", 253402300799999 },
 };
 
+TEST(who_follows_a_hand_sees_what_it_says)
+{
+    const struct pk_clock *clock = pk_clock_system();
+    const int64_t before_ns = pk_clock_mono_ns(clock);
+    int64_t hand_ns = 5;
+    pk_clock_follow(&hand_ns);
+    assert_int_equal(pk_clock_mono_ns(clock), 5);
+    hand_ns = 7;
+    assert_int_equal(pk_clock_mono_ns(clock), 7);
+    assert_true(pk_clock_wall_ms(clock) > 7); /* That one goes on. */
+    pk_clock_follow(NULL);
+    assert_true(pk_clock_mono_ns(clock) >= before_ns);
+}
+
 TEST(dates_are_written_and_read_back)
 {
     for (size_t i = 0; i < PK_COUNT(date); i++) {

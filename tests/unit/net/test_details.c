@@ -124,6 +124,7 @@ TEST(origins_that_are_configured_get_their_name_back_and_others_nothing)
                                          "Origin: https://app.example.org\r\n\r\n");
     assert_says(answer, "Access-Control-Allow-Origin: https://app.example.org\r\n");
     assert_says(answer, "Vary: Origin\r\n");
+    assert_says(answer, "Location, PersonaKit-Cursor, RateLimit-Limit, "); /* A page reads them. */
     answer = client_ask(net, "OPTIONS /hot HTTP/1.1\r\nHost: a\r\n"
                              "Origin: https://app.example.org\r\n"
                              "Access-Control-Request-Method: GET\r\n"

@@ -9,6 +9,8 @@
 #include "net/hot.h"
 #include "net/net.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -243,6 +245,79 @@ TEST(a_known_etag_is_answered_304_without_a_body)
     stop(&fixture);
 }
 
+/* A text of 'size' times 'c'. */
+static char *text_of(char c, size_t size)
+{
+    char *text = pk_alloc(size + 1);
+    memset(text, c, size);
+    text[size] = '\0';
+    return text;
+}
+
+/* Sends what goes of 'said', and only then hears what there is. */
+static void say_and_hear(int fd, const struct pk_buf *said, size_t *said_size, struct pk_buf *heard)
+{
+    struct pollfd both = { .fd = fd, .events = POLLIN };
+    while (*said_size < said->size) {
+        const ssize_t sent =
+            send(fd, said->data + *said_size, said->size - *said_size, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (sent <= 0) {
+            both.events |= POLLOUT;
+            break;
+        }
+        *said_size += (size_t)sent;
+    }
+    assert_true(poll(&both, 1, CLIENT_PATIENCE_MS) > 0);
+    const ssize_t got = recv(fd, pk_buf_reserve(heard, 65536), 65536, MSG_DONTWAIT);
+    assert_true(got > 0 || (got < 0 && errno == EAGAIN));
+    heard->size += got > 0 ? (size_t)got : 0;
+    heard->data[heard->size] = '\0';
+}
+
+/* Small answers are copied and large ones are not; the kernel takes neither at once here. */
+TEST(answers_to_who_is_slow_to_take_them_come_whole_and_in_order)
+{
+    enum { ASKED = 5000, SMALL = 2048, LARGE = 6000, WINDOW = 16 * 1024 };
+    static const int window = WINDOW;
+    PK_CLEANUP(pk_freep) char *small = text_of('s', SMALL);
+    PK_CLEANUP(pk_freep) char *large = text_of('l', LARGE);
+    PK_CLEANUP(pk_buf_done) struct pk_buf said = { 0 };
+    PK_CLEANUP(pk_buf_done) struct pk_buf heard = { 0 };
+    struct fixture fixture;
+    size_t said_size = 0;
+    start(&fixture);
+    assert_true(put(fixture.hot, "small", "anna", small));
+    assert_true(put(fixture.hot, "large", "anna", large));
+    for (int i = 0; i < ASKED; i++) {
+        pk_buf_printf(&said, "GET /hot/%s HTTP/1.1\r\nHost: a\r\nX-Request-Id: %d\r\n\r\n",
+                      i % 50 ? "small" : "large", i);
+    }
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &window, sizeof(window)), 0);
+    client_connect(fd, fixture.net);
+    size_t at = 0;
+    for (int i = 0; i < ASKED; i++) {
+        const char *body = i % 50 ? small : large;
+        const size_t size = i % 50 ? SMALL : LARGE;
+        const char *end = strstr(pk_buf_text(&heard) + at, "\r\n\r\n");
+        char id[64];
+        while (!end || heard.size - at < (size_t)(end + 4 - (heard.data + at)) + size) {
+            say_and_hear(fd, &said, &said_size, &heard);
+            end = strstr(heard.data + at, "\r\n\r\n");
+        }
+        end += 4;
+        (void)snprintf(id, sizeof(id), "\r\nX-Request-Id: %d\r\n", i);
+        assert_memory_equal(heard.data + at, "HTTP/1.1 200 OK\r\n", 17);
+        const char *named = strstr(heard.data + at, id);
+        assert_true(named && named < end);
+        assert_memory_equal(end, body, size);
+        at = (size_t)(end - heard.data) + size;
+    }
+    assert_int_equal(at, heard.size);
+    (void)close(fd);
+    stop(&fixture);
+}
+
 /* Asks 'count' times on one connection and returns the allocations this took. */
 static uint64_t ask_often(int fd, size_t count)
 {
@@ -262,9 +337,9 @@ static uint64_t ask_often(int fd, size_t count)
     return allocations() - before;
 }
 
-TEST(the_allocations_of_a_hot_request_are_few_and_stay_the_same)
+TEST(a_hot_request_allocates_nothing)
 {
-    enum { ROUND = 25000, ROUNDS = 4, FEW = 6 };
+    enum { ROUND = 100000, OTHERS = 8 }; /* Others: what a loop does by the clock. */
     struct fixture fixture;
     if (!allocations_are_counted()) {
         return; /* A sanitizer has the allocator; the other builds count. */
@@ -272,12 +347,7 @@ TEST(the_allocations_of_a_hot_request_are_few_and_stay_the_same)
     start(&fixture);
     int fd = client_dial(fixture.net);
     (void)ask_often(fd, 100); /* Fills the cache and the spare exchanges. */
-    uint64_t first = ask_often(fd, ROUND);
-    print_message("# %.4f allocations per hot request\n", (double)first / ROUND);
-    assert_true(first <= (uint64_t)FEW * ROUND);
-    for (int i = 1; i < ROUNDS; i++) {
-        assert_in_range(ask_often(fd, ROUND), first - 8, first + 8);
-    }
+    assert_in_range(ask_often(fd, ROUND), 0, OTHERS);
     (void)close(fd);
     stop(&fixture);
 }

@@ -16,6 +16,24 @@ struct pk_jail *jailed_new(size_t workers_max)
         &(struct pk_jail_options){ .worker_path = PK_WORKER, .workers_max = workers_max });
 }
 
+enum { MODULES_MAX = 8 };
+
+/* The modules of 'jailed' as the script has them; the hash of the script becomes that of all. */
+static void fill_modules(const struct jailed *jailed, struct pk_jail_script *script,
+                         struct pk_jail_module *module)
+{
+    for (size_t i = 0; i < jailed->module_count; i++) {
+        const char *name = jailed->module[i][0], *text = jailed->module[i][1];
+        module[i] = (struct pk_jail_module){
+            .name = name, .file = pk_strdupf("%s.lua", name), .text = text, .size = strlen(text)
+        };
+        pk_hash(script->hash, text, module[i].size, script->hash, sizeof(script->hash));
+        pk_hash(script->hash, name, strlen(name), script->hash, sizeof(script->hash));
+    }
+    script->module = module;
+    script->module_count = jailed->module_count;
+}
+
 static void run(struct pk_jail *jail, struct jailed *jailed, int64_t repeat_ms)
 {
     struct pk_error err = { 0 };
@@ -26,7 +44,9 @@ static void run(struct pk_jail *jail, struct jailed *jailed, int64_t repeat_ms)
         .source_size = jailed->source_size ? jailed->source_size : strlen(jailed->source),
         .preamble = jailed->preamble,
         .preamble_size = jailed->preamble ? strlen(jailed->preamble) : 0,
+        .is_preamble_resident = jailed->is_preamble_resident,
     };
+    struct pk_jail_module module[MODULES_MAX];
     bson_error_t wrong;
     bson_t *input = bson_new_from_json((const uint8_t *)text, -1, &wrong);
 
@@ -35,6 +55,7 @@ static void run(struct pk_jail *jail, struct jailed *jailed, int64_t repeat_ms)
     }
     pk_hash(script.hash, script.source, script.source_size, NULL, 0);
     pk_hash(script.preamble_hash, script.preamble, script.preamble_size, NULL, 0);
+    fill_modules(jailed, &script, module);
     const struct pk_jail_call call = {
         .script = &script,
         .entry = jailed->entry ? jailed->entry : "",
@@ -60,6 +81,9 @@ static void run(struct pk_jail *jail, struct jailed *jailed, int64_t repeat_ms)
         bson_free(json);
     }
     bson_destroy(input);
+    for (size_t i = 0; i < jailed->module_count; i++) {
+        pk_free((char *)module[i].file);
+    }
 }
 
 void jailed_run(struct pk_jail *jail, struct jailed *jailed)
@@ -92,6 +116,9 @@ void expect_end(struct pk_jail *jail, const char *source, const char *input, enu
                 const char *words)
 {
     struct jailed jailed = { .source = source, .input = input };
+    if (end == PK_JAIL_MEMORY) { /* Which of two limits is hit first is no matter of load. */
+        jailed.limits = (struct pk_jail_limits){ .soft_ms = 10000, .hard_ms = 20000 };
+    }
     jailed_run(jail, &jailed);
     if (jailed.result.end != end) {
         fail_msg("it ended as '%s', not '%s': %s%s", pk_jail_end_name(jailed.result.end),

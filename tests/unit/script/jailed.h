@@ -16,6 +16,9 @@ struct jailed {
     size_t source_size; /* 0: up to the NUL. */
     const char *name;   /* NULL: "test.lua". */
     const char *preamble;
+    bool is_preamble_resident;
+    const char *const (*module)[2]; /* Name, which with ".lua" is the file's, and text. */
+    size_t module_count;
     const char *entry;
     const char *input; /* JSON; NULL: {}. */
     uint64_t seed;

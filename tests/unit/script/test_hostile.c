@@ -21,6 +21,8 @@
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -132,29 +134,55 @@ static bool meets(const struct jailed *jailed, const char *expected)
     return false;
 }
 
-static void check_end(const struct jailed *jailed, const char *file, struct pk_buf *faults)
+/* Where the first line says what to expect, or NULL. */
+static const char *expectation_of(const struct jailed *jailed)
+{
+    const char *from = strstr(jailed->source, " Expect: ");
+    return from ? from + strlen(" Expect: ") : NULL;
+}
+
+static bool is_expected(const struct jailed *jailed)
 {
     char expected[200] = "";
-    const char *from = strstr(jailed->source, " Expect: ");
-    const size_t size = from ? strcspn(from, "\n") : 0;
+    const char *from = expectation_of(jailed);
+    const size_t size = from ? strcspn(from, "\n") : sizeof(expected);
 
-    if (!from || size >= sizeof(expected)) {
-        complain(faults, file, "its first line does not say what to expect");
-        return;
+    if (size >= sizeof(expected)) {
+        return false;
     }
     memcpy(expected, from, size);
-    for (char *at = expected + strlen(" Expect: "), *end; at; at = end) {
+    for (char *at = expected, *end; at; at = end) {
         end = strstr(at, " or ");
         if (end) {
             *end = '\0';
             end += strlen(" or ");
         }
         if (meets(jailed, at)) {
-            return;
+            return true;
         }
     }
-    complain(faults, file, "ended as '%s' (%s %s), not as%s", pk_jail_end_name(jailed->result.end),
-             jailed->err.message, jailed->output ? jailed->output : "", from + strlen(" Expect:"));
+    return false;
+}
+
+static void check_end(struct pk_jail *jail, struct jailed *jailed, const char *file,
+                      struct pk_buf *faults)
+{
+    const enum pk_jail_end end = jailed->result.end;
+    const char *from = expectation_of(jailed);
+
+    /* On a busy machine the time may be over before the memory is. */
+    if ((end == PK_JAIL_STOPPED || end == PK_JAIL_KILLED) && !is_expected(jailed)) {
+        jailed_done(jailed);
+        jailed->limits.soft_ms *= 40;
+        jailed->limits.hard_ms *= 40;
+        jailed_run(jail, jailed);
+    }
+    if (!is_expected(jailed)) {
+        complain(faults, file, "ended as '%s' (%s %s), not as %.*s",
+                 pk_jail_end_name(jailed->result.end), jailed->err.message,
+                 jailed->output ? jailed->output : "", (int)(from ? strcspn(from, "\n") : 0),
+                 from ? from : "");
+    }
 }
 
 static void check_limits(struct pk_jail *jail, struct jailed *jailed, const char *file,
@@ -207,7 +235,7 @@ static void run_file(struct pk_jail *jail, const char *file, const char *before,
         struct jailed jailed = hostile(file, &source, input[i]);
         jailed_run(jail, &jailed);
         check_limits(jail, &jailed, file, faults);
-        check_end(&jailed, file, faults);
+        check_end(jail, &jailed, file, faults);
         if (strstr(jailed.output ? jailed.output : "", other[i]) ||
             strstr(pk_buf_text(&jailed.result.message), other[i])) {
             complain(faults, file, "shows what was %s's", other[i]);
@@ -289,6 +317,23 @@ static int is_memory_script(const struct dirent *entry)
     return is_script(entry) && strncmp(entry->d_name, "memory_", 7) == 0;
 }
 
+/* Runs in a process of its own, so that the most that any of its children had is the worker's.
+ * Gives KiB above those of a worker that has run nothing hostile yet. */
+static size_t growth_of(const char *file, const struct pk_buf *source)
+{
+    struct pk_jail *jail = jailed_new(1);
+    struct rusage usage;
+
+    pk_free(witness_of(jail));
+    const size_t base = status_kib(only_child(), "VmRSS");
+    struct jailed jailed = hostile(file, source, INPUT("ALICE"));
+    jailed_run(jail, &jailed);
+    jailed_done(&jailed);
+    pk_jail_free(jail);
+    (void)getrusage(RUSAGE_CHILDREN, &usage);
+    return base && (size_t)usage.ru_maxrss > base ? (size_t)usage.ru_maxrss - base : 0;
+}
+
 TEST_WHEN(no_script_makes_its_worker_grow_past_the_cap_and_a_mebibyte, !IS_SANITIZED)
 {
     struct dirent **entry = NULL;
@@ -299,29 +344,30 @@ TEST_WHEN(no_script_makes_its_worker_grow_past_the_cap_and_a_mebibyte, !IS_SANIT
     for (int i = 0; i < count; i++) {
         PK_CLEANUP(pk_buf_done) struct pk_buf source = { 0 };
         struct pk_error err = { 0 };
-        struct pk_jail *jail = jailed_new(1);
+        size_t grown = 0;
+        int said[2];
         char *path = pk_strdupf("%s/tests/data/hostile/%s", PK_SOURCE_DIR, entry[i]->d_name);
         assert_ok(pk_file_read(&source, path, MIB, &err), &err);
-        pk_free(witness_of(jail));
-        const pid_t pid = only_child();
+        assert_int_equal(pipe(said), 0);
+        const pid_t pid = fork();
         if (pid == 0) {
-            SKIP("this kernel does not list children");
+            grown = growth_of(entry[i]->d_name, &source);
+            _exit(write(said[1], &grown, sizeof(grown)) == (ssize_t)sizeof(grown) ? 0 : 1);
         }
-        const size_t base = status_kib(pid, "VmRSS");
-        struct jailed jailed = hostile(entry[i]->d_name, &source, INPUT("ALICE"));
-        jailed_run(jail, &jailed);
-        jailed_done(&jailed);
-        if (only_child() == pid) { /* It was not killed: it tells its peak. */
-            const size_t peak = status_kib(pid, "VmHWM") - base;
-            worst = peak > worst ? peak : worst;
-            if (peak > (MEMORY + MIB) / 1024) {
-                fail_msg("%s: the worker grew by %zu KiB", entry[i]->d_name, peak);
-            }
+        (void)close(said[1]);
+        assert_int_equal(read(said[0], &grown, sizeof(grown)), sizeof(grown));
+        (void)close(said[0]);
+        assert_int_equal(waitpid(pid, NULL, 0), pid);
+        worst = grown > worst ? grown : worst;
+        if (grown > (MEMORY + MIB) / 1024) {
+            fail_msg("%s: the worker grew by %zu KiB", entry[i]->d_name, grown);
         }
-        pk_jail_free(jail);
         pk_free(path);
         free(entry[i]);
     }
     free(entry);
+    if (worst == 0) {
+        SKIP("this kernel does not list children");
+    }
     assert_in_range(worst, MEMORY / 2 / 1024, (MEMORY + MIB) / 1024);
 }

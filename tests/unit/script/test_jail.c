@@ -92,7 +92,15 @@ static const struct {
       4 },
 };
 
-TEST(the_repeat_of_a_killed_call_names_the_line)
+#ifdef __SANITIZE_THREAD__
+enum {
+    HEARS_AT_ONCE = 0
+}; /* Its runtime keeps signals back until the next call into the library. */
+#else
+enum { HEARS_AT_ONCE = 1 };
+#endif
+
+TEST_WHEN(the_repeat_of_a_killed_call_names_the_line, HEARS_AT_ONCE)
 {
     struct pk_jail *jail = jailed_new(1);
     for (size_t i = 0; i < PK_COUNT(endless_table); i++) {

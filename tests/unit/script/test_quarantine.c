@@ -33,17 +33,18 @@ static const uint8_t *hash_of(uint8_t number)
 
 static enum pk_quarantine_verdict ask(struct ward *ward, uint8_t number)
 {
-    return pk_quarantine_ask(ward->quarantine, hash_of(number), NULL);
+    return pk_quarantine_ask(ward->quarantine, hash_of(number), 0, NULL);
 }
 
 static bool note_kill(struct ward *ward, uint8_t number)
 {
-    return pk_quarantine_note(ward->quarantine, hash_of(number), true);
+    return pk_quarantine_note(ward->quarantine, hash_of(number), 0, true) == PK_QUARANTINE_FOR_ALL;
 }
 
 static void note_well(struct ward *ward, uint8_t number)
 {
-    assert_false(pk_quarantine_note(ward->quarantine, hash_of(number), false));
+    assert_int_equal(pk_quarantine_note(ward->quarantine, hash_of(number), 0, false),
+                     PK_QUARANTINE_NO_NEWS);
 }
 
 static void bar(struct ward *ward, uint8_t number)
@@ -68,6 +69,58 @@ TEST(three_kills_within_the_window_bar_a_script)
     pk_quarantine_free(ward.quarantine);
 }
 
+static enum pk_quarantine_verdict ask_for(struct ward *ward, uint64_t person)
+{
+    return pk_quarantine_ask(ward->quarantine, hash_of(1), person, NULL);
+}
+
+static enum pk_quarantine_news note_for(struct ward *ward, uint64_t person)
+{
+    return pk_quarantine_note(ward->quarantine, hash_of(1), person, true);
+}
+
+TEST(one_person_bars_a_script_for_himself_alone)
+{
+    struct ward ward;
+    open_ward(&ward, 32);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(note_for(&ward, 7), PK_QUARANTINE_NO_NEWS);
+    }
+    assert_int_equal(ask_for(&ward, 7), PK_QUARANTINE_RUN);
+    assert_int_equal(note_for(&ward, 7), PK_QUARANTINE_FOR_ONE);
+    assert_int_equal(ask_for(&ward, 7), PK_QUARANTINE_BARRED);
+    assert_int_equal(ask_for(&ward, 8), PK_QUARANTINE_RUN);
+    assert_int_equal(ask_for(&ward, 0), PK_QUARANTINE_RUN);
+    assert_false(pk_quarantine_is_barred(ward.quarantine, hash_of(1)));
+    pk_clock_fake_advance(&ward.clock, 101);
+    assert_int_equal(ask_for(&ward, 7), PK_QUARANTINE_TRIAL);
+    assert_int_equal(note_for(&ward, 7), PK_QUARANTINE_FOR_ONE);
+    assert_int_equal(ask_for(&ward, 8), PK_QUARANTINE_RUN);
+    assert_true(pk_quarantine_lift(ward.quarantine, hash_of(1)));
+    assert_int_equal(ask_for(&ward, 7), PK_QUARANTINE_RUN);
+    pk_quarantine_free(ward.quarantine);
+}
+
+TEST(three_persons_bar_a_script_for_all_and_another_tries_it)
+{
+    struct ward ward;
+    open_ward(&ward, 32);
+    for (uint64_t person = 1; person < 3; person++) {
+        assert_int_equal(note_for(&ward, person), PK_QUARANTINE_NO_NEWS);
+        assert_int_equal(note_for(&ward, person), PK_QUARANTINE_NO_NEWS);
+        assert_int_equal(ask_for(&ward, 9), PK_QUARANTINE_RUN);
+    }
+    assert_int_equal(note_for(&ward, 3), PK_QUARANTINE_FOR_ALL);
+    assert_int_equal(ask_for(&ward, 9), PK_QUARANTINE_BARRED);
+    pk_clock_fake_advance(&ward.clock, 101);
+    assert_int_equal(ask_for(&ward, 3), PK_QUARANTINE_BARRED); /* He would only do it again. */
+    assert_int_equal(ask_for(&ward, 9), PK_QUARANTINE_TRIAL);
+    assert_int_equal(ask_for(&ward, 10), PK_QUARANTINE_BARRED);
+    pk_clock_fake_advance(&ward.clock, 1001); /* Nobody else came: then he may. */
+    assert_int_equal(ask_for(&ward, 3), PK_QUARANTINE_TRIAL);
+    pk_quarantine_free(ward.quarantine);
+}
+
 TEST(kills_far_apart_bar_nothing)
 {
     struct ward ward;
@@ -89,7 +142,7 @@ TEST(one_trial_decides_after_the_bar)
     int64_t until = 0;
     open_ward(&ward, 8);
     bar(&ward, 1);
-    (void)pk_quarantine_ask(ward.quarantine, hash_of(1), &until);
+    (void)pk_quarantine_ask(ward.quarantine, hash_of(1), 0, &until);
     assert_int_equal(until, pk_clock_mono_ns(&ward.clock.clock) + 100 * 1000000);
     pk_clock_fake_advance(&ward.clock, 99);
     assert_int_equal(ask(&ward, 1), PK_QUARANTINE_BARRED);
@@ -183,7 +236,8 @@ TEST(a_script_that_is_killed_thrice_is_not_run_a_fourth_time)
         struct jailed jailed = { .source = "while true do end",
                                  .limits = { .soft_ms = 5, .hard_ms = 10 } };
         jailed_run(jail, &jailed);
-        (void)pk_quarantine_note(ward.quarantine, hash_of(1), jailed.result.end == PK_JAIL_KILLED);
+        (void)pk_quarantine_note(ward.quarantine, hash_of(1), 0,
+                                 jailed.result.end == PK_JAIL_KILLED);
         jailed_done(&jailed);
         runs++;
     }

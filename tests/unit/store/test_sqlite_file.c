@@ -149,6 +149,33 @@ TEST(older_stores_are_raised_when_allowed_and_newer_ones_refused)
     assert_int_equal(strlen(stands.epoch), 36);
 }
 
+TEST(a_schema_version_that_is_no_number_is_damage_and_nothing_is_raised)
+{
+    static const char *const bad[] = { "'newest'", "''", "-1", "1.5", "NULL", "x'31'" };
+    const char *folder = pk_test_folder();
+    PK_CLEANUP(pk_freep) char *url = pk_strdupf("sqlite:%s", folder);
+    const struct pk_store_options options = { .url = url, .inventory = things_inventory() };
+    pk_store_close(things_open(folder));
+    for (size_t i = 0; i < PK_COUNT(bad); i++) {
+        struct pk_store *store;
+        struct pk_store_state stands;
+        struct pk_error err;
+        PK_CLEANUP(pk_freep)
+        char *sql =
+            pk_strdupf("UPDATE \"pk.meta\" SET value = %s WHERE key = 'schema_version'", bad[i]);
+        raw_sql(folder, sql);
+        assert_false(pk_store_inspect(&options, &stands, &err));
+        assert_int_equal(err.code, PK_INTERNAL);
+        assert_non_null(strstr(err.message, "schema_version"));
+        assert_false(open_with(folder, things_inventory_2(), true, &store, &err));
+        assert_int_equal(err.code, PK_INTERNAL);
+    }
+    raw_sql(folder, "DELETE FROM \"pk.meta\" WHERE key = 'schema_version'");
+    assert_refused(folder, things_inventory(), PK_INTERNAL, "schema_version");
+    raw_sql(folder, "INSERT INTO \"pk.meta\" VALUES('schema_version', 1)");
+    pk_store_close(things_open(folder));
+}
+
 TEST(a_folder_that_cannot_be_made_is_refused)
 {
     PK_CLEANUP(pk_freep) char *file = pk_strdupf("%s/file", pk_test_folder());

@@ -165,6 +165,107 @@ static void ask_without_name(void)
     put(empty_bson, sizeof(empty_bson));
 }
 
+static void ask_for_ever(void)
+{
+    struct pk_wire_ask ask = { .name = "again" };
+    char sink[4096];
+    for (;;) {
+        put_head(PK_WIRE_ASK, sizeof(ask) + sizeof(empty_bson));
+        put(&ask, sizeof(ask));
+        put(empty_bson, sizeof(empty_bson));
+        if (read(PK_WIRE_FD, sink, sizeof(sink)) <= 0) {
+            _exit(0);
+        }
+    }
+}
+
+/* Documents in documents, as many as an output may have bytes: 7 for each. */
+static void bottomless_bson(void)
+{
+    enum { LEVELS = 37000, SIZE = 5 + 7 * LEVELS };
+    static char bson[SIZE + 1];
+    const struct pk_wire_end end = { .reason = PK_WIRE_DONE };
+    for (uint32_t i = 0; i <= LEVELS; i++) {
+        const uint32_t size = SIZE - 7 * i;
+        memcpy(bson + 6 * i, &size, sizeof(size));
+        if (i < LEVELS) {
+            bson[6 * i + 4] = 3;
+        }
+    }
+    put_end(&end, bson, SIZE);
+}
+
+/* Sound BSON, but not what a script can give. */
+static void put_element(const char *element, size_t size)
+{
+    const struct pk_wire_end end = { .reason = PK_WIRE_DONE };
+    char bson[128] = { 0 };
+    bson[0] = (char)(size + 5);
+    memcpy(bson + 4, element, size);
+    put_end(&end, bson, size + 5);
+}
+
+static void bson_regex(void)
+{
+    put_element("\x0bvalue\0.*\0i", 12);
+}
+
+static void bson_code(void)
+{
+    put_element("\x0dvalue\0\2\0\0\0x", 13);
+}
+
+static void bson_other_field(void)
+{
+    put_element("\x08other\0\1", 8);
+}
+
+static void bson_value_twice(void)
+{
+    put_element("\x08value\0\1\x08value\0", 16);
+}
+
+static void bson_list_out_of_order(void)
+{
+    put_element("\x04value\0\x09\0\0\0\x08"
+                "7\0\1",
+                16);
+}
+
+static void bson_infinite(void)
+{
+    put_element("\x01value\0\0\0\0\0\0\0\xf0\x7f", 15);
+}
+
+static void file_dirty(void)
+{
+    struct pk_wire_end end = {
+        .reason = PK_WIRE_ERROR, .line = 1, .message_size = 1, .file = "\x1b[2J\xff\r\nx"
+    };
+    put_end(&end, "!", 1);
+}
+
+static void holds_some(void)
+{
+    const struct pk_wire_end end = { .reason = PK_WIRE_DONE, .held_bytes = 512 << 20 };
+    put_end(&end, empty_bson, sizeof(empty_bson));
+}
+
+static void holds_much(void)
+{
+    const struct pk_wire_end end = { .reason = PK_WIRE_DONE, .held_bytes = UINT64_MAX - 4096 };
+    put_end(&end, empty_bson, sizeof(empty_bson));
+}
+
+/* One byte after the other, for ever: of a frame that is as large as allowed. */
+static void dribble(void)
+{
+    put_head(PK_WIRE_END, 256 << 10);
+    for (;;) {
+        put("x", 1);
+    }
+}
+
 static void say_nothing(void)
 {
     for (;;) {
@@ -200,6 +301,18 @@ static const struct {
     { "need_for_ever", need_for_ever },
     { "ask_unasked", ask_unasked },
     { "ask_without_name", ask_without_name },
+    { "ask_for_ever", ask_for_ever },
+    { "bottomless_bson", bottomless_bson },
+    { "bson_regex", bson_regex },
+    { "bson_code", bson_code },
+    { "bson_other_field", bson_other_field },
+    { "bson_value_twice", bson_value_twice },
+    { "bson_list_out_of_order", bson_list_out_of_order },
+    { "bson_infinite", bson_infinite },
+    { "file_dirty", file_dirty },
+    { "holds_some", holds_some },
+    { "holds_much", holds_much },
+    { "dribble", dribble },
     { "say_nothing", say_nothing },
     { "exit_well", exit_well },
     { "crash", crash },
