@@ -6,6 +6,7 @@
 #include "cli/cli.h"
 #include "doc/inventory.h"
 
+#include <signal.h>
 #include <stdio.h>
 
 int main(int argc, char **argv)
@@ -15,6 +16,7 @@ int main(int argc, char **argv)
         .clock = pk_clock_system(),
         .inventory = pk_inventory_builtin(),
     };
+    (void)signal(SIGCHLD, SIG_DFL); /* Workers are waited for, whatever our parent ignores. */
     if (!pk_crypto_init(&err)) {
         (void)fprintf(stderr, "personakit: %s\n", err.message);
         return PK_EXIT_FAILED;

@@ -149,7 +149,8 @@ static bool take(struct pk_scripting *scripting, const char *path, struct pk_bun
     const char *id = pk_doc_text(draft, is_mapper ? "mapperId" : "scriptId");
     const char *version = pk_doc_text(draft, "version");
     if (!is_saved && is_of_old(draft)) {
-        pk_log_info(scripting->log, "script file lies there, but is not what is active",
+        pk_log_info(scripting->log,
+                    "script file is not what is active: save it again, or activate it",
                     PK_STR("path", path), PK_STR("script", id), PK_STR("version", version));
         return true;
     }
@@ -159,9 +160,8 @@ static bool take(struct pk_scripting *scripting, const char *path, struct pk_bun
                               report, err)) {
         return false;
     }
-    PK_LOG_AT(scripting->log, is_saved ? PK_LOG_INFO : PK_LOG_DEBUG, "saved script serves",
-              PK_STR("path", path), PK_STR("script", id), PK_STR("version", version),
-              PK_NUM("generation", activation.generation));
+    pk_log_debug(scripting->log, "saved script serves", PK_STR("path", path), PK_STR("script", id),
+                 PK_STR("version", version), PK_NUM("generation", activation.generation));
     return true;
 }
 

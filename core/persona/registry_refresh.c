@@ -89,17 +89,25 @@ static bool is_content(const struct pk_script *script, const char *hash_text)
     return script && strcmp(script->bundle->hash_text, hash_text) == 0;
 }
 
-/* What serves now under an id; NULL: nothing. */
-static struct pk_scripts_entry *entry_of(struct pk_registry *registry, enum pk_script_kind kind,
+/* What a plan has under an id; NULL: nothing. */
+static struct pk_scripts_entry *entry_in(const struct plan *plan, enum pk_script_kind kind,
                                          const char *id)
 {
-    for (size_t i = 0; i < registry->entry_count; i++) {
-        const struct pk_script *script = registry->entry[i].script;
+    for (size_t i = 0; i < plan->count; i++) {
+        const struct pk_script *script = plan->entry[i].script;
         if (script->kind == kind && strcmp(script->id, id) == 0) {
-            return &registry->entry[i];
+            return &plan->entry[i];
         }
     }
     return NULL;
+}
+
+/* The same of what serves now. */
+static struct pk_scripts_entry *entry_of(struct pk_registry *registry, enum pk_script_kind kind,
+                                         const char *id)
+{
+    return entry_in(&(struct plan){ .entry = registry->entry, .count = registry->entry_count },
+                    kind, id);
 }
 
 /* ---- Loading ---- */
@@ -164,14 +172,6 @@ static bool take_before(struct plan *plan, const struct pk_doc *doc,
     return true;
 }
 
-static void say_new(struct pk_registry *registry, const struct pk_script *script)
-{
-    registry_refuse(registry, script->kind, script->id, script->version, NULL);
-    pk_log_info(registry->options.log, "script serves",
-                PK_STR("kind", pk_script_kind_name(script->kind)), PK_STR("id", script->id),
-                PK_STR("version", script->version), PK_STR("hash", script->bundle->hash_text));
-}
-
 static bool add_doc(struct plan *plan, const struct pk_doc *doc, struct pk_error *err)
 {
     struct pk_registry *registry = plan->registry;
@@ -202,7 +202,7 @@ static bool add_doc(struct plan *plan, const struct pk_doc *doc, struct pk_error
         return false;
     }
     if (!is_same) {
-        say_new(registry, script);
+        registry_refuse(registry, kind, script->id, script->version, NULL);
     }
     plan_add(plan, script, before, pk_doc_date(doc, "activatedAt", 0));
     return true;
@@ -241,19 +241,43 @@ static bool is_as_now(const struct plan *plan)
             memcmp(plan->entry, registry->entry, plan->count * sizeof(*plan->entry)) == 0);
 }
 
+/* Of what has changed: one line each, and one for what serves no more. */
+static void say_changes(const struct plan *old, const struct plan *plan, uint64_t number)
+{
+    struct pk_registry *registry = plan->registry;
+    for (size_t i = 0; i < plan->count; i++) {
+        const struct pk_script *script = plan->entry[i].script;
+        const struct pk_scripts_entry *was = entry_in(old, script->kind, script->id);
+        if (!was || was->script != script) {
+            pk_log_info(registry->options.log, "script serves",
+                        PK_STR("kind", pk_script_kind_name(script->kind)), PK_STR("id", script->id),
+                        PK_STR("version", script->version),
+                        PK_STR("before", was ? was->script->version : NULL),
+                        PK_STR("hash", script->bundle->hash_text), PK_NUM("generation", number));
+        }
+    }
+    for (size_t i = 0; i < old->count; i++) {
+        const struct pk_script *script = old->entry[i].script;
+        if (!entry_in(plan, script->kind, script->id)) {
+            pk_log_info(registry->options.log, "script serves no more",
+                        PK_STR("kind", pk_script_kind_name(script->kind)), PK_STR("id", script->id),
+                        PK_STR("version", script->version), PK_NUM("generation", number));
+        }
+    }
+}
+
 static void publish(struct plan *plan)
 {
     struct pk_registry *registry = plan->registry;
     struct plan old = { .entry = registry->entry, .count = registry->entry_count };
     const uint64_t number = pk_scripts_publish(registry->options.scripts, plan->entry, plan->count);
 
+    say_changes(&old, plan, number);
     registry->entry = plan->entry;
     registry->entry_count = plan->count;
     plan->entry = NULL;
     plan->count = 0;
     plan_done(&old);
-    pk_log_info(registry->options.log, "generation published", PK_NUM("generation", number),
-                PK_NUM("scripts", registry->entry_count));
 }
 
 void registry_doubt_before(struct pk_registry *registry)

@@ -178,8 +178,8 @@ uint64_t pk_scripts_publish(struct pk_scripts *scripts, const struct pk_scripts_
     if (ended) {
         generation_free(ended);
     }
-    pk_log_info(scripts->log, "scripts published", PK_NUM("generation", number),
-                PK_NUM("scripts", count));
+    pk_log_debug(scripts->log, "scripts published", PK_NUM("generation", number),
+                 PK_NUM("scripts", count));
     return number;
 }
 

@@ -154,7 +154,7 @@ life()
 
     ask '/v1/admin/audit?limit=100'
     check "$name: every change is in the audit record" shown \
-        '{"mapper.created", "mapper.updated", "mapper.activated", "mapper.rolled_back", "mapper.deprecated"} <= {e["action"] for e in it["items"]}'
+        '{"mapper.created", "mapper.updated", "mapper.activated", "mapper.rolled_back", "mapper.deprecated", "script.lifted"} <= {e["action"] for e in it["items"]}'
     local event
     for event in created updated activated rolled_back deprecated; do
         check "$name: there is an event mapper.$event" within 5 grep -q "^event: mapper.$event" "$work/events"
@@ -290,7 +290,7 @@ check 'a version by API' active 2.0.0
 kill -TERM "$pid"
 check 'the server stops' ended 0
 check 'it starts again' serve watch "${watched[@]}"
-check 'the file lies there' within 5 grep -q 'lies there, but is not what is active' "$work/watch.err"
+check 'the file lies there' within 5 grep -q 'script file is not what is active' "$work/watch.err"
 check 'and what the store says serves' active 2.0.0
 mapper 2.1.0 'While it was away' >"$work/new.lua"
 kill -TERM "$pid"

@@ -261,6 +261,37 @@ TEST(the_page_of_generations_says_what_serves_what_is_old_and_what_is_barred)
     house_close(&house);
 }
 
+TEST(a_saved_file_that_is_refused_stands_on_the_page_of_generations)
+{
+    struct house house;
+    house_open(&house, NULL);
+    pk_registry_refuse_file(house.registry, "mappers/daily.lua", "daily.lua:3: error: no");
+    struct reply reply = ask(&house, "GET", "/v1/admin/generations", NULL);
+    expect(&reply, 200, NULL);
+    expect_schema(&reply, &pk_schema_generations);
+    assert_int_equal(reply_count(&reply, "refused"), 1);
+    assert_string_equal(reply_text(&reply, "refused.0.file"), "mappers/daily.lua");
+    assert_string_equal(reply_text(&reply, "refused.0.reason"), "daily.lua:3: error: no");
+    reply_done(&reply);
+    house_close(&house);
+}
+
+TEST(a_version_that_is_missing_is_told_apart_from_a_mapper_that_is)
+{
+    struct house house;
+    house_open(&house, NULL);
+    expect_ask(&house, "PUT", "/v1/mappers/daily", mapper_body("daily", "1.0.0", 1), 200, NULL);
+    struct reply reply = ask(&house, "POST", "/v1/mappers/daily/versions/2.0.0/activate", NULL);
+    expect(&reply, 404, "not_found");
+    assert_non_null(strstr(reply_text(&reply, "detail"), "'daily' has no version '2.0.0'"));
+    reply_done(&reply);
+    reply = ask(&house, "POST", "/v1/mappers/nobody/versions/2.0.0/activate", NULL);
+    expect(&reply, 404, "not_found");
+    assert_non_null(strstr(reply_text(&reply, "detail"), "there is no such mapper"));
+    reply_done(&reply);
+    house_close(&house);
+}
+
 TEST(processors_and_conditions_have_the_same_routes)
 {
     struct house house;

@@ -73,6 +73,13 @@ void bed_done(struct bed *bed)
     pk_free(bed->url);
 }
 
+/* The scripts are made before the registry that hears of their failures. */
+static void hear_doubt(void *context, const struct pk_script *script, const char *reason)
+{
+    const struct node *node = context;
+    pk_registry_doubt(node->registry, script, reason);
+}
+
 struct node *bed_node(struct bed *bed)
 {
     struct node *node = &bed->node[bed->node_count];
@@ -83,8 +90,8 @@ struct node *bed_node(struct bed *bed)
                                      .node = bed->node_count == 1 ? "node-1" : "node-2",
                                      .event_keep_ms = INT64_C(7) * 86400000 };
     node->loader = pk_loader_new(&(struct pk_loader_options){ .jail = bed->jail });
-    node->scripts = pk_scripts_new(
-        &(struct pk_scripts_options){ .clock = pk_clock_system(), .jail = bed->jail });
+    node->scripts = pk_scripts_new(&(struct pk_scripts_options){
+        .clock = pk_clock_system(), .jail = bed->jail, .doubt = hear_doubt, .context = node });
     node->registry = pk_registry_new(&(struct pk_registry_options){
         .books = &node->books, .loader = node->loader, .scripts = node->scripts });
     return node;

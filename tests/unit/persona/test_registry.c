@@ -394,6 +394,61 @@ ON_BOTH(what_is_doubted_is_rolled_back_once_by_the_server_itself)
     assert_int_equal(count_where(&bed, "script_state", "reason", "6 of 20 calls failed"), 1);
 }
 
+/* Calls 'daily' for a person, as a request does; whether it came back with an answer. */
+static bool call_daily(struct node *node, uint64_t person, char version[PK_SCRIPT_VERSION])
+{
+    PK_CLEANUP(bson_destroy) bson_t input = BSON_INITIALIZER;
+    struct pk_generation *pinned = pk_scripts_pin(node->scripts);
+    const struct pk_script *script = pk_generation_find(pinned, PK_SCRIPT_MAPPER, "daily");
+    struct pk_scripts_result result = { 0 };
+    struct pk_error err = { 0 };
+    bson_t mindscape;
+
+    BSON_APPEND_DOCUMENT_BEGIN(&input, "mindscape", &mindscape);
+    bson_append_document_end(&input, &mindscape);
+    BSON_APPEND_DATE_TIME(&input, "now", INT64_C(1790000000000));
+    const struct pk_scripts_call call = { .input = bson_get_data(&input),
+                                          .input_size = input.len,
+                                          .person = person };
+    const bool ok = pk_scripts_call(node->scripts, pinned, script, &call, &result, &err);
+    (void)snprintf(version, PK_SCRIPT_VERSION, "%s", script->version);
+    pk_scripts_result_done(&result);
+    pk_generation_unpin(pinned);
+    return ok;
+}
+
+ON_BOTH(a_version_that_fails_in_its_first_minute_is_taken_back_and_calls_are_good_again)
+{
+    BED(bed, is_mongo);
+    struct node *node = bed_node(&bed);
+    char version[PK_SCRIPT_VERSION];
+    (void)put_active(&bed, node, mapper_text("daily", "1.0.0", 1));
+    assert_ok(pk_registry_start(node->registry, &bed.err), &bed.err);
+    for (uint64_t person = 1; person <= 20; person++) {
+        assert_true(call_daily(node, person, version));
+    }
+    (void)put_active(&bed, node,
+                     lua_text("mapper.lua",
+                              "local pk = require \"personakit\"\n"
+                              "return pk.mapper {\n"
+                              "  id = \"daily\", version = \"1.1.0\",\n"
+                              "  core = function(m) return { n = m.now.mood.x } end,\n"
+                              "}\n"));
+    unsigned failures = 0;
+    for (uint64_t person = 1; person <= 20; person++) {
+        failures += !call_daily(node, person, version);
+        assert_true(person < 20 || strcmp(version, "1.1.0") == 0);
+    }
+    assert_int_equal(failures, 20);
+    UNTIL(strcmp(serving(node, "daily"), "1.0.0") == 0);
+    assert_true(call_daily(node, 1, version));
+    assert_string_equal(version, "1.0.0");
+    assert_int_equal(count_where(&bed, "script_state", NULL, NULL), 1);
+    assert_int_equal(count_where(&bed, "events", "eventType", "mapper.rolled_back"), 1);
+    assert_false(activate(&bed, node, "daily", "1.1.0"));
+    expect_error(&bed.err, PK_CONFLICT, "its content is barred");
+}
+
 /* ---- Deprecation ---- */
 
 ON_BOTH(a_deprecated_version_serves_no_more_and_never_again)

@@ -192,6 +192,38 @@ TEST(what_is_there_at_the_start_is_told)
     close_desk(&desk);
 }
 
+static void note_found(void *context, const char *path, struct pk_bundle *bundle,
+                       const struct pk_error *err)
+{
+    struct desk *desk = context;
+    (void)pthread_mutex_lock(&desk->mutex);
+    pk_buf_add_text(&desk->told, "found ");
+    (void)pthread_mutex_unlock(&desk->mutex);
+    note(context, path, bundle, err);
+}
+
+TEST(what_lay_there_is_told_apart_from_what_is_saved)
+{
+    struct desk desk;
+    struct pk_error err = { 0 };
+    open_desk(&desk, false);
+    const char *const watched[] = { desk.folder, NULL };
+    save(&desk, "lay.lua", "one");
+    desk.folders = pk_folders_new(&(struct pk_folders_options){ .folder = watched,
+                                                                .log = desk.log,
+                                                                .taken = note,
+                                                                .found = note_found,
+                                                                .context = &desk },
+                                  &err);
+    assert_ok(desk.folders != NULL, &err);
+    expect(&desk, "found lay.lua: one\n");
+    save(&desk, "lay.lua", "two");
+    expect(&desk, "lay.lua: two\n");
+    save(&desk, "new.lua", "three");
+    expect(&desk, "new.lua: three\n");
+    close_desk(&desk);
+}
+
 TEST(a_script_that_is_saved_is_told_by_events_alone)
 {
     struct desk desk;
