@@ -3,6 +3,7 @@
  * Bytes are BSON for pk_bundle_of_doc; the same bytes are a text, and a
  * signature. Seeds: corpus/fuzz_bundle/. */
 /* SPDX-License-Identifier: MIT */
+#include "base/alloc.h"
 #include "base/error.h"
 #include "doc/doc.h"
 #include "script/bundle.h"
@@ -65,9 +66,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (pk_bundle_of_text("a.lua", (const char *)data, size, &bundle, &err)) {
         come_back(bundle);
     }
-    char *text = strndup((const char *)data, size);
-    insist(text != NULL);
+    char *text = pk_strndup((const char *)data, size);
     (void)pk_sign_read(text, "a.lua.sig", &signature, &err);
-    free(text);
+    pk_free(text);
     return 0;
 }
