@@ -33,19 +33,24 @@ enum { HELLO_MS = 10000, RECEIVE_BYTES = 16384, BUFFER_KEEP_BYTES = 256 << 10 };
 
 /* ---- The process ---- */
 
-/* What a sanitizer's runtime reads; nothing else of our environment goes to the worker. */
-static const char *const passed_on[] = { "ASAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS" };
+/* Nothing of our environment goes to the worker, but for what a sanitizer's runtime reads. */
+static const char *const passed_on[] = {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    "ASAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS",
+#endif
+    NULL
+};
 
 static int spawn(struct jail_worker *worker, const char *path, bool is_unsafe, int fd)
 {
     char *const argv[] = { (char *)"personakit-worker", is_unsafe ? (char *)"unsafe" : NULL, NULL };
-    char *env[PK_COUNT(passed_on) + 1] = { 0 };
+    char *env[PK_COUNT(passed_on)] = { 0 };
     size_t env_count = 0;
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     sigset_t none, all;
 
-    for (size_t i = 0; i < PK_COUNT(passed_on); i++) {
+    for (size_t i = 0; passed_on[i]; i++) {
         const char *value = getenv(passed_on[i]);
         if (value) {
             env[env_count++] = pk_strdupf("%s=%s", passed_on[i], value);
