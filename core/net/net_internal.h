@@ -493,7 +493,7 @@ void pk_conn_feed_again(struct pk_conn *conn);
 void pk_conn_sending(struct pk_conn *conn, size_t added_bytes);
 /* The socket has brought something. */
 void pk_conn_came(struct pk_conn *conn, enum pk_link_says says);
-/* The kernel takes no more for now. */
+/* The kernel takes no more until it says so. */
 void pk_conn_stuck(struct pk_conn *conn);
 /* All of the output is out. */
 void pk_conn_written(struct pk_conn *conn);

@@ -133,4 +133,17 @@ function fault.unknown(what, name, names, more)
     fault.allowed(name, names), more)
 end
 
+-- A check that takes these words and no other: (value) -> value, or nil and a fault.
+function fault.one_of(...)
+  local words = { ... }
+  return function(of)
+    for _, word in ipairs(words) do
+      if word == of then
+        return of
+      end
+    end
+    return nil, fault.unknown("value", of, words)
+  end
+end
+
 return fault

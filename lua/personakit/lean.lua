@@ -65,12 +65,12 @@ local field, traits, path, cut, keys, list = of_outside("field"), of_outside("tr
   of_outside("path"), of_outside("cut"), of_outside("keys"), of_outside("list")
 
 -- Stands for every condition and rule of a call: all of its methods give it back.
-local function new_stub()
-  local stub
+local function new_blank()
+  local blank
   local function method()
-    return stub
+    return blank
   end
-  stub = setmetatable({}, {
+  blank = setmetatable({}, {
     __metatable = "personakit condition",
     __index = function() return method end,
     __newindex = function() error("a condition cannot be changed", 2) end,
@@ -81,9 +81,9 @@ end
 local STRICT = fault.strict("function of personakit")
 
 return function()
-  local stub = new_stub()
+  local blank = new_blank()
   return setmetatable({
-    trait = stub, all = stub, any = stub, none = stub, not_ = stub, rule = stub,
+    trait = blank, all = blank, any = blank, none = blank, not_ = blank, rule = blank,
     const = const, section = section, date = date,
     field = field, traits = traits, path = path, cut = cut, keys = keys,
     list = list,

@@ -132,18 +132,6 @@ local function path_or_prefix(of)
   return path and path .. ".*", why
 end
 
-local function one_of(...)
-  local words = { ... }
-  return function(of)
-    for _, word in ipairs(words) do
-      if word == of then
-        return of
-      end
-    end
-    return nil, fault.unknown("value", of, words)
-  end
-end
-
 local function object(of)
   if type(of) ~= "table" or #of > 0 then
     return nil, fault.new(fault.quote(of) .. " is not an object", "as in { key = value }")
@@ -292,7 +280,7 @@ local COMMON = {
   { "capabilities", "capabilities", list_of(text, "as in { \"search\" }"),
     "what it may ask the host for" },
   { "config", "config", object, "the schema of its settings" },
-  { "on_error", "onError", one_of("reject", "skip"), "what happens when it fails" },
+  { "on_error", "onError", fault.one_of("reject", "skip"), "what happens when it fails" },
   { "examples", "examples", list_like("as in { { given = {...}, expect = {...} }, ... }"),
     "cases that are run before it may serve" },
   { "metadata", "metadata", object, "whatever else it says of itself" },

@@ -97,18 +97,6 @@ local function paths(of)
   return list
 end
 
-local function one_of(...)
-  local words = { ... }
-  return function(of)
-    for _, word in ipairs(words) do
-      if of == word then
-        return of
-      end
-    end
-    return nil, fault.unknown("value", of, words)
-  end
-end
-
 -- A node by the label it was given, or what t:node gave back.
 local function node(of)
   if type(of) == "table" and type(of.label) == "string" then
@@ -117,9 +105,9 @@ local function node(of)
   return text(of)
 end
 
-local LEVEL = one_of("low", "medium", "high")
-local LOW_HIGH = one_of("low", "high")
-local LINK = one_of("extracted_from", "curates", "supports", "contradicts")
+local LEVEL = fault.one_of("low", "medium", "high")
+local LOW_HIGH = fault.one_of("low", "high")
+local LINK = fault.one_of("extracted_from", "curates", "supports", "contradicts")
 
 -- ---- Rows: { name in Lua, name in the operation, check, help } ----
 
@@ -154,7 +142,7 @@ verbs.row = {
   { name = "narrative", help = "A text about the person, found by meaning and by its words.",
     takes = { { "text", "text", text, "the text" } },
     options = {
-      { "type", "narrativeType", one_of("self_observation", "curation"),
+      { "type", "narrativeType", fault.one_of("self_observation", "curation"),
         "self_observation or curation" },
       { "curated", "curatedText", text, "the text, refined" }, TAGS,
       { "context", "context", object, "in what situation it was written" },
@@ -163,7 +151,7 @@ verbs.row = {
       { "source", "source", text, "where it came from" } } },
   { name = "goal", help = "Something the person wants; the same words mean the same goal.",
     takes = { { "description", "description", text, "what the person wants" } },
-    options = { { "timeframe", "timeframe", one_of("short_term", "medium_term", "long_term"),
+    options = { { "timeframe", "timeframe", fault.one_of("short_term", "medium_term", "long_term"),
       "short_term, medium_term or long_term" },
       { "priority", "priority", LEVEL, "low, medium or high" },
       CONFIDENCE, VOLATILITY_2 } },
@@ -180,7 +168,7 @@ verbs.row = {
   { name = "learn", help = "A text that is found by its meaning: warm knowledge.",
     takes = { { "content", "content", text, "the text" } },
     options = {
-      { "type", "contentType", one_of("insight", "experience", "knowledge", "preference"),
+      { "type", "contentType", fault.one_of("insight", "experience", "knowledge", "preference"),
         "insight, experience, knowledge or preference" }, CATEGORY,
       { "subcategory", "subcategory", text, "its group within the group" }, VOLATILITY_2,
       IMPORTANCE, TAGS,
@@ -189,7 +177,7 @@ verbs.row = {
   { name = "node", help = "A thing in the person's graph: cold knowledge. Gives what t:edge takes.",
     takes = { { "label", "label", text, "what it is called" } },
     options = {
-      { "type", "nodeType", one_of("concept", "entity", "event", "relationship"),
+      { "type", "nodeType", fault.one_of("concept", "entity", "event", "relationship"),
         "concept, entity, event or relationship" },
       { "description", "description", text, "what it is" }, IMPORTANCE, VOLATILITY_2, ATTRIBUTES } },
   { name = "edge", help = "A connection of two things in the graph.",
