@@ -253,8 +253,7 @@ check 'and leaves' ended 0
 
 # ---- A full disk ----
 
-if [[ $(id -u) -eq 0 ]] && mkdir "$work/small" && mount -t tmpfs -o size=6m tmpfs "$work/small" 2>/dev/null; then
-    mounts+=("$work/small")
+if small_disk 6m; then
     check 'a server on a small disk' serve full --data "$work/small/data"
     key=$(cat "$work/small/data/admin.key")
     head -c 100M /dev/zero >"$work/small/filler" 2>/dev/null

@@ -121,6 +121,13 @@ answered()
     grep -q '^ready ' "$work/$1.out" 2>/dev/null || ! kill -0 "$pid" 2>/dev/null
 }
 
+# small_disk SIZE: a disk of its own at $work/small; not without the right to mount.
+small_disk()
+{
+    [[ $(id -u) -eq 0 ]] && mkdir "$work/small" &&
+        mount -t tmpfs -o size="$1" tmpfs "$work/small" 2>/dev/null && mounts+=("$work/small")
+}
+
 # ended CODE: the server of $pid ends so, within 20 s.
 ended()
 {

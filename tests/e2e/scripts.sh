@@ -369,8 +369,7 @@ check 'it stops' ended 0
 
 # ---- A full disk ----
 
-if [[ $(id -u) -eq 0 ]] && mkdir "$work/small" && mount -t tmpfs -o size=8m tmpfs "$work/small" 2>/dev/null; then
-    mounts+=("$work/small")
+if small_disk 8m; then
     check 'a server on a small disk' serve full --data "$work/small/data"
     key=$(cat "$work/small/data/admin.key")
     put 1.0.0 'One' '?activate=true'

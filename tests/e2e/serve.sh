@@ -100,8 +100,7 @@ run serve --data "$work/foreign" --listen 127.0.0.1:0
 check 'a file that is no store' one_sentence 1 'personakit.db'
 check 'it is left as it was' test "$(stat -c %s "$work/foreign/personakit.db")" = 9000
 
-if [[ $(id -u) -eq 0 ]] && mkdir "$work/small" && mount -t tmpfs -o size=64k tmpfs "$work/small" 2>/dev/null; then
-    mounts+=("$work/small")
+if small_disk 64k; then
     run serve --data "$work/small/data" --listen 127.0.0.1:0
     check 'a full disk' one_sentence 1 'space'
     mount -o remount,size=64m "$work/small"
