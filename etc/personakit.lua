@@ -79,6 +79,29 @@ return {
     },
   },
 
+  observations = {
+    approve = {},   -- sources whose observations wait for somebody's approval, as in { "slack" }
+  },
+
+  traits = {
+    -- What decides when sources disagree, as in { "work.*=review" }: latest, strongest,
+    -- keep_all or review; the first that fits, else strongest.
+    conflicts = {},
+  },
+
+  personas = {
+    ttl = "24h",          -- when a mapper says nothing
+    max_bytes = "1MiB",   -- a larger one is refused
+  },
+
+  person = {
+    max_bytes = "1GiB",   -- what the observations of one person may take
+  },
+
+  outbox = {
+    threads = 16,   -- tasks that run at the same time
+  },
+
   access = {
     -- How long keys stay good for reading when the store is silent. More than 2 s
     -- keeps readers going for longer, and delays the effect of a revocation.

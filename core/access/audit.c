@@ -76,14 +76,38 @@ void pk_audit_add(struct pk_writes *list, const struct pk_books *books, const st
     pk_writes_insert(list, "audit", doc);
 }
 
-static void add_origin(bson_t *bson, const struct pk_books *books)
+static void add_origin(bson_t *bson, const struct pk_books *books, const char *service)
 {
     bson_t child;
     BSON_APPEND_DOCUMENT_BEGIN(bson, "source", &child);
-    BSON_APPEND_UTF8(&child, "service", "access");
+    BSON_APPEND_UTF8(&child, "service", service ? service : "access");
     BSON_APPEND_UTF8(&child, "version", PK_VERSION);
     BSON_APPEND_UTF8(&child, "instance", books->node);
     bson_append_document_end(bson, &child);
+}
+
+static void add_changes(bson_t *payload, const struct pk_news *news)
+{
+    bson_t changes, paths;
+    char name[16];
+    const char *key;
+
+    if (news->path_count == 0 && news->version == 0) {
+        return;
+    }
+    BSON_APPEND_DOCUMENT_BEGIN(payload, "changes", &changes);
+    if (news->path_count > 0) {
+        BSON_APPEND_ARRAY_BEGIN(&changes, "paths", &paths);
+        for (size_t i = 0; i < news->path_count; i++) {
+            (void)bson_uint32_to_string((uint32_t)i, &key, name, sizeof(name));
+            BSON_APPEND_UTF8(&paths, key, news->path[i]);
+        }
+        bson_append_array_end(&changes, &paths);
+    }
+    if (news->version != 0) {
+        BSON_APPEND_INT64(&changes, "version", news->version);
+    }
+    bson_append_document_end(payload, &changes);
 }
 
 void pk_news_add(struct pk_writes *list, const struct pk_books *books, const struct pk_news *news)
@@ -97,12 +121,14 @@ void pk_news_add(struct pk_writes *list, const struct pk_books *books, const str
     BSON_APPEND_UTF8(bson, "_id", id);
     BSON_APPEND_UTF8(bson, "eventType", news->type);
     BSON_APPEND_DATE_TIME(bson, "timestamp", now_ms);
+    add_text(bson, "userId", news->person);
     BSON_APPEND_DOCUMENT_BEGIN(bson, "payload", &payload);
     BSON_APPEND_UTF8(&payload, "entityId", news->entity_id);
     BSON_APPEND_UTF8(&payload, "entityType", news->entity_type);
+    add_changes(&payload, news);
     add_facts(&payload, "metadata", news->fact);
     bson_append_document_end(bson, &payload);
-    add_origin(bson, books);
+    add_origin(bson, books, news->service);
     BSON_APPEND_DATE_TIME(bson, "expiresAt", now_ms + books->event_keep_ms);
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *doc = pk_doc_take(bson);
     pk_writes_announce(list, doc);

@@ -69,9 +69,14 @@ void pk_audit_person(const struct pk_peppers *peppers, const char *person, char 
 
 /* What followers are told: a type, ids and a version, never documents. */
 struct pk_news {
-    const char *type;           /* "actor.created" */
-    const char *entity_type;    /* "actor" */
-    const char *entity_id;      /* Its id. */
+    const char *type;        /* "actor.created" */
+    const char *entity_type; /* "actor" */
+    const char *entity_id;   /* Its id. */
+    const char *service;     /* The part of the server that says so; NULL: "access". */
+    const char *person;      /* The person it happened to; or NULL. */
+    const char *const *path; /* What changed in it; 'path_count' of them. */
+    size_t path_count;
+    int64_t version;            /* The version after the change; 0: left out. */
     const struct pk_fact *fact; /* Further ids; ended by a NULL name; or NULL. */
 };
 /* Adds the feed's row to 'list'. */

@@ -22,6 +22,7 @@
 struct pk_api; /* Opaque. */
 struct pk_books;
 struct pk_clock;
+struct pk_domain;
 struct pk_events;
 struct pk_health;
 struct pk_hot;
@@ -46,6 +47,7 @@ struct pk_api_parts {
     struct pk_hot *hot;           /* Ready answers. */
     struct pk_registry *registry; /* All versions of all scripts. */
     struct pk_scripts *scripts;   /* Those that serve. */
+    struct pk_domain *domain;     /* People, observations, mindscapes, personas. */
     struct pk_health *health;
     const struct pk_metrics_sources *sources; /* Of /metrics; NULL: there is no such page. */
     struct pk_log *log;

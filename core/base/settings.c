@@ -122,6 +122,25 @@ static bool is_folder(const char *text)
     return text[0] != '\0';
 }
 
+/* "slack", or "*" for all. */
+static bool is_source(const char *text)
+{
+    return text[0] != '\0' && !strpbrk(text, " \t\r\n");
+}
+
+/* "work.*=review" */
+static bool is_conflict_rule(const char *text)
+{
+    static const char *const policy[] = { "latest", "strongest", "keep_all", "review" };
+    const char *equals = strchr(text, '=');
+    for (size_t i = 0; equals && equals != text && i < PK_COUNT(policy); i++) {
+        if (strcmp(equals + 1, policy[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* As a browser writes it: no path, no slash at the end. */
 static bool is_origin(const char *text)
 {
@@ -416,6 +435,49 @@ const struct pk_setting pk_setting_table[] = {
       .min = 1 << 10,
       .max = 16 << 20,
       .help = "The largest output that a script may ask for." },
+    { .name = "observations.approve",
+      .type = PK_SETTING_LIST,
+      .fallback = "",
+      .min = 0,
+      .max = 1000,
+      .check = is_source,
+      .expects = "the name of a source, or '*' for all",
+      .help = "The sources whose observations wait for somebody's approval; others are approved "
+              "at once." },
+    { .name = "traits.conflicts",
+      .type = PK_SETTING_LIST,
+      .fallback = "",
+      .min = 0,
+      .max = 1000,
+      .check = is_conflict_rule,
+      .expects = "PATTERN=POLICY, as in 'work.*=review'; policies are latest, strongest, keep_all "
+                 "and review",
+      .help = "What decides when sources disagree on a trait; the first pattern that fits, else "
+              "strongest." },
+    { .name = "personas.ttl",
+      .type = PK_SETTING_DURATION,
+      .fallback = "24h",
+      .min = SECOND,
+      .max = 365 * DAY,
+      .help = "How long a persona lives when its mapper says nothing." },
+    { .name = "personas.max_bytes",
+      .type = PK_SETTING_SIZE,
+      .fallback = "1MiB",
+      .min = 1 << 10,
+      .max = 8 << 20,
+      .help = "The largest persona that is kept; a larger one is refused." },
+    { .name = "person.max_bytes",
+      .type = PK_SETTING_SIZE,
+      .fallback = "1GiB",
+      .min = 1 << 20,
+      .max = INT64_C(1) << 50,
+      .help = "What the observations of one person may take; beyond it they are refused." },
+    { .name = "outbox.threads",
+      .type = PK_SETTING_INT,
+      .fallback = "16",
+      .min = 1,
+      .max = 256,
+      .help = "Tasks that run at the same time." },
     { .name = "access.stale_keys_ms",
       .type = PK_SETTING_DURATION,
       .fallback = "2000",

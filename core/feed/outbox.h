@@ -1,0 +1,165 @@
+/* outbox.h - Work that an accepted change still has to cause: done later, and its effect once.
+ *
+ * Whoever writes adds a task to his own list (pk_task_add), so the work is
+ * there exactly when its cause is. The outbox claims tasks under a lease, runs
+ * them on threads of its own, and commits what each one decided together with
+ * its completion; the completion replaces the task at the version of its
+ * lease, so a node that was late for its own lease writes nothing.
+ *
+ *     pk_task_add(list, books, &(struct pk_task_new){ .type = "process_observation",
+ *                 .person = person, .payload = &payload }, task_id);
+ *     ... commit ...
+ *     the feed's row about it wakes the outbox; so do the earliest runAfter and a sweep each 30 s
+ *
+ * Tasks of one person run one at a time, in the order in which they were
+ * written; one that waits for its next attempt holds those behind it. After its last
+ * attempt a task is 'failed': it stays until somebody retries or discards it,
+ * and those behind it go on.
+ *
+ * Any thread, if nothing else is said. */
+/* SPDX-License-Identifier: MIT */
+#ifndef PK_FEED_OUTBOX_H
+#define PK_FEED_OUTBOX_H
+
+#include "access/audit.h"
+#include "base/id.h"
+
+#include <bson/bson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct pk_commit;
+struct pk_doc;
+struct pk_error;
+struct pk_feed_item;
+struct pk_log;
+struct pk_outbox; /* Opaque. */
+struct pk_page;
+struct pk_watch;
+struct pk_writes;
+
+/* ---- Asking for work ---- */
+
+struct pk_task_new {
+    const char *type;      /* A row of the options' table. */
+    const char *person;    /* Whose order it keeps; NULL: nobody's. */
+    const char *actor;     /* Who asked: he may see it (/v1/tasks/{id}); NULL: nobody did. */
+    const bson_t *payload; /* NULL: {}. Ids, never what is known of a person. */
+    int64_t run_after_ms;  /* Wall; 0: now. */
+    const char *id;        /* NULL: a fresh UUID. */
+};
+/* Adds the task to 'list'; 'out_id' (PK_UUID_TEXT bytes; may be NULL) gets its id. Whoever adds one
+ * announces something in the same list whose metadata has 'taskId' (pk_news.fact), which is what
+ * wakes the outbox of every node. */
+void pk_task_add(struct pk_writes *list, const struct pk_books *books,
+                 const struct pk_task_new *task, char out_id[PK_UUID_TEXT]);
+
+/* ---- Doing it ---- */
+
+/* A task under way; borrowed by its handler. */
+struct pk_task {
+    struct pk_outbox *outbox;
+    struct pk_doc *doc; /* As it was claimed. */
+    const char *id;
+    const char *type;
+    const char *person;  /* Or NULL. */
+    bson_t payload;      /* A view. */
+    int64_t attempt;     /* From 1. */
+    int64_t deadline_ns; /* Of its lease. */
+};
+/* Reads, decides, and fills the empty list with the effects: committed with the task's completion,
+ * or not at all. Called again after a conflict, with an empty list. False: 'err' says why; it is
+ * tried again (with back-off and jitter) unless the code is one that sending again cannot help
+ * (PK_INVALID, PK_NOT_FOUND, PK_FORBIDDEN, PK_TOO_LARGE, PK_UNSUPPORTED, PK_REFUSED), or attempts
+ * are used up. Long work commits its own repeatable steps by itself, and says so with
+ * pk_task_progress. */
+typedef bool pk_task_fn(void *context, const struct pk_task *task, struct pk_writes *list,
+                        struct pk_error *err);
+/* The last attempt has failed with 'why': fills 'list' with what becomes visible of that, committed
+ * with the task's failure. */
+typedef bool pk_task_failed_fn(void *context, const struct pk_task *task,
+                               const struct pk_error *why, struct pk_writes *list,
+                               struct pk_error *err);
+
+struct pk_task_type {
+    const char *name; /* NULL ends a table. */
+    pk_task_fn *run;
+    pk_task_failed_fn *failed; /* NULL: nothing further. */
+    void *context;             /* Of both. */
+    unsigned attempts_max;     /* 0: 8. */
+    unsigned running_max;      /* At the same time on this node; 0: as many as there are threads. */
+    int64_t lease_ms;          /* 0: 60 s; pk_task_progress renews it. */
+    const char *help;
+};
+
+struct pk_outbox_options {
+    const struct pk_books *books;
+    const struct pk_task_type *type; /* Borrowed. */
+    struct pk_log *log;
+    unsigned threads;       /* 0: 16. */
+    int64_t keep_ms;        /* store.retention.outbox: how long what is done stays visible. */
+    int64_t backoff_ms;     /* Before the second attempt; doubles, with jitter; 0: 1 s. */
+    int64_t backoff_max_ms; /* 0: 10 min. */
+    int64_t sweep_ms;       /* 0: 30 s. */
+};
+struct pk_outbox *pk_outbox_new(const struct pk_outbox_options *options)
+    __attribute__((returns_nonnull, warn_unused_result));
+/* Its threads: it looks at what waits in the store, then follows what is heard. */
+bool pk_outbox_start(struct pk_outbox *outbox, struct pk_error *err);
+/* Takes nothing new; what is under way ends, or loses its lease, which another start picks up.
+ * More than once is fine, as is NULL. */
+void pk_outbox_stop(struct pk_outbox *outbox);
+void pk_outbox_free(struct pk_outbox *outbox); /* Stops it first; NULL is fine. */
+/* A listener of the feed (pk_watch_tell): does not block. */
+void pk_outbox_hear(struct pk_outbox *outbox, const struct pk_feed_item *item);
+
+/* Says how far long work has got (0 to 1), and renews the lease in the same commit. PK_CONFLICT:
+ * the lease is lost (or the task was discarded): stop, another one works on it. */
+bool pk_task_progress(const struct pk_task *task, double progress, struct pk_error *err);
+/* True when the server stops: long work ends between two steps, and goes on after the next start.
+ */
+bool pk_task_should_stop(const struct pk_task *task);
+
+/* ---- Waiting for it, without a thread ---- */
+
+/* 'wake' is called once, on any thread, when the task has ended ('done' or 'failed'), perhaps
+ * before this returns, or the outbox stops; it must bear being called late. PK_BUSY: too many wait.
+ */
+typedef void pk_outbox_wake_fn(void *context);
+bool pk_outbox_wait(struct pk_outbox *outbox, const char *task_id, pk_outbox_wake_fn *wake,
+                    void *context, struct pk_error *err);
+/* The same for all tasks of a person that are pending or under way now. */
+bool pk_outbox_wait_person(struct pk_outbox *outbox, const char *person, pk_outbox_wake_fn *wake,
+                           void *context, struct pk_error *err);
+
+/* ---- For people ---- */
+
+bool pk_outbox_get(const struct pk_books *books, const char *id, struct pk_doc **out,
+                   struct pk_error *err); /* PK_NOT_FOUND when there is none. */
+/* By status ("pending", "in_progress", "done", "failed") or, when that is NULL, of a type, or of a
+ * person; in order of runAfter. */
+struct pk_outbox_filter {
+    const char *status, *type, *person; /* NULL: any. */
+};
+bool pk_outbox_list(const struct pk_books *books, const struct pk_outbox_filter *filter,
+                    size_t limit, const char *cursor, struct pk_page *out, struct pk_error *err);
+/* Of a failed task: tried again from its first attempt; given up for good (audited, both). */
+bool pk_outbox_retry(const struct pk_books *books, const struct pk_by *by, const char *id,
+                     struct pk_doc **out, struct pk_error *err);
+bool pk_outbox_discard(const struct pk_books *books, const struct pk_by *by, const char *id,
+                       struct pk_doc **out, struct pk_error *err);
+
+struct pk_outbox_stats {
+    uint64_t done, failed, retried,
+        lost;                /* Since the start; 'lost': leases that were taken over. */
+    size_t waiting, running; /* Known to this node now. */
+    double per_minute;       /* Tasks done lately: for estimates. */
+    int64_t oldest_ms;       /* How long the oldest due one has waited; 0: none. */
+};
+void pk_outbox_stats(struct pk_outbox *outbox, struct pk_outbox_stats *out);
+/* Minutes until a task of this type that is added now is done, by the rate of late; at least 1/60.
+ */
+double pk_outbox_estimate(struct pk_outbox *outbox, const char *type);
+
+#endif

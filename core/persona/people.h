@@ -1,0 +1,36 @@
+/* people.h - The people: found by id or by what others call them, made by their first observation.
+ */
+/* SPDX-License-Identifier: MIT */
+#ifndef PK_PERSONA_PEOPLE_H
+#define PK_PERSONA_PEOPLE_H
+
+#include "base/id.h"
+#include "persona/domain.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct pk_doc;
+struct pk_error;
+struct pk_page;
+struct pk_writes;
+
+struct pk_person_ref {
+    const char *id;                /* A UUID v4, lower case; or NULL, and: */
+    const char *source, *external; /* "slack", "U123". With an id: it becomes known as that, too. */
+};
+/* The person's own id, merges followed. '*out' is the 'people' document, or NULL: not known yet. */
+bool pk_person_find(const struct pk_domain *domain, const struct pk_person_ref *ref,
+                    int64_t deadline_ns, struct pk_doc **out, struct pk_error *err);
+/* Finds the person or adds to 'list' what makes him: his 'people' document and an empty mindscape.
+ * An erased person is refused (PK_CONFLICT), and 'list' expects that there is still no tombstone.
+ */
+bool pk_person_ensure(const struct pk_domain *domain, const struct pk_person_ref *ref,
+                      int64_t deadline_ns, struct pk_writes *list, char out_id[PK_UUID_TEXT],
+                      struct pk_error *err);
+/* Newest first; or the one that another system's id names. */
+bool pk_person_list(const struct pk_domain *domain, size_t limit, const char *cursor,
+                    struct pk_page *out, struct pk_error *err);
+
+#endif

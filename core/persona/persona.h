@@ -1,0 +1,70 @@
+/* persona.h - The view made for one task: mapped, kept, and known to be fresh or not.
+ *
+ * Freshness is computed when asked for: the mapper's version is the same, the
+ * time is before 'validUntil', and nothing in the read set has a newer version
+ * in the mindscape. Core and overlay have each their own; only the half that is
+ * stale runs again, and a result that is equal leaves the old one standing
+ * (same instance, same ETag, later expiry). Equal requests at the same time
+ * make one mapping. */
+/* SPDX-License-Identifier: MIT */
+#ifndef PK_PERSONA_PERSONA_H
+#define PK_PERSONA_PERSONA_H
+
+#include "access/principal.h"
+#include "persona/domain.h"
+
+#include <bson/bson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct pk_doc;
+struct pk_error;
+struct pk_page;
+struct pk_personas; /* Opaque: mappings under way, and use counts not yet written. Any thread. */
+
+struct pk_personas *pk_personas_new(const struct pk_domain *domain);
+/* Writes the use counts of the last seconds: a thread that does so every 5 s. */
+bool pk_personas_start(struct pk_personas *personas, struct pk_error *err);
+void pk_personas_free(struct pk_personas *personas); /* Stops it first; NULL is fine. */
+
+enum pk_cache_status { PK_PERSONA_FRESH, PK_PERSONA_STALE, PK_PERSONA_REGENERATED };
+
+struct pk_map_request {
+    const char *mapper, *person;
+    enum pk_detail detail;
+    bool is_stale_fine;             /* includeStale */
+    bool is_strict;                 /* A missing required section is PK_CONFLICT. */
+    const char *purpose;            /* For consent; NULL: none was named. */
+    const bson_t *context;          /* Of the request; or NULL. */
+    const char *const *sections;    /* context.requiredSections; NULL-terminated; or NULL. */
+    const struct pk_principal *who; /* What he may not see is not there for him. */
+    int64_t deadline_ns;
+};
+struct pk_mapped {
+    struct pk_doc *persona; /* Stored form, 'isStale' as computed; a reference. */
+    enum pk_cache_status status;
+    int64_t took_ns;
+    int64_t tokens;
+    char **warning; /* Beyond those of the persona; 'warning_count' of them. */
+    size_t warning_count;
+};
+void pk_mapped_done(struct pk_mapped *mapped);
+
+/* PK_NOT_FOUND: no such person or mapper; PK_CONFLICT: a trait it requires is not known (named);
+ * PK_FORBIDDEN: no consent for the purpose; PK_TOO_LARGE; PK_REFUSED: the mapper failed, with file
+ * and line, and no persona that is recent enough may stand in. */
+bool pk_persona_map(struct pk_personas *personas, const struct pk_map_request *request,
+                    struct pk_mapped *out, struct pk_error *err);
+/* The cached one by its id or instance id, with 'isStale' as computed now; '*out' NULL: there is
+ * none (any more). */
+bool pk_persona_get(struct pk_personas *personas, const char *id, const struct pk_principal *who,
+                    int64_t deadline_ns, struct pk_doc **out, struct pk_error *err);
+bool pk_persona_list(struct pk_personas *personas, const char *person, size_t limit,
+                     const char *cursor, struct pk_page *out, struct pk_error *err);
+/* Until when it is fresh if nothing is written: the least validUntil of its halves (wall). */
+int64_t pk_persona_valid_until(const struct pk_doc *persona);
+/* Counts that it was served; never blocks for long. */
+void pk_persona_used(struct pk_personas *personas, const struct pk_doc *persona, const char *actor);
+
+#endif
