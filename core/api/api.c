@@ -12,8 +12,12 @@ enum { BODY_DEFAULT = 64 * 1024 };
 #define DEADLINE_DEFAULT_MS 10000
 
 static const struct pk_api_table *const table_list[] = {
-    &pk_api_system_table, &pk_api_actors_table,  &pk_api_keys_table,    &pk_api_audit_table,
-    &pk_api_events_table, &pk_api_mappers_table, &pk_api_scripts_table, &pk_api_generations_table,
+    &pk_api_system_table,       &pk_api_actors_table,      &pk_api_keys_table,
+    &pk_api_audit_table,        &pk_api_events_table,      &pk_api_mappers_table,
+    &pk_api_scripts_table,      &pk_api_generations_table, &pk_api_tasks_table,
+    &pk_api_observations_table, &pk_api_people_table,      &pk_api_consents_table,
+    &pk_api_personas_table,     &pk_api_mindscapes_table,  &pk_api_traits_table,
+    &pk_api_curations_table,    &pk_api_reviews_table,     &pk_api_replays_table,
 };
 
 size_t pk_api_row_count(void)
@@ -64,7 +68,7 @@ static void check(const struct pk_api_row *row)
 
 static struct pk_route route_of(const struct pk_api_row *row)
 {
-    const size_t body = row->body ? BODY_DEFAULT : 0;
+    const size_t body = row->body || row->form ? BODY_DEFAULT : 0;
     return (struct pk_route){
         .method = row->method,
         .path = row->path,
@@ -73,6 +77,7 @@ static struct pk_route route_of(const struct pk_api_row *row)
         .body_max_bytes = row->body_max_bytes ? row->body_max_bytes : body,
         .handler = row->hot ? row->hot : pk_api_run,
         .help = row->help,
+        .others = row->others,
     };
 }
 

@@ -7,6 +7,7 @@
  *     headers.c   Accept, Content-Type, If-Match
  *     body.c      from JSON to a checked document
  *     once.c      Idempotency-Key
+ *     wait.c      ?wait=processed
  *     call.c      what handlers call
  *     fail.c      what a failure says
  *     hot_lane.c  ready answers, on the loop */
@@ -40,6 +41,21 @@ bool pk_gate_take_address(const struct pk_api *api, struct pk_request *request);
 /* ---- run.c ---- */
 
 pk_handler_fn pk_api_run; /* The handler of every route with 'run'; 'context' is the api. */
+/* The same once it has waited for the effects of earlier writes. */
+pk_handler_fn pk_api_run_waited;
+
+/* What every call begins and ends with. */
+void pk_call_begin(struct pk_api_call *call, struct pk_api *api, struct pk_request *request,
+                   struct pk_answer *answer);
+void pk_call_end(struct pk_api_call *call);
+
+/* ---- wait.c ---- */
+
+/* Whether the row takes ?wait=processed: a write whose tasks can be waited for, or a read of one
+ * person that takes ?after=. */
+bool pk_row_may_wait(const struct pk_api_row *row);
+/* A step of run.c: a read waits until the person's tasks that are pending now have ended. */
+bool pk_call_wait_effects(struct pk_api_call *call, struct pk_error *err);
 
 /* ---- headers.c ---- */
 
@@ -50,7 +66,8 @@ bool pk_call_check_accept(struct pk_api_call *call, struct pk_error *err);
 bool pk_call_read_match(struct pk_api_call *call, struct pk_error *err);
 /* Picks the version out of a list, once it is known which one is stored. */
 bool pk_call_pick_match(struct pk_api_call *call, struct pk_error *err);
-bool pk_call_check_type(struct pk_api_call *call, struct pk_error *err);
+/* '*out_is_text': it is of row->text_type. */
+bool pk_call_check_type(struct pk_api_call *call, bool *out_is_text, struct pk_error *err);
 
 /* ---- query.c, body.c: steps of run.c, too ---- */
 

@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "doc/json.h"
+#include "doc/json_put.h"
 #include "ops/traffic.h"
 
 #include <string.h>
@@ -68,13 +69,31 @@ const struct pk_error *pk_fail_outside(const struct pk_error *err)
     return err->code == PK_UNAVAILABLE ? &away : err->code == PK_UNKNOWN ? &unknown : err;
 }
 
+static const struct pk_error ours = { .code = PK_INTERNAL,
+                                      .hint = "report it with the requestId; the log has the rest",
+                                      .message = "the server has made a mistake" };
+
+void pk_call_put_failure(struct pk_buf *out, const struct pk_error *err,
+                         const struct pk_faults *faults)
+{
+    const struct pk_error *said = err->code == PK_INTERNAL ? &ours : pk_fail_outside(err);
+    pk_json_put_number(out, "status", pk_code_http(err->code));
+    pk_json_put_text(out, "code", pk_code_name(err->code));
+    pk_json_put_text(out, "detail", said->message);
+    if (said->hint) {
+        pk_json_put_text(out, "hint", said->hint);
+    }
+    if (err->field) {
+        pk_json_put_text(out, "field", err->field);
+    }
+    if (faults && faults->count) {
+        add_faults(out, faults);
+    }
+}
+
 void pk_fail_answer(const struct pk_request *request, struct pk_answer *answer,
                     const struct pk_error *err, const struct pk_faults *faults)
 {
-    static const struct pk_error ours = { .code = PK_INTERNAL,
-                                          .hint = "report it with the requestId; the log has the "
-                                                  "rest",
-                                          .message = "the server has made a mistake" };
     const int wait_s = answer->retry_after_s; /* Of a rate: better known than a second. */
     pk_answer_error(request, answer, err->code == PK_INTERNAL ? &ours : err);
     answer->retry_after_s = wait_s ? wait_s : answer->retry_after_s;

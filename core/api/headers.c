@@ -8,6 +8,7 @@
 #include "api/api_internal.h"
 #include "base/alloc.h"
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/error.h"
 #include "doc/doc.h"
 
@@ -117,14 +118,15 @@ bool pk_call_check_accept(struct pk_api_call *call, struct pk_error *err)
 
 /* ---- Content-Type ---- */
 
-static bool is_json(const char *type)
+/* The type, in UTF-8 if it says so. */
+static bool is_type(const char *type, const char *wanted)
 {
-    static const char json[] = "application/json";
     static const char charset[] = "charset=";
-    if (strncasecmp(type, json, sizeof(json) - 1) != 0) {
+    const size_t size = strlen(wanted);
+    if (strncasecmp(type, wanted, size) != 0) {
         return false;
     }
-    const char *rest = type + sizeof(json) - 1;
+    const char *rest = type + size;
     rest += strspn(rest, " \t");
     if (*rest == '\0') {
         return true;
@@ -136,14 +138,42 @@ static bool is_json(const char *type)
             strcasecmp(rest + sizeof(charset) - 1, "\"utf-8\"") == 0);
 }
 
-bool pk_call_check_type(struct pk_api_call *call, struct pk_error *err)
+/* Adds a media type to what the header Accept says, once. */
+static void name_type(struct pk_buf *names, const char *type)
 {
+    if (!strstr(pk_buf_text(names), type)) {
+        pk_buf_printf(names, "%s%s", names->size ? ", " : "", type);
+    }
+}
+
+/* JSON and the row's texts, or those of its forms; 'names' gets all of them. */
+static bool is_taken_here(const struct pk_api_row *row, const char *type, bool *out_is_text,
+                          struct pk_buf *names)
+{
+    static const struct pk_body_form json[] = { { "application/json", NULL }, { NULL, NULL } };
+    bool is_taken = false;
+    for (const struct pk_body_form *form = row->form ? row->form : json; form->type; form++) {
+        name_type(names, form->type);
+        is_taken |= type && is_type(type, form->type);
+    }
+    if (row->text_type) {
+        name_type(names, row->text_type);
+        *out_is_text = type && is_type(type, row->text_type);
+    }
+    return is_taken || *out_is_text;
+}
+
+bool pk_call_check_type(struct pk_api_call *call, bool *out_is_text, struct pk_error *err)
+{
+    PK_CLEANUP(pk_buf_done) struct pk_buf names = { 0 };
     const char *type = NULL;
     const size_t count = pk_header_count(call->request, "content-type", &type);
-    if (count == 1 && is_json(type)) {
+    *out_is_text = false;
+    if (is_taken_here(call->row, type, out_is_text, &names) && count == 1) {
         return true;
     }
-    (void)pk_answer_header(call->request, call->answer, "Accept", "application/json", NULL);
+    (void)pk_answer_header(call->request, call->answer, "Accept",
+                           pk_arena_strdup(&call->request->arena, pk_buf_text(&names)), NULL);
     return pk_fail_field(
         err, PK_MEDIA_TYPE, "Content-Type", "send JSON, and 'Content-Type: application/json' once",
         count ? "a body of type '%.100s' is not taken here" : "the body has no Content-Type",

@@ -55,7 +55,19 @@ void pk_hot_lane(void *context, struct pk_request *request, struct pk_answer *an
     pk_answer_move(answer, row->lane, pk_api_run);
 }
 
+void pk_hot_lane_pass(void *context, const struct pk_request *request, struct pk_answer *answer)
+{
+    const struct pk_api *api = context;
+    pk_answer_move(answer, pk_api_row_of(api, request)->lane, pk_api_run);
+}
+
 void pk_hot_lane_keep(const struct pk_api_call *call, const char *person, uint64_t stamp)
+{
+    pk_hot_lane_keep_for(call, person, stamp, 0, 0);
+}
+
+void pk_hot_lane_keep_for(const struct pk_api_call *call, const char *person, uint64_t stamp,
+                          int64_t from_ms, int64_t until_ms)
 {
     size_t size = 0;
     const char *key = key_of(call->request, call->who, &size);
@@ -68,6 +80,8 @@ void pk_hot_lane_keep(const struct pk_api_call *call, const char *person, uint64
         .etag = call->answer->etag,
         .data = call->answer->body.data,
         .size = call->answer->body.size,
+        .from_wall_ms = from_ms,
+        .expires_wall_ms = until_ms,
     };
     (void)pk_hot_put(call->parts->hot, &fill);
 }

@@ -24,7 +24,12 @@
 /* Answers from memory, or refuses, or sends the request on to its row's 'run'. */
 void pk_hot_lane(void *context, struct pk_request *request, struct pk_answer *answer,
                  const struct pk_object *object);
+/* The same without a look: for what is asked in a way that is never kept. */
+void pk_hot_lane_pass(void *context, const struct pk_request *request, struct pk_answer *answer);
 /* Keeps what call->answer holds, which needs an ETag. It may always fail to. */
 void pk_hot_lane_keep(const struct pk_api_call *call, const char *person, uint64_t stamp);
+/* The same for what is good only in a stretch of time (wall; 0: open at that end). */
+void pk_hot_lane_keep_for(const struct pk_api_call *call, const char *person, uint64_t stamp,
+                          int64_t from_ms, int64_t until_ms);
 
 #endif

@@ -29,9 +29,9 @@ static const struct pk_api_row row[] = {
       .help = "Shows a mapper: its active version, or its newest." },
     { PK_ROW(PUT, "/v1/mappers/{mapper}", MAPPER_WRITE), .lane = PK_LANE_SLOW,
       .flags = PK_ROW_WRITES, .param = put, .body = &pk_schema_script_put,
-      .body_max_bytes = PK_VERSIONS_BODY, .subject = pk_versions_name, .run = pk_versions_put,
-      .show = pk_versions_show, .answer = &pk_schema_mapper_view, .id = "putMapper",
-      .tag = "mappers",
+      .text_type = PK_VERSIONS_TEXT, .body_max_bytes = PK_VERSIONS_BODY,
+      .subject = pk_versions_name, .run = pk_versions_put, .show = pk_versions_show,
+      .answer = &pk_schema_mapper_view, .id = "putMapper", .tag = "mappers",
       .help = "Saves a version as a draft, once its own examples are good; the same content is "
               "saved once.",
       .fails = pk_versions_refused },

@@ -41,7 +41,7 @@ void pk_openapi_ref(struct pk_buf *out, const char *key, const char *kind, const
 
 /* ---- Headers of answers ---- */
 
-enum when { WHEN_ALWAYS, WHEN_VERSIONED, WHEN_WRITTEN, WHEN_CREATED, WHEN_KEYED };
+enum when { WHEN_ALWAYS, WHEN_VERSIONED, WHEN_WRITTEN, WHEN_CREATED, WHEN_KEYED, WHEN_WAITED };
 
 static const struct answer_header {
     enum when when;
@@ -57,6 +57,8 @@ static const struct answer_header {
       "The path of what was made." },
     { WHEN_WRITTEN, "PersonaKit-Cursor", "{\"type\":\"string\",\"minLength\":1}",
       "The write's place in the feed: send it as ?after= to read what was written." },
+    { WHEN_WAITED, "PersonaKit-Processed", "{\"type\":\"string\",\"enum\":[\"true\",\"false\"]}",
+      "After ?wait=processed: whether the write has had its effects; 'false' goes with 202." },
     { WHEN_KEYED, "RateLimit-Limit", "{\"type\":\"integer\",\"minimum\":0}",
       "Requests in a full window, of the limit that is nearest; per server." },
     { WHEN_KEYED, "RateLimit-Remaining", "{\"type\":\"integer\",\"minimum\":0}",
@@ -100,6 +102,8 @@ static bool has_header(const struct pk_api_row *row, enum when when)
         return row->status == 201;
     case WHEN_KEYED:
         return !pk_row_is_public(row);
+    case WHEN_WAITED:
+        return (row->flags & PK_ROW_WAIT) != 0;
     }
     return false;
 }
@@ -183,6 +187,25 @@ static void put_success(struct writer *writer, const struct pk_api_row *row)
         put_content(writer, row);
     }
     pk_json_close(out, '}');
+    if (row->flags & PK_ROW_WAIT) {
+        pk_json_open(out, "202", '{');
+        pk_json_put_text(out, "description",
+                         "Done, and still to be processed: ?wait=processed has waited in vain.");
+        put_headers(out, row);
+        put_content(writer, row);
+        pk_json_close(out, '}');
+    }
+    if (row->many) {
+        pk_json_open(out, "207", '{');
+        pk_json_put_text(out, "description", "What became of each of many.");
+        pk_json_open(out, "content", '{');
+        pk_json_open(out, "application/json", '{');
+        pk_json_key(out, "schema");
+        pk_json_schemas_ref(&writer->schemas, out, row->many, PK_JSON_OUT);
+        pk_json_close(out, '}');
+        pk_json_close(out, '}');
+        pk_json_close(out, '}');
+    }
     if (row->method == PK_METHOD_GET && row->answer && !(row->flags & PK_ROW_LIST)) {
         pk_json_open(out, "304", '{');
         pk_json_put_text(out, "description", "What If-None-Match names is still the current one.");
@@ -192,19 +215,56 @@ static void put_success(struct writer *writer, const struct pk_api_row *row)
 
 /* ---- Operations ---- */
 
+static size_t forms_of(const struct pk_body_form *form)
+{
+    size_t count = 0;
+    while (form[count].type && strcmp(form[count].type, form[0].type) == 0) {
+        count++;
+    }
+    return count;
+}
+
+/* Forms of one media type stand together in the row: any of them. */
+static void put_forms(struct writer *writer, const struct pk_body_form *form)
+{
+    struct pk_buf *out = writer->out;
+    for (size_t count; form->type; form += count) {
+        count = forms_of(form);
+        pk_json_open(out, form->type, '{');
+        pk_json_open(out, "schema", '{');
+        pk_json_open(out, "anyOf", '[');
+        for (size_t i = 0; i < count; i++) {
+            pk_json_next(out);
+            pk_json_schemas_ref(&writer->schemas, out, form[i].schema, PK_JSON_IN);
+        }
+        pk_json_close(out, ']');
+        pk_json_close(out, '}');
+        pk_json_close(out, '}');
+    }
+}
+
 static void put_body(struct writer *writer, const struct pk_api_row *row)
 {
     struct pk_buf *out = writer->out;
-    if (!row->body) {
+    if (!row->body && !row->form) {
         return;
     }
     pk_json_open(out, "requestBody", '{');
     pk_json_put_bool(out, "required", true);
     pk_json_open(out, "content", '{');
-    pk_json_open(out, "application/json", '{');
-    pk_json_key(out, "schema");
-    pk_json_schemas_ref(&writer->schemas, out, row->body, PK_JSON_IN);
-    pk_json_close(out, '}');
+    if (row->form) {
+        put_forms(writer, row->form);
+    } else {
+        pk_json_open(out, "application/json", '{');
+        pk_json_key(out, "schema");
+        pk_json_schemas_ref(&writer->schemas, out, row->body, PK_JSON_IN);
+        pk_json_close(out, '}');
+    }
+    if (row->text_type) {
+        pk_json_open(out, row->text_type, '{');
+        pk_json_put_raw(out, "schema", "{\"type\":\"string\"}");
+        pk_json_close(out, '}');
+    }
     pk_json_close(out, '}');
     pk_json_close(out, '}');
 }

@@ -52,6 +52,13 @@ static const struct shared_param {
       .pattern = "^[!-~]+$",
       .help = "A PersonaKit-Cursor that a write answered: the answer waits until it shows that "
               "write." },
+    { .flag = PK_ROW_WAIT,
+      .component = "Wait",
+      .name = "wait",
+      .in = "query",
+      .pattern = "^processed$",
+      .help = "'processed': the answer waits, up to 10 s, until what was written has had its "
+              "effects: a write's own, or all of this person that are pending." },
     { .flag = PK_ROW_LIST,
       .component = "Limit",
       .name = "limit",
@@ -231,8 +238,9 @@ void pk_openapi_params(struct pk_buf *out, const struct pk_api_row *row)
     for (const struct pk_param *param = row->param; param && param->name; param++) {
         put_param(out, row, param);
     }
+    const unsigned flags = row->flags | (pk_row_may_wait(row) ? PK_ROW_WAIT : 0U);
     for (size_t i = 0; i < PK_COUNT(shared_param_table); i++) {
-        if (row->flags & shared_param_table[i].flag) {
+        if (flags & shared_param_table[i].flag) {
             pk_openapi_ref(out, NULL, "parameters", shared_param_table[i].component);
         }
     }

@@ -53,7 +53,7 @@ static bool is_of_kind(const struct pk_api_row *row, enum kind kind)
     case KIND_PATH:
         return row->subject || strchr(row->path, '{');
     case KIND_BODY:
-        return row->body != NULL;
+        return row->body || row->form;
     case KIND_ONCE:
         return (row->flags & PK_ROW_ONCE) != 0;
     case KIND_MATCH:

@@ -24,7 +24,7 @@
 #include <string.h>
 
 enum {
-    BUILTIN_MAX = 3, /* limit, cursor, after. */
+    BUILTIN_MAX = 4, /* limit, cursor, after, wait. */
     NEAR_MAX = 4,    /* A name this far away is not what was meant. */
     LIMIT_DEFAULT = 100
 };
@@ -270,6 +270,10 @@ static const struct pk_param limit_param = {
 };
 static const struct pk_param cursor_param = { .name = "cursor", .max = PK_PARAM_CURSOR_MAX };
 static const struct pk_param after_param = { .name = "after", .max = PK_POSITION_TEXT - 1 };
+static const char *const wait_words[] = { "processed", NULL };
+static const struct pk_param wait_param = { .name = "wait",
+                                            .type = PK_PARAM_WORD,
+                                            .allowed = wait_words };
 
 /* The row's parameter that a segment of the pattern, "{name}/...", stands for; -1: none. */
 static int find_param(const struct pk_api_row *row, const char *segment)
@@ -309,6 +313,7 @@ bool pk_call_read_params(struct pk_api_call *call, struct pk_error *err)
     struct pk_param_slot slot[PK_PARAMS_MAX + BUILTIN_MAX];
     bool is_taken[PK_PARAMS_MAX] = { false };
     const char *limit_text = NULL;
+    const char *wait = NULL;
     int64_t limit = LIMIT_DEFAULT;
     size_t count = 0;
 
@@ -328,10 +333,14 @@ bool pk_call_read_params(struct pk_api_call *call, struct pk_error *err)
     if (call->row->flags & PK_ROW_AFTER) {
         slot[count++] = (struct pk_param_slot){ &after_param, &call->after, NULL };
     }
+    if (pk_row_may_wait(call->row)) {
+        slot[count++] = (struct pk_param_slot){ &wait_param, &wait, NULL };
+    }
     assert(count <= PK_COUNT(slot));
     if (!pk_query_read(&call->request->arena, call->request->query, slot, count, err)) {
         return false;
     }
     call->limit = (size_t)limit;
+    call->is_wait_asked = wait != NULL;
     return true;
 }

@@ -14,8 +14,21 @@ extern const struct pk_api_table pk_api_system_table;
 extern const struct pk_api_table pk_api_mappers_table;
 extern const struct pk_api_table pk_api_scripts_table;
 extern const struct pk_api_table pk_api_generations_table;
+extern const struct pk_api_table pk_api_tasks_table;
+extern const struct pk_api_table pk_api_observations_table;
+extern const struct pk_api_table pk_api_people_table;
+extern const struct pk_api_table pk_api_consents_table;
+extern const struct pk_api_table pk_api_personas_table;
+extern const struct pk_api_table pk_api_mindscapes_table;
+extern const struct pk_api_table pk_api_traits_table;
+extern const struct pk_api_table pk_api_curations_table;
+extern const struct pk_api_table pk_api_reviews_table;
+extern const struct pk_api_table pk_api_replays_table;
 
 /* Reads the actor that {actor} names into call->found. */
 pk_subject_fn pk_subject_actor;
+/* Reads the person that {person} names, merges followed: his 'people' document into call->found,
+ * his id into the object. */
+pk_subject_fn pk_subject_person;
 
 #endif

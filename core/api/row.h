@@ -52,6 +52,12 @@ struct pk_param {
     const char *help;
 };
 
+/* One of several forms that a body may come in; the handler reads it (call->request->body). */
+struct pk_body_form {
+    const char *type;               /* Media type; NULL ends a list. */
+    const struct pk_schema *schema; /* Of the whole, or of a line where the type has lines. */
+};
+
 struct pk_api_call;
 /* Does the work: reads, decides, writes, answers. False: 'err' becomes the answer. */
 typedef bool pk_run_fn(struct pk_api_call *call, struct pk_error *err);
@@ -71,7 +77,10 @@ enum pk_row_flags {
     PK_ROW_WRITES = 1 << 4, /* Changes something: needs the feed to be fresh. */
     PK_ROW_SECRET = 1 << 5, /* Its answer shows a secret. */
     PK_ROW_EVENTS = 1 << 6, /* Answers text/event-stream. */
-    PK_ROW_DOOR = 1 << 7    /* Open to all on the operations listener; all else is not there. */
+    PK_ROW_DOOR = 1 << 7,   /* Open to all on the operations listener; all else is not there. */
+    PK_ROW_MANY = 1 << 8,   /* Done to many things: 'run' asks pk_access_check for each; before it
+                             * only whether who asks may at all. */
+    PK_ROW_WAIT = 1 << 9    /* A write that takes ?wait=processed: see pk_call_wait_tasks. */
 };
 
 struct pk_api_row {
@@ -79,13 +88,17 @@ struct pk_api_row {
     const char *path;
     enum pk_action action;
     enum pk_lane_name lane;
-    unsigned flags;                 /* PK_ROW_... */
-    int status;                     /* Of success; 0: 200. */
-    size_t body_max_bytes;          /* 0: 64 KiB when there is a body. */
-    const struct pk_schema *body;   /* In the spelling of HTTP; NULL: none. */
-    const struct pk_schema *answer; /* The same; NULL: none, or not JSON. */
-    const char *answer_type;        /* NULL: application/json. */
-    const struct pk_param *param;   /* Of path and query; ended by a NULL name; or NULL. */
+    unsigned flags;                  /* PK_ROW_... */
+    int status;                      /* Of success; 0: 200. */
+    size_t body_max_bytes;           /* 0: 64 KiB when there is a body. */
+    const struct pk_schema *body;    /* In the spelling of HTTP; NULL: none. */
+    const char *text_type;           /* Beside JSON, a body of this type is taken as it is, as
+                                      * call->text; NULL: JSON alone. */
+    const struct pk_body_form *form; /* Instead of 'body': several forms. */
+    const struct pk_schema *answer;  /* The same; NULL: none, or not JSON. */
+    const struct pk_schema *many;    /* Answered with 207 to who sends many at once; or NULL. */
+    const char *answer_type;         /* NULL: application/json. */
+    const struct pk_param *param;    /* Of path and query; ended by a NULL name; or NULL. */
     pk_subject_fn *subject;
     pk_show_fn *show;          /* Rows with PK_ROW_ONCE need one, unless PK_ROW_SECRET. */
     pk_run_fn *run;            /* On 'lane'; NULL: 'hot' does it all. */
@@ -93,6 +106,7 @@ struct pk_api_row {
     const char *id;            /* "listActors": operationId. */
     const char *tag;           /* "actors" */
     const char *help;          /* One sentence. */
+    const char *others;        /* Why the path has no further methods; or NULL. */
     const enum pk_code *fails; /* Codes beyond those that every such row has; ended by PK_OK. */
 };
 #define PK_ROW(METHOD, PATH, ACTION) \
@@ -121,6 +135,8 @@ struct pk_api_call {
                                        * Idempotency-Key into the list, and brings the cursor. */
     int64_t deadline_ns;              /* For the store. */
     const bson_t *body;               /* Checked against row->body, in its spelling; NULL: none. */
+    const char *text;                 /* Instead, of row->text_type: the bytes as they came. */
+    size_t text_size;                 /* Bytes of it. */
     int64_t match_version;            /* From If-Match; 0: any will do. */
     struct pk_object object;          /* What 'subject' has filled. */
     struct pk_doc *found;             /* What it has read; a reference, or NULL. */
@@ -129,10 +145,12 @@ struct pk_api_call {
     const char *findings;             /* JSON array for a problem's member of that name; or NULL. */
     size_t limit;                     /* PK_ROW_LIST: ?limit=, or 100. */
     const char *cursor;               /* PK_ROW_LIST: ?cursor=, or NULL. */
+    void *own;                        /* The handler's, for its 'show'. */
 
     /* run.c's own. */
     const char *after;               /* PK_ROW_AFTER: ?after=, or NULL. */
-    bool is_again;                   /* It has been parked for 'after'. */
+    bool is_wait_asked;              /* ?wait=processed. */
+    int round;                       /* 1: it has been parked for 'after'; 2: for effects. */
     bool is_over;                    /* It is parked, or answered: no further step. */
     bool is_shown;                   /* 'answer' has been filled by row->show. */
     const char *wrote;               /* The cursor to be sent, or NULL. */
@@ -160,6 +178,10 @@ bool pk_call_answer_doc(struct pk_api_call *call, const char *collection, const 
 /* Has row->show answer with what was read or made, unless it has done so already: for the row of
  * an Idempotency-Key the answer is made before the commit. */
 bool pk_call_show(struct pk_api_call *call, const struct pk_doc *doc, struct pk_error *err);
+/* Adds the members "status", "code", "detail", "hint", "field" and "errors" of a failure to an open
+ * object: for one of many. */
+void pk_call_put_failure(struct pk_buf *out, const struct pk_error *err,
+                         const struct pk_faults *faults);
 /* 204. */
 void pk_call_answer_nothing(struct pk_api_call *call);
 /* Adds the header Location. */
@@ -167,6 +189,15 @@ bool pk_call_made(struct pk_api_call *call, struct pk_error *err, const char *fo
     __attribute__((format(printf, 3, 4)));
 /* After a write that 'call->by' was not handed to: PersonaKit-Cursor. */
 void pk_call_wrote(struct pk_api_call *call, const char *cursor);
+
+/* On a row with PK_ROW_WAIT, when the answer was made and ?wait=processed has come (else it does
+ * nothing): the answer goes out when these tasks have ended, or PK_AFTER_MAX_MS later; no thread
+ * waits. It says "PersonaKit-Processed: true", or "false" and 202 instead of 200 or 201: what was
+ * written is written, and is still to be processed. 'finish' (may be NULL) makes the answer anew,
+ * with 'own' (in the request's arena) as call->own; if it fails, the answer that was made goes out.
+ * One task, or a few: of many a client sends the cursor to the read that follows. */
+void pk_call_wait_tasks(struct pk_api_call *call, const char *const *task, size_t count,
+                        pk_run_fn *finish, void *own);
 
 /* A page: begin, add each item in HTTP's spelling, end. 'next' NULL: it was the last. */
 void pk_call_list_begin(struct pk_api_call *call);

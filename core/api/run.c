@@ -32,7 +32,7 @@ static bool wait_for_write(struct pk_api_call *call, struct pk_error *err)
     if (!call->after) {
         return true;
     }
-    if (call->is_again) {
+    if (call->round > 0) {
         return pk_after_end(call->parts->watch, call->request, call->after, err);
     }
     return pk_after_begin(call->parts->watch, call->request, call->answer, call->after,
@@ -71,6 +71,9 @@ static bool check_access(struct pk_api_call *call, struct pk_error *err)
     if (row->subject && !row->subject(call, &call->object, err)) {
         return false;
     }
+    if (row->flags & PK_ROW_MANY) {
+        return pk_access_may_ask(call->who, row->action, err);
+    }
     return is_let_in ||
            pk_access_check(call->who, row->action, row->subject ? &call->object : NULL, err);
 }
@@ -106,15 +109,15 @@ static const struct {
     { "accept", pk_call_check_accept }, { "parameters", pk_call_read_params },
     { "versions", pk_call_read_match }, { "body", pk_call_read_body },
     { "after", wait_for_write },        { "who", ask_again_who },
-    { "access", check_access },         { "match", pk_call_pick_match },
-    { "person's rate", take_person },   { "once", pk_call_begin_once },
-    { "handler", run_handler },
+    { "access", check_access },         { "effects", pk_call_wait_effects },
+    { "match", pk_call_pick_match },    { "person's rate", take_person },
+    { "once", pk_call_begin_once },     { "handler", run_handler },
 };
 
 /* ---- From beginning to end ---- */
 
-static void begin(struct pk_api_call *call, struct pk_api *api, struct pk_request *request,
-                  struct pk_answer *answer)
+void pk_call_begin(struct pk_api_call *call, struct pk_api *api, struct pk_request *request,
+                   struct pk_answer *answer)
 {
     call->parts = &api->parts;
     call->row = pk_api_row_of(api, request);
@@ -128,7 +131,7 @@ static void begin(struct pk_api_call *call, struct pk_api *api, struct pk_reques
                                .cursor = call->position };
 }
 
-static void end(struct pk_api_call *call)
+void pk_call_end(struct pk_api_call *call)
 {
     if (call->body) {
         bson_destroy(&call->accepted);
@@ -158,15 +161,14 @@ static bool go(struct pk_api_call *call, struct pk_error *err)
     return true;
 }
 
-static void run(struct pk_api *api, struct pk_request *request, struct pk_answer *answer,
-                bool is_again)
+static void run(struct pk_api *api, struct pk_request *request, struct pk_answer *answer, int round)
 {
-    PK_CLEANUP(end) struct pk_api_call call = { .is_again = is_again };
+    PK_CLEANUP(pk_call_end) struct pk_api_call call = { .round = round };
     struct pk_error err = { 0 };
     const int64_t store_ns = pk_store_thread_ns();
     const size_t headers = answer->header_count; /* The gate's, and net's. */
 
-    begin(&call, api, request, answer);
+    pk_call_begin(&call, api, request, answer);
     answer->status = call.row->status ? call.row->status : 200;
     if (go(&call, &err)) {
         tell_cursor(&call);
@@ -180,10 +182,15 @@ static void run(struct pk_api *api, struct pk_request *request, struct pk_answer
 
 void pk_api_run(void *context, struct pk_request *request, struct pk_answer *answer)
 {
-    run(context, request, answer, false);
+    run(context, request, answer, 0);
 }
 
 static void run_again(void *context, struct pk_request *request, struct pk_answer *answer)
 {
-    run(context, request, answer, true);
+    run(context, request, answer, 1);
+}
+
+void pk_api_run_waited(void *context, struct pk_request *request, struct pk_answer *answer)
+{
+    run(context, request, answer, 2);
 }

@@ -45,6 +45,7 @@ PARAMS(condition);
           .flags = PK_ROW_WRITES,                                                                  \
           .param = NAME##_put,                                                                     \
           .body = &pk_schema_script_put,                                                           \
+          .text_type = PK_VERSIONS_TEXT,                                                           \
           .body_max_bytes = PK_VERSIONS_BODY,                                                      \
           .subject = pk_versions_name,                                                             \
           .run = pk_versions_put,                                                                  \

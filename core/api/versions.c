@@ -286,14 +286,32 @@ static bool bundle_of_rules(const struct pk_api_call *call, const bson_iter_t *v
            bundle_of_text(call, ".json", pk_buf_text(&text), text.size, out, err);
 }
 
+/* One file with its signature, under the name that it is given here: that is not signed. */
+static bool bundle_of_source(const struct pk_api_call *call, const bson_iter_t *value,
+                             struct pk_bundle **out, struct pk_error *err)
+{
+    PK_CLEANUP(bson_destroy) bson_t doc = BSON_INITIALIZER;
+    PK_CLEANUP(pk_freep) char *name = pk_strdupf("%.50s%%2Elua", id_of(call));
+    bson_iter_t iter;
+    bson_t files;
+    (void)bson_append_document_begin(&doc, "files", -1, &files);
+    (void)bson_append_iter(&files, name, -1, value);
+    (void)bson_append_document_end(&doc, &files);
+    if (bson_iter_init_find(&iter, call->body, "signature")) {
+        (void)bson_append_iter(&doc, NULL, -1, &iter);
+    }
+    return pk_bundle_of_doc(&doc, out, err);
+}
+
 static bool bundle_of_body(const struct pk_api_call *call, struct pk_bundle **out,
                            struct pk_error *err)
 {
     bson_iter_t iter;
-    uint32_t size = 0;
+    if (call->text) {
+        return bundle_of_text(call, ".lua", call->text, call->text_size, out, err);
+    }
     if (bson_iter_init_find(&iter, call->body, "source")) {
-        const char *text = bson_iter_utf8(&iter, &size);
-        return bundle_of_text(call, ".lua", text, size, out, err);
+        return bundle_of_source(call, &iter, out, err);
     }
     if (bson_iter_init_find(&iter, call->body, "configuration")) {
         return bundle_of_rules(call, &iter, out, err);

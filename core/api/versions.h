@@ -8,7 +8,8 @@
 
 #include "api/row.h"
 
-enum { PK_VERSIONS_BODY = 9 << 20 }; /* Bytes of an upload: the files, escaped. */
+enum { PK_VERSIONS_BODY = 9 << 20 };  /* Bytes of an upload: the files, escaped. */
+#define PK_VERSIONS_TEXT "text/x-lua" /* The other type of one: a single file, as it is. */
 
 /* Finds the version, or the active or newest one, into call->found. */
 pk_subject_fn pk_versions_find;

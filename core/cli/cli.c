@@ -65,6 +65,10 @@ static const struct pk_command *const command_table[] = {
     &pk_command_condition_deprecate,
     &pk_command_generations,
     &pk_command_script_lift,
+    &pk_command_task_list,
+    &pk_command_task_show,
+    &pk_command_task_retry,
+    &pk_command_task_discard,
     &pk_command_errors,
 };
 

@@ -11,7 +11,7 @@
 #include "cli/table.h"
 #include "doc/doc.h"
 #include "doc/path.h"
-#include "script/bundle.h"
+#include "script/loader.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -191,24 +191,19 @@ static const char *name_of_path(struct pk_client *client, const char *path)
     return pk_arena_strndup(&client->call->arena, path + start, length);
 }
 
-/* What a script calls itself, as far as its text shows: the file's name when it is quoted there,
- * else the first quoted word behind 'id'. The server knows, and refuses another. */
-static const char *id_of_text(struct pk_client *client, const char *text, const char *name)
+/* What a script calls itself: its manifest is asked, in a jail of our own. Of what cannot be loaded
+ * it is the file's name, and the server says what is wrong. */
+static const char *id_of(struct pk_client *client, struct pk_bundle *bundle, const char *path)
 {
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789_-";
-    PK_CLEANUP(pk_freep) char *quoted = pk_strdupf("\"%s\"", name);
-    if (strstr(text, quoted)) {
-        return name;
-    }
-    for (const char *at = text; (at = strstr(at, "id")) != NULL;) {
-        at += strlen("id");
-        const char *word = at + strspn(at, "\" \t:=");
-        const size_t length = strspn(word, letters);
-        if (word > at && word[-1] == '"' && length > 0 && word[length] == '"') {
-            return pk_arena_strndup(&client->call->arena, word, length);
-        }
-    }
-    return name;
+    struct pk_jail *jail = pk_jail_new(&(struct pk_jail_options){ .workers_max = 1 });
+    struct pk_loader *loader = pk_loader_new(&(struct pk_loader_options){ .jail = jail });
+    char id[PK_SCRIPT_ID];
+    const char *found = pk_loader_id(loader, bundle, id, NULL)
+                            ? pk_arena_strdup(&client->call->arena, id)
+                            : name_of_path(client, path);
+    pk_loader_free(loader);
+    pk_jail_free(jail);
+    return found;
 }
 
 static bool put(struct pk_client *client, struct pk_error *err)
@@ -222,7 +217,7 @@ static bool put(struct pk_client *client, struct pk_error *err)
         return false;
     }
     pk_bundle_put(bundle, &body);
-    id = id ? id : id_of_text(client, bundle->file[bundle->main].text, name_of_path(client, path));
+    id = id ? id : id_of(client, bundle, path);
     pk_bundle_unref(bundle);
     const char *behind = pk_call_option(client->call, "--activate") ? "/%s?activate=true" : "/%s";
     return change(client, "PUT", path_of(client, behind, id, NULL), &body, err);
@@ -270,7 +265,7 @@ RUN(deprecate)
 static const struct pk_cli_option plain_option[] = { PK_CLIENT_OPTIONS };
 static const struct pk_cli_option put_option[] = {
     { "--activate", NULL, "Make it the active version at once." },
-    { "--id", "ID", "The script's id; default: what its text says." },
+    { "--id", "ID", "The script's id; default: what its manifest says." },
     PK_CLIENT_OPTIONS,
 };
 static const struct pk_cli_option rollback_option[] = {

@@ -1,9 +1,10 @@
 /* scripting.c - From settings to scripts that serve, and files that are taken when they are saved.
  *
  * A saved file goes the way of an upload: a draft, checked in the real jail,
- * then activated; its author sees in the log what came of it. What is active
- * is what the store says, so a server without watched folders serves the same
- * scripts. */
+ * then activated; its author sees in the log what came of it. A few threads do
+ * that (script/takers.h), so that a file whose script does not end keeps no
+ * other waiting. What is active is what the store says, so a server without watched folders serves
+ * the same scripts. */
 /* SPDX-License-Identifier: MIT */
 #include "cli/scripting.h"
 
@@ -16,6 +17,7 @@
 #include "persona/registry.h"
 #include "script/folders.h"
 #include "script/sign.h"
+#include "script/takers.h"
 
 #include <string.h>
 
@@ -47,6 +49,7 @@ static bool open_loader(struct pk_scripting *scripting, struct pk_error *err)
     size_t count = 0;
     const char *const *key = pk_config_list(config, "scripts.keys", &count);
     uint8_t(*trusted)[PK_SIGN_KEY] = pk_calloc(count, sizeof(*trusted));
+    PK_CLEANUP(pk_freep) char *known = pk_strdupf("%s/known", pk_config_text(config, "data"));
     bool is_ok = true;
 
     for (size_t i = 0; i < count && is_ok; i++) {
@@ -64,6 +67,7 @@ static bool open_loader(struct pk_scripting *scripting, struct pk_error *err)
             .require_signature = pk_config_bool(config, "scripts.require_signature"),
             .trusted = (const uint8_t(*)[PK_SIGN_KEY])trusted,
             .trusted_count = count,
+            .known_folder = known,
         });
     }
     pk_free(trusted);
@@ -178,25 +182,29 @@ static void take_bundle(struct pk_scripting *scripting, const char *path, struct
     pk_report_done(&report);
 }
 
-static void take_saved(void *context, const char *path, struct pk_bundle *bundle,
-                       const struct pk_error *why)
+/* On a thread of the takers. */
+static void take_one(void *context, const struct pk_taking *taking)
 {
-    if (bundle) {
-        take_bundle(context, path, bundle, true);
+    if (taking->bundle) {
+        take_bundle(context, taking->path, taking->bundle, taking->is_saved);
     } else {
-        say_unread(context, path, why);
+        say_unread(context, taking->path, taking->why);
     }
 }
 
-/* It was saved while no server watched, or long ago. */
-static void take_found(void *context, const char *path, struct pk_bundle *bundle,
+static void hear_saved(void *context, const char *path, struct pk_bundle *bundle,
                        const struct pk_error *why)
 {
-    if (bundle) {
-        take_bundle(context, path, bundle, false);
-    } else {
-        say_unread(context, path, why);
-    }
+    const struct pk_scripting *scripting = context;
+    pk_takers_add(scripting->takers, &(struct pk_taking){ path, bundle, why, true });
+}
+
+/* It was saved while no server watched, or long ago. */
+static void hear_found(void *context, const char *path, struct pk_bundle *bundle,
+                       const struct pk_error *why)
+{
+    const struct pk_scripting *scripting = context;
+    pk_takers_add(scripting->takers, &(struct pk_taking){ path, bundle, why, false });
 }
 
 bool pk_scripting_watch(struct pk_scripting *scripting, struct pk_error *err)
@@ -210,10 +218,11 @@ bool pk_scripting_watch(struct pk_scripting *scripting, struct pk_error *err)
     for (size_t i = 0; i < count; i++) {
         list[i] = folder[i];
     }
+    scripting->takers = pk_takers_new(take_one, scripting);
     scripting->folders = pk_folders_new(&(struct pk_folders_options){ .folder = list,
                                                                       .log = scripting->log,
-                                                                      .taken = take_saved,
-                                                                      .found = take_found,
+                                                                      .taken = hear_saved,
+                                                                      .found = hear_found,
                                                                       .context = scripting },
                                         err);
     pk_free(list);
@@ -224,6 +233,8 @@ void pk_scripting_quiet(struct pk_scripting *scripting)
 {
     pk_folders_free(scripting->folders);
     scripting->folders = NULL;
+    pk_takers_free(scripting->takers);
+    scripting->takers = NULL;
     pk_registry_stop(scripting->registry);
 }
 

@@ -22,6 +22,7 @@ struct pk_loader;
 struct pk_log;
 struct pk_registry;
 struct pk_scripts;
+struct pk_takers;
 
 struct pk_scripting {
     const struct pk_config *config; /* Borrowed, as the next two. */
@@ -32,6 +33,7 @@ struct pk_scripting {
     struct pk_scripts *scripts;
     struct pk_registry *registry;
     struct pk_folders *folders; /* NULL: none is watched. */
+    struct pk_takers *takers;   /* Of what they tell; the same. */
 };
 
 bool pk_scripting_start(struct pk_scripting *scripting, const struct pk_config *config,

@@ -5,7 +5,8 @@
  * is taken down by the same code.
  *
  *     settings ─▶ data folder and its lock ─▶ log ─▶ store ─▶ peppers, admin ─▶ access
- *              ─▶ scripts ─▶ watcher of the feed ─▶ health, traffic ─▶ api ─▶ reaper ─▶ net
+ *              ─▶ scripts ─▶ people ─▶ watcher of the feed ─▶ health, traffic ─▶ api ─▶ reaper
+ *              ─▶ net
  *
  * The net comes last: nothing is accepted before everything behind it stands,
  * and nothing behind it goes while a request is under way. */
@@ -125,6 +126,17 @@ static void hear_scripts(void *context, const struct pk_feed_item *item)
     pk_registry_hear(context, item);
 }
 
+static bool open_living(struct pk_server *server, struct pk_error *err)
+{
+    return pk_living_open(&server->living,
+                          &(struct pk_living_parts){ .config = server->config,
+                                                     .books = &server->books,
+                                                     .scripting = &server->scripting,
+                                                     .hot = server->hot,
+                                                     .log = server->log },
+                          err);
+}
+
 /* The one thread that follows the feed; the keyring hears everything first. */
 static bool open_feed(struct pk_server *server, struct pk_error *err)
 {
@@ -136,9 +148,11 @@ static bool open_feed(struct pk_server *server, struct pk_error *err)
                                                                 .clock = server->app->clock,
                                                                 .log = server->log });
     pk_watch_tell(server->watch, hear_keys, server->keyring);
+    pk_watch_tell(server->watch, pk_living_hear, &server->living);
     pk_watch_tell(server->watch, pk_events_hear, server->events);
     pk_watch_tell(server->watch, hear_scripts, server->scripting.registry);
-    return pk_events_start(server->events, err) && pk_watch_start(server->watch, err);
+    return pk_events_start(server->events, err) && pk_watch_start(server->watch, err) &&
+           pk_living_start(&server->living, err);
 }
 
 /* Until the feed has answered once every key would be refused; a store that does not answer is
@@ -189,6 +203,7 @@ static void open_api(struct pk_server *server)
         .keyring = server->keyring,
         .rate = server->rate,
         .watch = server->watch,
+        .outbox = server->living.domain.outbox,
         .jail = server->scripting.jail,
         .scripts = server->scripting.scripts,
         .registry = server->scripting.registry,
@@ -208,6 +223,7 @@ static void open_api(struct pk_server *server)
                                                      .hot = server->hot,
                                                      .registry = server->scripting.registry,
                                                      .scripts = server->scripting.scripts,
+                                                     .domain = &server->living.domain,
                                                      .health = server->health,
                                                      .sources = &server->sources,
                                                      .log = server->log });
@@ -379,7 +395,7 @@ bool pk_server_start(struct pk_server *server, const struct pk_app *app, struct 
     if (!pk_spool_open(&server->spool, &(struct pk_spool_options){ .fd = STDERR_FILENO }, err) ||
         !open_store(server, data, err) || !open_access(server, data, err) ||
         !pk_scripting_start(&server->scripting, config, &server->books, server->log, err) ||
-        !open_feed(server, err)) {
+        !open_living(server, err) || !open_feed(server, err)) {
         return false;
     }
     await_feed(server);
@@ -422,6 +438,7 @@ void pk_server_stop(struct pk_server *server)
         (void)unlink(server->address_file);
     }
     pk_scripting_quiet(&server->scripting);
+    pk_living_quiet(&server->living);
     pk_watch_stop(server->watch); /* Nobody is told anything any more ... */
     pk_events_stop(server->events);
     if (server->health) {
@@ -434,6 +451,7 @@ void pk_server_stop(struct pk_server *server)
     pk_health_stop(server->health);
     pk_events_free(server->events);
     pk_watch_free(server->watch);
+    pk_living_stop(&server->living);
     pk_scripting_stop(&server->scripting);
     pk_idempotency_free(server->idempotency);
     pk_rate_free(server->rate);

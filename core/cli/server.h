@@ -13,6 +13,7 @@
 #include "access/audit.h"
 #include "access/rate.h"
 #include "cli/cli.h"
+#include "cli/living.h"
 #include "cli/scripting.h"
 #include "ops/metrics_page.h"
 
@@ -52,6 +53,7 @@ struct pk_server {
     struct pk_watch *watch;
     struct pk_events *events;
     struct pk_scripting scripting;
+    struct pk_living living;
     struct pk_health *health;
     struct pk_traffic *traffic;
     struct pk_metrics_sources sources;

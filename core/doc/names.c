@@ -465,6 +465,35 @@ static void find_rows(struct walk *walk, const char *collection)
     }
 }
 
+/* Most answers only have a few fields of the top level renamed: that takes one pass and no tree.
+ * False: it takes more than that, and nothing is written. */
+static bool rename_top(const struct walk *walk, const bson_t *doc, struct pk_buf *out)
+{
+    bson_iter_t field;
+    size_t count = 0;
+    for (size_t i = 0; i < walk->row_count; i++) {
+        const struct pk_name *row = &walk->row[i];
+        if (strpbrk(row->stored, ".[") || (row->http && strpbrk(row->http, ".["))) {
+            return false;
+        }
+    }
+    const size_t start = pk_writer_begin(out);
+    for (bool ok = bson_iter_init(&field, doc); ok && bson_iter_next(&field);) {
+        const char *key = bson_iter_key(&field);
+        const struct pk_name *row = find_row(walk, PK_SPELLING_STORED, key);
+        const char *name = row ? row->http : key;
+        if (count++ == FIELDS_MAX || (!row && find_row(walk, PK_SPELLING_HTTP, key))) {
+            pk_buf_clear(out);
+            return false; /* Refused, in so many words, by the walk. */
+        }
+        if (name) {
+            pk_writer_copy(out, name, strlen(name), &field);
+        }
+    }
+    pk_writer_end(out, start);
+    return true;
+}
+
 bool pk_names_translate(const char *collection, enum pk_spelling from, enum pk_spelling to,
                         const bson_t *doc, bson_t *out, struct pk_error *err)
 {
@@ -477,10 +506,14 @@ bool pk_names_translate(const char *collection, enum pk_spelling from, enum pk_s
         return pk_fail(err, PK_INVALID, "send a well-formed document", "the document is damaged");
     }
     find_rows(&walk, collection);
+    (void)pk_buf_reserve(&bytes, doc->len + 64);
+    if (from == PK_SPELLING_STORED && to == PK_SPELLING_HTTP && rename_top(&walk, doc, &bytes)) {
+        pk_writer_take(&bytes, out);
+        return true;
+    }
     if (!carry_object(&walk, &scope, &fields)) {
         return false;
     }
-    (void)pk_buf_reserve(&bytes, doc->len);
     write_children(&root, &bytes);
     pk_writer_take(&bytes, out);
     return true;

@@ -26,10 +26,60 @@ static bool is_container(const bson_iter_t *value)
     return BSON_ITER_HOLDS_DOCUMENT(value) || BSON_ITER_HOLDS_ARRAY(value);
 }
 
+/* Bytes of the value at 'data', of which 'left' are there; -1: look at it with care. */
+static int64_t value_size(uint8_t type, const uint8_t *data, size_t left)
+{
+    uint32_t size;
+    switch (type) {
+    case BSON_TYPE_NULL:
+        return 0;
+    case BSON_TYPE_BOOL:
+        return 1;
+    case BSON_TYPE_INT32:
+        return 4;
+    case BSON_TYPE_DOUBLE:
+    case BSON_TYPE_DATE_TIME:
+    case BSON_TYPE_INT64:
+        return 8;
+    case BSON_TYPE_UTF8:
+    case BSON_TYPE_DOCUMENT:
+    case BSON_TYPE_ARRAY:
+        if (left < sizeof(size)) {
+            return -1;
+        }
+        memcpy(&size, data, sizeof(size));
+        size = BSON_UINT32_FROM_LE(size);
+        return type == BSON_TYPE_UTF8 ? (int64_t)size + 4 : size;
+    default:
+        return -1;
+    }
+}
+
+/* Sets 'iter' before the first field of that name, or before one that bson_iter_next must look at:
+ * most lookups of an index pass by many fields. */
+static void skip_others(bson_iter_t *iter, const char *name, size_t length)
+{
+    size_t at = iter->next_off;
+    while (at + 1 < iter->len) {
+        const char *key = (const char *)iter->raw + at + 1;
+        const size_t key_size = strnlen(key, iter->len - at - 1);
+        const size_t value = at + 1 + key_size + 1;
+        if (value >= iter->len || (key_size == length && memcmp(key, name, length) == 0)) {
+            break;
+        }
+        const int64_t size = value_size(iter->raw[at], iter->raw + value, iter->len - value);
+        if (size < 0 || value + (size_t)size >= iter->len) {
+            break;
+        }
+        at = value + (size_t)size;
+    }
+    iter->next_off = (uint32_t)at;
+}
+
 /* Moves 'iter' to the field of that name; like bson_iter_find_w_len, less its copies. */
 static bool seek(bson_iter_t *iter, const char *name, size_t length)
 {
-    while (bson_iter_next(iter)) {
+    for (skip_others(iter, name, length); bson_iter_next(iter); skip_others(iter, name, length)) {
         const char *key = bson_iter_key_unsafe(iter);
         if (strncmp(key, name, length) == 0 && key[length] == '\0') {
             return true;

@@ -5,6 +5,7 @@
  * they are not said twice here. */
 /* SPDX-License-Identifier: MIT */
 #include "doc/inventory.h"
+#include "doc/schema_persona.h"
 #include "doc/schema_tables.h"
 
 static const struct pk_schema document_schema = {
@@ -63,7 +64,7 @@ static const struct pk_schema map_metadata_schema = {
     .help = "How the answer came to be.",
 };
 static const struct pk_field map_response_field[] = {
-    ROW_OBJECT("persona", REQ, &document_schema, "A Persona (collection 'personas')."),
+    ROW_OBJECT("persona", REQ, &pk_schema_persona_view, "The persona."),
     ROW_OBJECT("metadata", REQ, &map_metadata_schema, "How it came to be."),
 };
 const struct pk_schema pk_schema_map_response = {

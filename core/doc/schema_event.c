@@ -1,6 +1,7 @@
 /* schema_event.c - What must happen later, what happened, and who is told outside. */
 /* SPDX-License-Identifier: MIT */
 #include "doc/schema_tables.h"
+#include "doc/schema_task.h"
 
 /* ---- outbox ---- */
 
@@ -8,18 +9,20 @@ static const struct pk_field task_field[] = {
     ROW_UUID("_id", REQ, "Its id."),
     ROW_NAME("taskType", REQ, "What is to be done: 'process_observation', 'refresh_persona'."),
     ROW_UUID("userId", OPT, "The person whose order it keeps."),
+    ROW_UUID("actorId", OPT, "The actor who asked for it."),
     ROW_FREE("payload", REQ, "What it is done with."),
-    ROW_ENUM("status", REQ, pk_allowed_work, "How far it has got."),
+    ROW_ENUM("status", REQ, pk_task_status, "How far it has got."),
+    ROW_COUNT("place", OPT, "Its place among those that were written with it."),
     ROW_COUNT("attempts", REQ, "How often it was tried."),
     ROW_TEXT("lastError", OPT, TEXT_PAGE, "Why it failed the last time."),
     ROW_DATE("runAfter", REQ, "Not before this instant."),
     ROW_TEXT("leaseOwner", OPT, TEXT_WORD, "The node that works on it."),
     ROW_DATE("leaseUntil", OPT, "When another node may take it."),
     ROW_UNIT("progress", OPT, "How much of it is done."),
-    ROW_DATE("completedAt", OPT, "When it was done or given up."),
+    ROW_DATE("completedAt", OPT, "When it was done, has failed or was given up."),
     ROW_DATE("createdAt", REQ, "When it was asked for."),
     ROW_DATE("updatedAt", REQ, "When it last changed."),
-    ROW_DATE("expiresAt", OPT, "When it is forgotten; set once it is done."),
+    ROW_DATE("expiresAt", OPT, "When it is forgotten; set once it is done or given up."),
 };
 const struct pk_schema pk_schema_outbox_task = {
     .name = "OutboxTask",

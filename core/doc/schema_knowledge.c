@@ -70,14 +70,13 @@ static const struct pk_field vector_field[] = {
     ROW_ENUM("contentType", OPT, content_type, "Of what sort it is; a trait's embedding has none."),
     { .name = "embedding",
       .type = PK_TYPE_ARRAY,
-      .flags = PK_FIELD_REQUIRED,
       .min = 1,
       .max = EMBEDDING_MAX,
       .item = &pk_item_float,
       .length_from = "embeddingDimensions",
-      .help = "The vector." },
-    ROW_TEXT("embeddingModel", REQ, TEXT_WORD, "The model that made the vector."),
-    ROW_INT("embeddingDimensions", REQ, 1, EMBEDDING_MAX, "The vector's length."),
+      .help = "The vector; absent until the text has been embedded." },
+    ROW_TEXT("embeddingModel", OPT, TEXT_WORD, "The model that made the vector."),
+    ROW_INT("embeddingDimensions", OPT, 1, EMBEDDING_MAX, "The vector's length."),
     ROW_OBJECT("metadata", OPT, &vector_metadata_schema, "What a search filters by."),
     ROW_DATE("createdAt", REQ, "When it was made."),
     ROW_DATE("updatedAt", REQ, "When it last changed."),
@@ -86,13 +85,25 @@ static const struct pk_field vector_field[] = {
 };
 
 /* A document of the warm layer has its text, sort and metadata; only a trait's embedding, which
- * stands for the trait, has none of them. */
+ * stands for the trait, has none of them. A vector says who made it and how long it is. */
 static void check_vector(const bson_t *doc, const char *path, struct pk_faults *faults)
 {
     static const char *const needed[] = { "content", "contentType", "metadata" };
+    static const char *const told[] = { "embedding", "embeddingModel", "embeddingDimensions" };
+    const bool is_trait = pk_rule_has(doc, "traitId");
+    bool has_vector = is_trait;
     for (size_t i = 0; i < PK_COUNT(needed); i++) {
-        if (!pk_rule_has(doc, "traitId") && !pk_rule_has(doc, needed[i])) {
+        if (!is_trait && !pk_rule_has(doc, needed[i])) {
             pk_rule_fault(faults, path, needed[i], "a value, unless 'traitId' is given", "nothing");
+        }
+    }
+    for (size_t i = 0; i < PK_COUNT(told); i++) {
+        has_vector = has_vector || pk_rule_has(doc, told[i]);
+    }
+    for (size_t i = 0; i < PK_COUNT(told); i++) {
+        if (has_vector && !pk_rule_has(doc, told[i])) {
+            pk_rule_fault(faults, path, told[i], "a value, as the vector's other fields",
+                          "nothing");
         }
     }
 }

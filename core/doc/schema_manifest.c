@@ -121,6 +121,7 @@ static void check_manifest(const bson_t *doc, const char *path, struct pk_faults
 
 static const struct pk_field name_item = ROW_NAME(NULL, OPT, "A type of observations.");
 static const char *const on_error[] = { "reject", "skip", NULL };
+static const char *const on_missing[] = { "reject", "degrade", NULL };
 
 #define COMMON_ROWS                                                                          \
     ROW_STRING("id", PK_FORMAT_SCRIPT_ID, REQ, "Its id, the same in all versions."),         \
@@ -142,6 +143,8 @@ static const char *const on_error[] = { "reject", "skip", NULL };
 static const struct pk_field mapper_field[] = {
     COMMON_ROWS,
     ROW_INT("ttlSeconds", OPT, 1, COUNT_MAX, "How long its personas live."),
+    ROW_INT("overlayTtlSeconds", OPT, 1, COUNT_MAX, "How long their overlays are good."),
+    ROW_ENUM("onMissing", OPT, on_missing, "What happens when a required trait is not known."),
     ROW_ARRAY("requiredTraits", OPT, LIST_SOME, &pk_item_word, "Traits it cannot do without."),
     ROW_ARRAY("optionalTraits", OPT, LIST_SOME, &pk_item_word, "Traits it uses when there."),
     ROW_ARRAY("knowledgeDomains", OPT, LIST_SOME, &pk_item_word, "Areas of knowledge that matter."),

@@ -23,7 +23,7 @@ static const struct pk_schema media_schema = {
     FIELDS(media_field),
     .help = "A file that belongs to an observation.",
 };
-static const struct pk_field media_item = ROW_OBJECT(NULL, OPT, &media_schema, "A file.");
+const struct pk_field pk_item_media = ROW_OBJECT(NULL, OPT, &media_schema, "A file.");
 
 static const struct pk_field source_field[] = {
     ROW_TEXT("source", REQ, TEXT_WORD, "Where it comes from: 'slack', 'email', 'mbti_assessment'."),
@@ -33,7 +33,7 @@ static const struct pk_field source_field[] = {
     ROW_TEXT("documentType", OPT, TEXT_WORD, "For documents: what sort."),
     ROW_TEXT("assessmentType", OPT, TEXT_WORD, "For assessments: 'mbti', 'disc', 'enneagram'."),
 };
-static const struct pk_schema source_schema = {
+const struct pk_schema pk_schema_source = {
     .name = "SourceMetadata",
     FIELDS(source_field),
     .is_open = true,
@@ -43,9 +43,9 @@ static const struct pk_schema source_schema = {
 static const struct pk_field content_field[] = {
     ROW_TEXT("raw", REQ, TEXT_RAW, "The original, or the canonical JSON of 'structured'."),
     ROW_FREE("structured", OPT, "The same, parsed: what processors read."),
-    ROW_ARRAY("mediaAttachments", OPT, LIST_SOME, &media_item, "Files that belong to it."),
+    ROW_ARRAY("mediaAttachments", OPT, LIST_SOME, &pk_item_media, "Files that belong to it."),
 };
-static const struct pk_schema content_schema = {
+const struct pk_schema pk_schema_content = {
     .name = "ObservationContent",
     FIELDS(content_field),
     .help = "What was observed.",
@@ -57,19 +57,19 @@ static const struct pk_field approval_field[] = {
     ROW_DATE("approvedAt", OPT, "When it was approved."),
     ROW_TEXT("rejectionReason", OPT, TEXT_LINE, "Why it was rejected."),
 };
-static const struct pk_schema approval_schema = {
+const struct pk_schema pk_schema_approval = {
     .name = "ApprovalMetadata",
     FIELDS(approval_field),
     .help = "Who let it in, or why not.",
 };
 
 /* Others are accepted when a loaded processor takes them. */
-static const char *const source_type[] = {
+const char *const pk_observation_type[] = {
     "chat_log",     "document",   "interview",      "assessment", "api_import",
     "work_session", "user_input", "calendar_event", "curation",   NULL,
 };
-static const char *const processing_status[] = { "pending", "approved", "processed", "rejected",
-                                                 NULL };
+const char *const pk_observation_status[] = { "pending", "approved", "processed", "rejected",
+                                              NULL };
 
 static const struct pk_field observation_field[] = {
     ROW_UUID("_id", REQ, "Its id."),
@@ -79,12 +79,12 @@ static const struct pk_field observation_field[] = {
       .format = PK_FORMAT_NAME,
       .flags = PK_FIELD_REQUIRED | PK_FIELD_OPEN_ENUM,
       .max = TEXT_WORD,
-      .allowed = source_type,
+      .allowed = pk_observation_type,
       .help = "What sort of observation it is; which processors run is decided by it." },
-    ROW_OBJECT("sourceMetadata", REQ, &source_schema, "Where it comes from."),
-    ROW_OBJECT("content", REQ, &content_schema, "What was observed."),
-    ROW_ENUM("processingStatus", REQ, processing_status, "How far it has got."),
-    ROW_OBJECT("approvalMetadata", REQ, &approval_schema, "Who let it in, or why not."),
+    ROW_OBJECT("sourceMetadata", REQ, &pk_schema_source, "Where it comes from."),
+    ROW_OBJECT("content", REQ, &pk_schema_content, "What was observed."),
+    ROW_ENUM("processingStatus", REQ, pk_observation_status, "How far it has got."),
+    ROW_OBJECT("approvalMetadata", REQ, &pk_schema_approval, "Who let it in, or why not."),
     ROW_DATE("effectiveAt", REQ, "The instant that all arithmetic with it uses."),
     ROW_INT("seq", OPT, 1, COUNT_MAX, "Its place in the person's order, given when processed."),
     ROW_DATE("createdAt", REQ, "When it was accepted."),

@@ -4,6 +4,8 @@
  * specification names are checked against its types; others are the mapper's
  * own. Core and overlay each know what they read and how long that is good. */
 /* SPDX-License-Identifier: MIT */
+#include "doc/schema_persona.h"
+
 #include "doc/schema_tables.h"
 
 /* ---- Core ---- */
@@ -203,8 +205,11 @@ static const struct pk_schema overlay_schema = {
 static const struct pk_field read_item = ROW_OBJECT(NULL, OPT, &pk_schema_read_key, "One thing.");
 static const struct pk_field half_field[] = {
     ROW_COUNT("mindscapeVersion", REQ, "The version of the mindscape that was read first."),
+    ROW_DATE("validFrom", OPT, "The instant that it was made for; absent: it is not fresh."),
     ROW_DATE("validUntil", REQ, "The least instant at which something read changes by itself."),
     ROW_ARRAY("readSet", REQ, LIST_HUGE, &read_item, "What was read or looked for."),
+    ROW_ARRAY("ruleIds", OPT, LIST_LONG, &pk_item_word, "Rules that fired in it."),
+    ROW_ARRAY("warnings", OPT, LIST_SOME, &pk_item_line, "What is missing or doubtful in it."),
 };
 static const struct pk_schema half_schema = {
     .name = "PersonaHalf",
@@ -326,6 +331,46 @@ const struct pk_schema pk_schema_persona = {
     .name = "Persona",
     FIELDS(persona_field),
     .rule = check_persona,
+    .help = "A view of a person for one purpose.",
+};
+
+/* ---- Over HTTP ---- */
+
+static const struct pk_field view_generation_field[] = {
+    ROW_DETAIL("detailLevel", REQ, "How much it says."),
+    ROW_DATE("generatedAt", REQ, "When it was made."),
+    ROW_COUNT("generationDurationMs", REQ, "How long it took."),
+    ROW_COUNT("totalTokensUsed", REQ, "Tokens of all prompts, as the local tokenizer counts."),
+    ROW_NUMBER("totalCost", REQ, 0, COUNT_MAX, "Dollars; 0 unless a plugin reports a cost."),
+    ROW_OBJECT("cacheStatus", REQ, &cache_schema, "What was there before."),
+};
+static const struct pk_schema view_generation_schema = {
+    .name = "PersonaGeneration",
+    FIELDS(view_generation_field),
+    .help = "How a persona was made.",
+};
+static const struct pk_field view_field[] = {
+    ROW_UUID("personaInstanceId", REQ, "The id of this generation."),
+    ROW_TEXT("compositeKey", REQ, 300, "<mapper>:<person>:<detail>, and :<variant> if there is."),
+    ROW_STRING("sourceMapperId", PK_FORMAT_SCRIPT_ID, REQ, "The mapper that made it."),
+    ROW_STRING("mapperVersion", PK_FORMAT_SEMVER, REQ, "The mapper's version."),
+    ROW_UUID("sourceMindscapeId", REQ, "The mindscape that it was made from."),
+    ROW_COUNT("mindscapeVersion", REQ, "The version of that mindscape."),
+    ROW_UUID("personId", REQ, "The person it shows."),
+    ROW_NAME("variant", OPT, "The hash of what made it differ; absent in the common case."),
+    ROW_OBJECT("personaCore", REQ, &core_schema, "What changes slowly."),
+    ROW_OBJECT("contextualOverlay", REQ, &overlay_schema, "What changes fast."),
+    ROW_OBJECT("generationMetadata", REQ, &view_generation_schema, "How it was made."),
+    ROW_OBJECT("usageMetadata", REQ, &usage_schema, "What became of it."),
+    ROW_ARRAY("warnings", OPT, LIST_SOME, &pk_item_line, "What is missing or doubtful."),
+    ROW_BOOL("isStale", REQ, "Whether a mapping would run again now."),
+    ROW_DATE("expiresAt", REQ, "When it goes."),
+    ROW_NUMBER("ttlHours", REQ, 0, COUNT_MAX, "For how long it was meant to live."),
+    ROW_TEXT("createdBy", OPT, TEXT_WORD, "The actor who first asked for it."),
+};
+const struct pk_schema pk_schema_persona_view = {
+    .name = "PersonaView",
+    FIELDS(view_field),
     .help = "A view of a person for one purpose.",
 };
 

@@ -22,7 +22,8 @@ static const struct pk_field put_field[] = {
     ROW_MAP("files", OPT, FILES_MAX, &file_item,
             "Instead: its files, name and text; 'init.lua' is the script when there are several."),
     ROW_OBJECT("configuration", OPT, &document_schema, "Instead: declared rules."),
-    ROW_OBJECT("signature", OPT, &pk_schema_signature, "Of 'files': 'personakit mapper sign'."),
+    ROW_OBJECT("signature", OPT, &pk_schema_signature,
+               "Of 'source' or 'files': 'personakit mapper sign'."),
 };
 
 static void check_put(const bson_t *doc, const char *path, struct pk_faults *faults)
@@ -33,8 +34,9 @@ static void check_put(const bson_t *doc, const char *path, struct pk_faults *fau
         pk_rule_fault(faults, path, "", "exactly one of 'source', 'files' and 'configuration'",
                       given ? "several" : "none");
     }
-    if (pk_rule_has(doc, "signature") && !pk_rule_has(doc, "files")) {
-        pk_rule_fault(faults, path, "signature", "only with 'files', for it covers their names",
+    if (pk_rule_has(doc, "signature") && pk_rule_has(doc, "configuration")) {
+        pk_rule_fault(faults, path, "signature",
+                      "only with 'source' or 'files', for it covers every byte",
                       "a signature of something else");
     }
 }

@@ -126,6 +126,13 @@ void pk_rule_fault(struct pk_faults *faults, const char *path, const char *name,
 void pk_rule_joined_id(const bson_t *doc, const char *path, const char *const *part, size_t count,
                        struct pk_faults *faults);
 
+/* Parts of an observation that its body shares. */
+extern const struct pk_field pk_item_media;
+extern const struct pk_schema pk_schema_source;
+extern const struct pk_schema pk_schema_content;
+extern const struct pk_schema pk_schema_approval;
+extern const char *const pk_observation_type[]; /* The built-in ones; 'curation' is the last. */
+
 /* ---- Collections, in the order of the inventory ---- */
 
 extern const struct pk_schema pk_schema_observation;

@@ -115,11 +115,20 @@ void pk_hot_gap(struct pk_hot *hot)
     hot->gaps++;
 }
 
+static bool is_time(const struct pk_hot *hot, const struct pk_hot_entry *entry)
+{
+    if (entry->expires_wall_ms == 0 && entry->from_wall_ms == 0) {
+        return true;
+    }
+    const int64_t now_ms = pk_clock_wall_ms(hot->clock);
+    return now_ms >= entry->from_wall_ms &&
+           (entry->expires_wall_ms == 0 || now_ms < entry->expires_wall_ms);
+}
+
 static bool is_good(const struct pk_hot *hot, const struct pk_hot_entry *entry)
 {
     return entry->stamp == stamp_now(hot, entry->counter) &&
-           !pk_deadline_passed(hot->clock, entry->expires_mono_ns) &&
-           (entry->expires_wall_ms == 0 || pk_clock_wall_ms(hot->clock) < entry->expires_wall_ms);
+           !pk_deadline_passed(hot->clock, entry->expires_mono_ns) && is_time(hot, entry);
 }
 
 /* ---- The table ---- */
@@ -187,7 +196,8 @@ static struct pk_hot_entry *make_entry(const struct pk_hot_fill *fill)
                                     .key_size = fill->key_size,
                                     .stamp = fill->stamp,
                                     .expires_mono_ns = fill->expires_mono_ns,
-                                    .expires_wall_ms = fill->expires_wall_ms };
+                                    .expires_wall_ms = fill->expires_wall_ms,
+                                    .from_wall_ms = fill->from_wall_ms };
     return entry;
 }
 

@@ -39,6 +39,7 @@ struct pk_hot_entry {
     size_t counter;          /* Whose value 'stamp' was. */
     int64_t expires_mono_ns; /* 0: never. */
     int64_t expires_wall_ms; /* 0: never. */
+    int64_t from_wall_ms;    /* Not good before: a wall clock may be set back. */
     struct pk_hot_entry *chain;
     bool is_used; /* Since the hand came by. */
 };
@@ -65,6 +66,7 @@ struct pk_hot_fill {
     size_t size;
     int64_t expires_mono_ns; /* By whichever comes first; 0: never. */
     int64_t expires_wall_ms;
+    int64_t from_wall_ms; /* Not good before; 0: always was. */
 };
 /* False: the person has changed since the stamp, or the entry is too large to be kept. */
 bool pk_hot_put(struct pk_hot *hot, const struct pk_hot_fill *fill);

@@ -101,6 +101,7 @@ struct pk_request {
     const struct pk_route *route;    /* NULL: none has this path. */
     enum pk_lane_name lane;          /* Where the handler runs now. */
     bool is_timed_out;               /* It was parked, and nobody woke it. */
+    void *kept;          /* A handler's, for the one that goes on with the request; in its arena. */
     void *caller;        /* What the gate made of who asks; the gate's to leave; NULL: nobody. */
     uint8_t address[16]; /* The client's (IPv4 mapped into IPv6), behind trusted proxies; all
                           * zero on a Unix socket. */
@@ -170,9 +171,11 @@ struct pk_route {
     enum pk_lane_name lane;
     size_t body_max_bytes; /* 0: no body. */
     pk_handler_fn *handler;
-    const char *help; /* One sentence. */
-    bool is_streamed; /* The handler starts at the end of the head and reads the body in pieces
-                       * (stream.h); never on PK_LANE_HOT. body_max_bytes 0: of any length. */
+    const char *help;   /* One sentence. */
+    const char *others; /* Why the path has no further methods: the hint of its 405; NULL: those it
+                         * has are named. Static text. */
+    bool is_streamed;   /* The handler starts at the end of the head and reads the body in pieces
+                         * (stream.h); never on PK_LANE_HOT. body_max_bytes 0: of any length. */
 };
 
 struct pk_lane_limits {

@@ -211,6 +211,7 @@ struct pk_exchange *pk_parser_take(struct pk_parser *parser);
 struct pk_match {
     const struct pk_route *route; /* NULL: none. */
     unsigned allowed;             /* Methods (1 << pk_method) that this path has. */
+    const char *others;           /* Why it has no others; or NULL. */
 };
 void pk_route_find(const struct pk_net *net, const struct pk_request *request,
                    struct pk_match *out);

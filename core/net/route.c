@@ -79,6 +79,7 @@ void pk_route_find(const struct pk_net *net, const struct pk_request *request, s
             continue;
         }
         out->allowed |= 1U << route->method;
+        out->others = route->others ? route->others : out->others;
         if (route->method == PK_METHOD_GET) {
             out->allowed |= 1U << PK_METHOD_HEAD;
         }
@@ -148,7 +149,8 @@ void pk_route_miss(const struct pk_net *net, const struct pk_match *match,
                                           request->method == PK_METHOD_OTHER
                                               ? "this method"
                                               : method_name[request->method]),
-                          pk_arena_printf(arena, "use %s", answer->allow));
+                          match->others ? match->others
+                                        : pk_arena_printf(arena, "use %s", answer->allow));
         return;
     }
     const char *near = nearest(net, request);

@@ -16,6 +16,7 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "feed/outbox.h"
 #include "feed/watch.h"
 #include "net/hot.h"
 #include "net/net.h"
@@ -296,6 +297,22 @@ static const struct row feed_row[] = {
       FEED(waiters), 0, 1 },
 };
 
+#define OUTBOX(field) offsetof(struct pk_outbox_stats, field)
+static const struct row outbox_row[] = {
+    { "personakit_outbox_done_total", "Tasks done here.", COUNTER, OUTBOX(done), 0, 1 },
+    { "personakit_outbox_failed_total", "Tasks that have failed for good: see /v1/admin/outbox.",
+      COUNTER, OUTBOX(failed), 0, 1 },
+    { "personakit_outbox_retried_total", "Attempts that failed and are made again.", COUNTER,
+      OUTBOX(retried), 0, 1 },
+    { "personakit_outbox_lost_total", "Leases taken over from nodes that ended or were late.",
+      COUNTER, OUTBOX(lost), 0, 1 },
+    { "personakit_outbox_waiting", "Tasks that wait, those for a later time included.", GAUGE,
+      OUTBOX(waiting), 0, 1 },
+    { "personakit_outbox_running", "Tasks under way.", GAUGE, OUTBOX(running), 0, 1 },
+    { "personakit_outbox_oldest_seconds", "How long the oldest task that is due has waited.", GAUGE,
+      OUTBOX(oldest_ms), 0, MILLI },
+};
+
 #define JAIL(field) offsetof(struct pk_jail_stats, field)
 static const struct row jail_row[] = {
     { "personakit_script_workers", "Processes that run scripts.", GAUGE, JAIL(workers), 0, 1 },
@@ -392,6 +409,15 @@ static void print_feed(const struct pk_metrics_sources *sources, struct pk_buf *
     if (sources->watch) {
         pk_watch_stats(sources->watch, &stats);
         print_one(out, feed_row, PK_COUNT(feed_row), &stats);
+    }
+}
+
+static void print_outbox(const struct pk_metrics_sources *sources, struct pk_buf *out)
+{
+    struct pk_outbox_stats stats;
+    if (sources->outbox) {
+        pk_outbox_stats(sources->outbox, &stats);
+        print_one(out, outbox_row, PK_COUNT(outbox_row), &stats);
     }
 }
 
@@ -493,9 +519,9 @@ static void print_build(const struct pk_metrics_sources *sources, struct pk_buf 
 void pk_metrics_page(const struct pk_metrics_sources *sources, struct pk_buf *out)
 {
     static part_fn *const part[] = {
-        print_build, print_process, print_health,  print_counted, print_loops,
-        print_lanes, print_store,   print_hot,     print_keyring, print_rate,
-        print_feed,  print_jail,    print_scripts, print_logs,
+        print_build, print_process, print_health, print_counted, print_loops,
+        print_lanes, print_store,   print_hot,    print_keyring, print_rate,
+        print_feed,  print_outbox,  print_jail,   print_scripts, print_logs,
     };
     for (size_t i = 0; i < PK_COUNT(part); i++) {
         part[i](sources, out);

@@ -18,6 +18,7 @@ struct pk_keyring;
 struct pk_log;
 struct pk_metrics;
 struct pk_net;
+struct pk_outbox;
 struct pk_rate;
 struct pk_registry;
 struct pk_scripts;
@@ -35,6 +36,7 @@ struct pk_metrics_sources {
     const struct pk_keyring *keyring;
     const struct pk_rate *rate;
     struct pk_watch *watch;
+    struct pk_outbox *outbox;
     struct pk_jail *jail;
     struct pk_scripts *scripts;
     struct pk_registry *registry;

@@ -25,9 +25,12 @@ struct pk_curated {
     char observation[PK_UUID_TEXT];
     char task[PK_UUID_TEXT];
 };
-/* PATCH of a mindscape: 'changes' is { traits: [{ id, value | null, ... }], goals, beliefs,
- * narrative, now } in HTTP's spelling. 'version' is the domain's (If-Match), 0: whatever it is;
- * PK_PRECONDITION says what has changed since. */
+/* { observationId, taskId }: what pk_by's 'complete' gets of a patch or pin, and what is answered.
+ */
+struct pk_doc *pk_curated_doc(const struct pk_curated *curated)
+    __attribute__((returns_nonnull, warn_unused_result));
+/* PATCH of a mindscape: 'changes' is a MindscapePatch (doc/schema_curation.h), accepted. 'version'
+ * is the domain's (If-Match), 0: whatever it is; PK_PRECONDITION says what has changed since. */
 bool pk_curation_patch(const struct pk_domain *domain, const struct pk_by *by, const char *person,
                        int64_t version, const bson_t *changes, struct pk_curated *out,
                        struct pk_error *err);
@@ -36,6 +39,8 @@ bool pk_curation_pin(const struct pk_domain *domain, const struct pk_by *by, con
                      struct pk_error *err);
 
 enum pk_review_decision { PK_REVIEW_APPROVE, PK_REVIEW_DECLINE, PK_REVIEW_UNDO };
+/* '*out' is the review afterwards; 'complete' gets it, too. PK_CONFLICT: it cannot be decided so
+ * (any more). */
 bool pk_review_decide(const struct pk_domain *domain, const struct pk_by *by, const char *person,
                       const char *review, enum pk_review_decision decision, struct pk_doc **out,
                       struct pk_curated *curated, struct pk_error *err);

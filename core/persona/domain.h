@@ -6,12 +6,17 @@
 
 #include "access/audit.h"
 
+#include <bson/bson.h>
+#include <stdbool.h>
 #include <stdint.h>
+
+struct pk_error;
 
 struct pk_hot;
 struct pk_log;
 struct pk_minds;
 struct pk_outbox;
+struct pk_people;
 struct pk_personas;
 struct pk_policies;
 struct pk_registry;
@@ -23,6 +28,7 @@ struct pk_domain {
     struct pk_registry *registry; /* All versions. */
     struct pk_outbox *outbox;     /* Work for later. */
     struct pk_hot *hot;           /* Ready answers, and the counters by person. */
+    struct pk_people *people;     /* people.h; NULL: nobody is known without a look. */
     struct pk_minds *minds;       /* mindscape.h */
     struct pk_personas *personas; /* persona.h */
     struct pk_log *log;
@@ -31,10 +37,15 @@ struct pk_domain {
                                          * ("*": all); NULL-terminated. */
     const char *data;                   /* The data folder: erasures.log lies there. */
     int64_t persona_max_bytes;          /* personas.max_bytes */
-    int64_t persona_ttl_ms;             /* personas.ttl: when a mapper says nothing. */
-    int64_t persona_log_keep_ms;        /* store.retention.persona_log */
-    int64_t tombstone_keep_ms;          /* store.retention.tombstones */
-    int64_t person_max_bytes;           /* person.max_bytes; 0: no limit. */
+    /* What processors may ask ("http", "search") when their manifest was granted it; as
+     * pk_jail_ask; NULL: nothing is answered. */
+    bool (*ask)(void *context, const char *name, const bson_t *question, bson_t *answer,
+                struct pk_error *err);
+    void *ask_context;
+    int64_t persona_ttl_ms;      /* personas.ttl: when a mapper says nothing. */
+    int64_t persona_log_keep_ms; /* store.retention.persona_log */
+    int64_t tombstone_keep_ms;   /* store.retention.tombstones */
+    int64_t person_max_bytes;    /* person.max_bytes; 0: no limit. */
 };
 
 #endif

@@ -16,13 +16,36 @@ struct pk_writes;
 
 /* Adds what the operations make to 'list' (inserts and replaces at the versions read). An entry of
  * hot knowledge is found by its key, a node by its label, an edge by its ends and type; all ids
- * are functions of the person and these, so that a replay makes the same. */
+ * are functions of the person and these, so that a replay makes the same. PK_INVALID names the
+ * operation that cannot be stored. */
 bool pk_joined_write(const struct pk_domain *domain, const char *person,
                      const struct pk_joined *const *joined, size_t count, int64_t deadline_ns,
                      struct pk_writes *list, struct pk_error *err);
 /* Appends the person's hot knowledge that has not expired at 'now_ms' as an array 'knowledge' of
- * { key, value, expiresAt } (what scripts get). */
+ * { key, value, category, confidence, updatedAt, expiresAt } (what scripts get). */
 bool pk_joined_hot(const struct pk_domain *domain, const char *person, int64_t now_ms,
                    int64_t deadline_ns, bson_t *out, struct pk_error *err);
+
+/* ---- The same without a store, for replays: documents as they come to be ---- */
+
+struct pk_joins; /* Opaque. One thread at a time. */
+/* With 'domain': what is there is read from the store when it is met. NULL: from nothing. */
+struct pk_joins *pk_joins_new(const struct pk_domain *domain, const char *person,
+                              int64_t deadline_ns) __attribute__((returns_nonnull));
+void pk_joins_free(struct pk_joins *joins); /* NULL is fine. */
+void pk_joins_freep(struct pk_joins **joins);
+bool pk_joins_apply(struct pk_joins *joins, const struct pk_joined *joined, struct pk_error *err);
+/* As pk_joined_hot. */
+void pk_joins_hot(const struct pk_joins *joins, int64_t now_ms, bson_t *out);
+/* What has been made or changed so far, in the order in which it came up. 'version' is the one it
+ * was read at, 0: it is new. */
+struct pk_joins_doc {
+    const char *collection, *id;
+    bson_t doc;
+    int64_t version;
+    bool is_changed; /* Else it was only read. */
+};
+size_t pk_joins_count(const struct pk_joins *joins);
+const struct pk_joins_doc *pk_joins_at(const struct pk_joins *joins, size_t i);
 
 #endif

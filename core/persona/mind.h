@@ -34,6 +34,7 @@ struct pk_evidence {
     const char *obs_id;
     const char *source_type; /* "work_session"; "curation" outranks the others. */
     int64_t effective_at_ms; /* All arithmetic uses it. */
+    int64_t seq; /* Its place, in a replay (a forgotten one leaves a hole); 0: the next one. */
 };
 /* Who made the operations. */
 struct pk_ran {
@@ -44,6 +45,12 @@ struct pk_ran {
 /* 'stored' is a mindscape document (copied); an empty one of a new person is fine. */
 struct pk_mind *pk_mind_open(const bson_t *stored, const struct pk_policies *policies)
     __attribute__((returns_nonnull, warn_unused_result));
+/* For replay: nothing is known yet, in the next epoch; 'createdAt', the version and 'versions' go
+ * on from 'stored'. What differs from it in the end gets a version when pk_mind_settle is called.
+ */
+struct pk_mind *pk_mind_open_again(const bson_t *stored, const struct pk_policies *policies)
+    __attribute__((returns_nonnull, warn_unused_result));
+void pk_mind_settle(struct pk_mind *mind);
 void pk_mind_free(struct pk_mind *mind); /* NULL is fine. */
 
 /* The next place in the person's order, and which one it is. */
@@ -64,6 +71,8 @@ void pk_mind_touch(struct pk_mind *mind, const char *kind, const char *key);
 bool pk_mind_has_changed(const struct pk_mind *mind);
 int64_t pk_mind_version(const struct pk_mind *mind); /* The domain's 'version', as it will be. */
 int64_t pk_mind_seq(const struct pk_mind *mind);
+int64_t pk_mind_epoch(const struct pk_mind *mind);
+const char *pk_mind_person(const struct pk_mind *mind);
 
 /* Rows for trait_history, in order. Documents are NULL where there was or is nothing. */
 struct pk_trait_change {
@@ -94,9 +103,10 @@ struct pk_joined {
 };
 size_t pk_mind_joined_count(const struct pk_mind *mind);
 const struct pk_joined *pk_mind_joined(const struct pk_mind *mind, size_t i);
-/* Everything readable that has changed ("trait:work.focus", "goals"), sorted, each once: for
- * events. */
-size_t pk_mind_touched(const struct pk_mind *mind, const char *const **out);
+/* Changes, proposals and joined operations are written (a long replay writes them in parts). */
+void pk_mind_forget_rows(struct pk_mind *mind);
+/* Everything readable that has changed ("trait:work.focus", "goals"), sorted, each once. */
+size_t pk_mind_touched(struct pk_mind *mind, const char *const **out);
 
 /* The document as it is now, in its stored form, without a look at a clock: 'lastUpdated' is the
  * greatest effectiveAt. 'duration_ms' goes into processingMetadata. PK_TOO_LARGE above its cap,

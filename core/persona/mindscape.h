@@ -30,8 +30,8 @@ struct pk_minds_stats {
 };
 void pk_minds_stats(struct pk_minds *minds, struct pk_minds_stats *out);
 
-/* The mindscape as this node's feed knows it (cached), or straight from the store. '*out' is a
- * reference, or NULL when the person has none. */
+/* The mindscape as this node's feed knows it (cached: for reading), or straight from the store (for
+ * deciding what to write). '*out' is a reference, or NULL when the person has none. */
 bool pk_mindscape_get(const struct pk_domain *domain, const char *person, int64_t deadline_ns,
                       struct pk_doc **out, struct pk_error *err);
 bool pk_mindscape_read(const struct pk_domain *domain, const char *person, int64_t deadline_ns,
@@ -46,7 +46,16 @@ struct pk_doc *pk_mindscape_empty(const char *person, int64_t now_ms);
 bool pk_mindscape_apply(const struct pk_domain *domain, struct pk_mind *mind,
                         const struct pk_doc *stored, int64_t duration_ms, struct pk_writes *list,
                         struct pk_error *err);
-/* Raises the version and what 'versions' says of (kind, key), with the event. Reads the store. */
+/* Parts of it, for a replay that writes its rows before it flips the epoch. */
+void pk_mindscape_add_history(const struct pk_domain *domain, const struct pk_mind *mind,
+                              const char *person, int64_t epoch, size_t first, size_t count,
+                              struct pk_writes *list);
+/* 'is_again': only proposals that never were; what is pending or decided stays as it is. */
+bool pk_mindscape_add_reviews(const struct pk_domain *domain, const struct pk_mind *mind,
+                              const char *person, int64_t deadline_ns, bool is_again,
+                              struct pk_writes *list, struct pk_error *err);
+/* Raises the version and what 'versions' says of (kind, key), with the event. Reads the store, or
+ * goes on from what 'list' already writes. */
 bool pk_mindscape_touch(const struct pk_domain *domain, const char *person, const char *kind,
                         const char *key, int64_t deadline_ns, struct pk_writes *list,
                         struct pk_error *err);
@@ -66,6 +75,17 @@ struct pk_mindscape_view {
 bool pk_mindscape_show(const struct pk_domain *domain, const struct pk_doc *mindscape,
                        const struct pk_mindscape_view *view, int64_t deadline_ns, bson_t *out,
                        struct pk_error *err);
+/* Its traits alone, as they are shown (in HTTP's spelling unless 'is_tree'): an array's document,
+ * initialised here, on success only. */
+bool pk_mindscape_traits(const struct pk_domain *domain, const struct pk_doc *mindscape,
+                         const struct pk_mindscape_view *view, int64_t deadline_ns, bson_t *out,
+                         struct pk_error *err);
+/* Appends one trait's fields, in HTTP's spelling, with its confidence at 'now_ms'. */
+void pk_trait_show(const struct pk_policies *policies, const bson_t *trait, int64_t now_ms,
+                   bson_t *out);
+/* Not hidden from who asks, and sure enough. */
+bool pk_trait_is_shown(const struct pk_domain *domain, const struct pk_mindscape_view *view,
+                       const bson_t *trait);
 /* What has changed above 'version' (the domain's): for a 412 that says so. Up to 20 names, ", ". */
 void pk_mindscape_changed_since(const struct pk_doc *mindscape, int64_t version, char *out,
                                 size_t size);

@@ -1,5 +1,10 @@
 /* people.h - The people: found by id or by what others call them, made by their first observation.
- */
+ *
+ * Whoever erases a person inserts the tombstone first, and whoever merges one
+ * sets 'mergedInto'; each announces it with the person and the entity type
+ * "person", so that nodes forget whom they knew (pk_people_hear). What was
+ * accepted of a merged person in the instant before a node has heard lies
+ * under the old id: a merge looks for that until it finds nothing. */
 /* SPDX-License-Identifier: MIT */
 #ifndef PK_PERSONA_PEOPLE_H
 #define PK_PERSONA_PEOPLE_H
@@ -11,10 +16,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct pk_clock;
 struct pk_doc;
 struct pk_error;
+struct pk_feed_item;
 struct pk_page;
+struct pk_people; /* Opaque: whom this node knows to be there. Any thread. */
 struct pk_writes;
+
+struct pk_people *pk_people_new(const struct pk_clock *clock);
+void pk_people_free(struct pk_people *people); /* NULL is fine. */
+/* A listener of the feed (pk_watch_tell): does not block. */
+void pk_people_hear(struct pk_people *people, const struct pk_feed_item *item);
 
 struct pk_person_ref {
     const char *id;                /* A UUID v4, lower case; or NULL, and: */
@@ -29,7 +42,7 @@ bool pk_person_find(const struct pk_domain *domain, const struct pk_person_ref *
 bool pk_person_ensure(const struct pk_domain *domain, const struct pk_person_ref *ref,
                       int64_t deadline_ns, struct pk_writes *list, char out_id[PK_UUID_TEXT],
                       struct pk_error *err);
-/* Newest first; or the one that another system's id names. */
+/* Newest first. */
 bool pk_person_list(const struct pk_domain *domain, size_t limit, const char *cursor,
                     struct pk_page *out, struct pk_error *err);
 

@@ -23,6 +23,8 @@ struct pk_error;
 struct pk_page;
 struct pk_personas; /* Opaque: mappings under way, and use counts not yet written. Any thread. */
 
+enum { PK_PERSONA_MAPPER = 65 }; /* A mapper's id with its NUL. */
+
 struct pk_personas *pk_personas_new(const struct pk_domain *domain);
 /* Writes the use counts of the last seconds: a thread that does so every 5 s. */
 bool pk_personas_start(struct pk_personas *personas, struct pk_error *err);
@@ -33,7 +35,7 @@ enum pk_cache_status { PK_PERSONA_FRESH, PK_PERSONA_STALE, PK_PERSONA_REGENERATE
 struct pk_map_request {
     const char *mapper, *person;
     enum pk_detail detail;
-    bool is_stale_fine;             /* includeStale */
+    bool is_stale_fine;             /* includeStale: a cached one that is out of date will do. */
     bool is_strict;                 /* A missing required section is PK_CONFLICT. */
     const char *purpose;            /* For consent; NULL: none was named. */
     const bson_t *context;          /* Of the request; or NULL. */
@@ -60,11 +62,38 @@ bool pk_persona_map(struct pk_personas *personas, const struct pk_map_request *r
  * none (any more). */
 bool pk_persona_get(struct pk_personas *personas, const char *id, const struct pk_principal *who,
                     int64_t deadline_ns, struct pk_doc **out, struct pk_error *err);
-bool pk_persona_list(struct pk_personas *personas, const char *person, size_t limit,
-                     const char *cursor, struct pk_page *out, struct pk_error *err);
-/* Until when it is fresh if nothing is written: the least validUntil of its halves (wall). */
+/* Those of a person that 'who' may have, in the order of their ids; a page may hold fewer than
+ * 'limit', or none, and yet have a next one. */
+bool pk_persona_list(struct pk_personas *personas, const char *person,
+                     const struct pk_principal *who, size_t limit, const char *cursor,
+                     int64_t deadline_ns, struct pk_page *out, struct pk_error *err);
+/* In what stretch of time it is fresh if nothing is written (wall). */
+int64_t pk_persona_valid_from(const struct pk_doc *persona);
 int64_t pk_persona_valid_until(const struct pk_doc *persona);
-/* Counts that it was served; never blocks for long. */
-void pk_persona_used(struct pk_personas *personas, const struct pk_doc *persona, const char *actor);
+/* The person, mapper and detail that a composite id names; false: it is none. */
+struct pk_persona_name {
+    char mapper[PK_PERSONA_MAPPER], person[PK_UUID_TEXT];
+    enum pk_detail detail;
+    const char *variant; /* Within the id; "": none. */
+};
+bool pk_persona_name(const char *id, struct pk_persona_name *out);
+/* Counts that the one with this composite id was served to an actor; never blocks for long. */
+void pk_persona_used(struct pk_personas *personas, const char *id, const char *actor);
+/* Writes what has been counted so far; the thread does so every 5 s. */
+bool pk_personas_flush(struct pk_personas *personas, struct pk_error *err);
+/* True when other scripts serve than when it was last asked: ready answers may be those of another
+ * version of a mapper, so whoever has some forgets them (pk_hot_gap). Cheap; any thread. */
+bool pk_personas_scripts_changed(struct pk_personas *personas);
+/* Announces 'persona.expired' for up to 'limit' of those whose time has passed, each once whoever
+ * else does so, and says how many rows it has settled: fewer than 'limit' when none is left. */
+bool pk_personas_expire(struct pk_personas *personas, size_t limit, size_t *out_count,
+                        struct pk_error *err);
+
+struct pk_personas_stats {
+    uint64_t fresh, stale, regenerated; /* Answers of pk_persona_map, by status. */
+    uint64_t mapped, shared;            /* Mappings carried out, and requests that rode along. */
+    uint64_t unchanged;                 /* Mappings that gave what was there. */
+};
+void pk_personas_stats(struct pk_personas *personas, struct pk_personas_stats *out);
 
 #endif

@@ -17,26 +17,58 @@
 
 struct pk_doc;
 struct pk_generation;
+struct pk_script;
+struct pk_scripts;
+struct pk_writes;
 
 pk_task_fn pk_process_run; /* 'context' is the domain. Payload: { observationId }. */
 pk_task_failed_fn pk_process_failed;
+
+enum { PK_PROCESSORS_MAX = 64 }; /* That accept one type of observations. */
 
 /* What one processor made of an observation: for processing it, and for replay. */
 struct pk_processed {
     char processor_id[65], processor_version[96];
     char content_hash[65];
-    bson_t operations; /* An array. */
+    bson_t operations; /* An array, in stored form (keys escaped). */
     bson_t answers;    /* An array: what its host answered. */
     int64_t duration_ms;
-    bool is_skipped; /* It failed, and its manifest says 'skip'. */
-    char error[512]; /* Of a skipped one. */
+    bool may_skip;   /* Its manifest says on_error = "skip". */
+    bool is_skipped; /* It failed, and may. */
+    bool is_failed;  /* It failed, and nothing of the observation can be processed. */
+    char error[512]; /* Of these two. */
 };
-/* Runs the processors that accept the observation on 'mindscape', in order; 'out' gets up to 'max'.
- * A curation has none: its operations are its content. */
-bool pk_process_observation(const struct pk_domain *domain, struct pk_generation *generation,
-                            const struct pk_doc *observation, const struct pk_doc *mindscape,
-                            int64_t deadline_ns, struct pk_processed *out, size_t max,
-                            size_t *out_count, struct pk_error *err);
 void pk_processed_done(struct pk_processed *processed);
+
+/* How an observation is processed; '{ 0 }' but for the generation is how it is done live. */
+struct pk_process_how {
+    struct pk_scripts *scripts;       /* NULL: the domain's. */
+    struct pk_generation *generation; /* Of these. */
+    const bson_t *knowledge;          /* Hot knowledge, an array; NULL: as the store has it. */
+    int64_t known_at_ms;              /* The instant by which hot knowledge expires; 0: now. */
+    /* What the host answered then (an array as in 'processing'), or NULL: the host is asked. NULL
+     * in its place: always. */
+    const bson_t *(*recorded)(void *context, const struct pk_script *script);
+    void *context;
+    int64_t deadline_ns;
+};
+/* Runs the processors that accept the observation on 'mindscape', in order; 'out' has room for
+ * PK_PROCESSORS_MAX, and all that were begun are in it, also after a failure; each is ended. A
+ * curation has none: its operations are its content (pk_process_curation). */
+bool pk_process_observation(const struct pk_domain *domain, const struct pk_process_how *how,
+                            const struct pk_doc *observation, const struct pk_doc *mindscape,
+                            struct pk_processed *out, size_t *out_count, struct pk_error *err);
+/* The operations that a curation is; a view. False: it is none, or has none. */
+bool pk_process_curation(const struct pk_doc *observation, bson_t *out_operations);
+/* Applies what was made of one observation, between pk_mind_begin and pk_mind_end. On failure
+ * '*at' is the processor at fault, or 'count' for a curation. Those that may be skipped are. */
+bool pk_process_apply(struct pk_mind *mind, const struct pk_doc *observation,
+                      struct pk_processed *processed, size_t count, size_t *at,
+                      struct pk_error *err);
+/* The row of 'processing' about it; 'seq' 0: the observation has no place. 'now_ms' is wall time.
+ */
+bool pk_process_add_row(const struct pk_domain *domain, const struct pk_doc *observation,
+                        const struct pk_processed *processed, int64_t seq, int64_t now_ms,
+                        int64_t deadline_ns, struct pk_writes *list, struct pk_error *err);
 
 #endif

@@ -88,6 +88,12 @@ bool pk_registry_lift(struct pk_registry *registry, const struct pk_by *by, cons
 /* 'version' NULL: the active one, or the newest. PK_NOT_FOUND: there is none. */
 bool pk_registry_get(struct pk_registry *registry, enum pk_script_kind kind, const char *id,
                      const char *version, struct pk_doc **out, struct pk_error *err);
+/* Any version that is stored, as a script that can run; nothing serves because of it. '*out' is a
+ * reference (pk_script_unref). PK_NOT_FOUND: there is no such version; PK_INVALID: it does not load
+ * (any more). */
+bool pk_registry_load(struct pk_registry *registry, enum pk_script_kind kind, const char *id,
+                      const char *version, int64_t deadline_ns, struct pk_script **out,
+                      struct pk_error *err);
 /* 'id' NULL: one entry per id in their order, its active version or its newest; else all versions
  * of it, newest first. 'limit' 0: 100. 'cursor' is 'next' of the page before, or NULL. */
 bool pk_registry_list(struct pk_registry *registry, enum pk_script_kind kind, const char *id,

@@ -264,6 +264,17 @@ static void script_unrefp(struct pk_script **script)
     pk_script_unref(*script);
 }
 
+/* An author who uploads wants to hear of every example; a file that lies there at each start was
+ * heard of when it was saved. */
+static bool take_in(struct pk_registry *registry, struct pk_bundle *bundle,
+                    enum pk_script_kind kind, enum pk_draft_rule rule, struct pk_script **out,
+                    struct pk_report *report, struct pk_error *err)
+{
+    struct pk_loader *loader = registry->options.loader;
+    return rule == PK_DRAFT_RENAME ? pk_loader_take_again(loader, bundle, kind, out, report, err)
+                                   : pk_loader_take(loader, bundle, kind, out, report, err);
+}
+
 bool pk_registry_draft(struct pk_registry *registry, const struct pk_by *by,
                        struct pk_bundle *bundle, enum pk_script_kind kind, const char *id,
                        enum pk_draft_rule rule, struct pk_doc **out, struct pk_report *report,
@@ -272,7 +283,7 @@ bool pk_registry_draft(struct pk_registry *registry, const struct pk_by *by,
     PK_CLEANUP(script_unrefp) struct pk_script *script = NULL;
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *doc = NULL;
 
-    if (!pk_loader_take(registry->options.loader, bundle, kind, &script, report, err) ||
+    if (!take_in(registry, bundle, kind, rule, &script, report, err) ||
         !check_id(script, id, err) || !check_doc(registry, script, by, report, err)) {
         return pk_wrap(err, "take in the script");
     }

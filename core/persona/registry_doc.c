@@ -349,8 +349,8 @@ bool registry_doc_load(struct pk_registry *registry, const struct pk_doc *doc,
         (void)pk_fail(err, PK_INVALID, "upload it again, under another version",
                       "the files are not those of its content hash");
     }
-    ok = ok &&
-         pk_loader_take(registry->options.loader, bundle, registry_doc_kind(doc), out, report, err);
+    ok = ok && pk_loader_take_again(registry->options.loader, bundle, registry_doc_kind(doc), out,
+                                    report, err);
     if (ok) { /* Nobody else has it yet. */
         (void)snprintf((*out)->version, sizeof((*out)->version), "%s", version ? version : "");
     }

@@ -4,6 +4,7 @@
  *     registry_change.c   draft, activate, roll back, deprecate, lift: one list of writes each
  *     registry_doc.c      a version as a document: made, edited
  *     registry_find.c     reading: versions, what is active, what is barred
+ *     registry_load.c     any stored version, as a script that can run
  *     registry_refresh.c  from what is active in the store to this node's generation
  *     registry_thread.c   what is heard and doubted, done later */
 /* SPDX-License-Identifier: MIT */

@@ -2,10 +2,14 @@
  *
  *     active in the store ── same content as now? ── yes ──▶ it stays, with its counts
  *                                 │ no
- *                            load it anew ── refused ──▶ the one that serves now stays,
- *                                 │                      and 'refused' says why
+ *                            load it anew ── refused ──▶ the one that serves now stays (at a start:
+ *                                 │                      the one before it), and 'refused' says why
  *                                 ▼
  *                 with the version before it, if that may run ──▶ publish, if anything is new
+ *
+ * What must be loaded is loaded by a few threads at once: a server that starts
+ * may have many, each of which is tried in the jail when this program has not
+ * done so before.
  *
  * One refresh runs at a time, and reads after it has its turn: so who has
  * committed a change and then refreshes has it in the generation afterwards. */
@@ -18,8 +22,24 @@
 #include "doc/doc.h"
 #include "store/store.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+
+enum { LOADERS = 4 };
+
+/* A version that is wanted, and what came of it. */
+struct wanted {
+    struct pk_doc *doc; /* A reference; NULL: none is. */
+    struct pk_script *script;
+    struct pk_report report;
+    struct pk_error err; /* Why there is no script. */
+};
+/* An active version, and the one that serves while it is quarantined. */
+struct candidate {
+    struct wanted active, before;
+};
 
 struct seen {
     enum pk_script_kind kind;
@@ -34,6 +54,8 @@ struct plan {
     size_t count, room;
     struct seen *seen; /* All that are active, also those that were refused. */
     size_t seen_count, seen_room;
+    struct candidate *candidate; /* Of all that are active. */
+    size_t candidate_count, candidate_room;
     bool must_again; /* Something could not be loaded, and it was not the script's fault. */
 };
 
@@ -43,8 +65,20 @@ static void entry_done(struct pk_scripts_entry *entry)
     pk_script_unref(entry->before);
 }
 
+static void wanted_done(struct wanted *wanted)
+{
+    pk_doc_unref(wanted->doc);
+    pk_script_unref(wanted->script);
+    pk_report_done(&wanted->report);
+}
+
 static void plan_done(struct plan *plan)
 {
+    for (size_t i = 0; i < plan->candidate_count; i++) {
+        wanted_done(&plan->candidate[i].active);
+        wanted_done(&plan->candidate[i].before);
+    }
+    pk_free(plan->candidate);
     for (size_t i = 0; i < plan->count; i++) {
         entry_done(&plan->entry[i]);
     }
@@ -112,34 +146,32 @@ static struct pk_scripts_entry *entry_of(struct pk_registry *registry, enum pk_s
 
 /* ---- Loading ---- */
 
-static void say_refused(struct plan *plan, const struct pk_doc *doc, const struct pk_report *report,
-                        const struct pk_error *err)
+static void say_refused(struct plan *plan, const struct wanted *wanted)
 {
     PK_CLEANUP(pk_buf_done) struct pk_buf reason = { 0 };
+    const struct pk_doc *doc = wanted->doc;
     const enum pk_script_kind kind = registry_doc_kind(doc);
     const char *id = registry_doc_script_id(doc);
     const char *version = pk_doc_text(doc, "version");
 
-    if (report->count > 0) {
-        pk_report_print(report, &reason);
+    if (wanted->report.count > 0) {
+        pk_report_print(&wanted->report, &reason);
     } else {
-        pk_buf_add_text(&reason, err->message);
+        pk_buf_add_text(&reason, wanted->err.message);
     }
     registry_refuse(plan->registry, kind, id, version ? version : "", pk_buf_text(&reason));
     pk_log_warn(plan->registry->options.log, "script refused; the version before it serves on",
                 PK_STR("kind", pk_script_kind_name(kind)), PK_STR("id", id),
-                PK_STR("version", version), PK_ERR(err));
-    plan->must_again = plan->must_again || err->code != PK_INVALID;
+                PK_STR("version", version), PK_ERR(&wanted->err));
+    plan->must_again = plan->must_again || wanted->err.code != PK_INVALID;
 }
 
-/* The script of a version: one that is at hand, or loaded anew; NULL: it is refused. */
-static struct pk_script *take(struct plan *plan, const struct pk_doc *doc,
-                              const struct pk_scripts_entry *now, bool is_said)
+/* A script of that content that serves, or was taken in lately; NULL: it must be loaded. */
+static struct pk_script *at_hand(struct pk_registry *registry, const struct pk_doc *doc)
 {
-    struct pk_registry *registry = plan->registry;
+    const enum pk_script_kind kind = registry_doc_kind(doc);
     const char *hash = pk_doc_text(doc, "contentHash");
-    struct pk_report report = { 0 };
-    struct pk_error err = { 0 };
+    const struct pk_scripts_entry *now = entry_of(registry, kind, registry_doc_script_id(doc));
 
     if (now && is_content(now->script, hash)) {
         return pk_script_ref(now->script);
@@ -147,70 +179,130 @@ static struct pk_script *take(struct plan *plan, const struct pk_doc *doc,
     if (now && is_content(now->before, hash)) {
         return pk_script_ref(now->before);
     }
-    struct pk_script *script = registry_taken(registry, registry_doc_kind(doc), hash);
-    if (!script && registry_doc_load(registry, doc, &script, &report, &err)) {
-        registry_keep(registry, script);
-    } else if (!script && is_said) {
-        say_refused(plan, doc, &report, &err);
+    return registry_taken(registry, kind, hash);
+}
+
+/* What the threads share. */
+struct loading {
+    struct pk_registry *registry;
+    struct wanted **wanted;
+    size_t count;
+    _Atomic size_t next;
+};
+
+static void *load_some(void *context)
+{
+    struct loading *loading = context;
+    size_t i;
+    while ((i = atomic_fetch_add(&loading->next, 1)) < loading->count) {
+        struct wanted *wanted = loading->wanted[i];
+        if (registry_doc_load(loading->registry, wanted->doc, &wanted->script, &wanted->report,
+                              &wanted->err)) {
+            registry_keep(loading->registry, wanted->script);
+        }
     }
-    pk_report_done(&report);
-    return script;
+    return NULL;
+}
+
+/* This thread is one of those that load; where no other can be made it is the only one. */
+static void load_together(struct loading *loading)
+{
+    pthread_t thread[LOADERS - 1];
+    size_t threads = 0;
+    while (threads < PK_COUNT(thread) && threads + 1 < loading->count &&
+           pthread_create(&thread[threads], NULL, load_some, loading) == 0) {
+        threads++;
+    }
+    (void)load_some(loading);
+    while (threads > 0) {
+        (void)pthread_join(thread[--threads], NULL);
+    }
+}
+
+static void want(struct loading *loading, struct wanted *wanted)
+{
+    if (wanted->doc) {
+        wanted->script = at_hand(loading->registry, wanted->doc);
+        if (!wanted->script) {
+            loading->wanted[loading->count++] = wanted;
+        }
+    }
+}
+
+static void load_wanted(struct plan *plan)
+{
+    struct loading loading = { .registry = plan->registry };
+    loading.wanted = pk_calloc(2 * plan->candidate_count + 1, sizeof(struct wanted *));
+    for (size_t i = 0; i < plan->candidate_count; i++) {
+        want(&loading, &plan->candidate[i].active);
+        want(&loading, &plan->candidate[i].before);
+    }
+    load_together(&loading);
+    pk_free(loading.wanted);
 }
 
 /* ---- One script ---- */
 
-/* The version that serves while 'doc' is quarantined; '*out' NULL: there is none. */
-static bool take_before(struct plan *plan, const struct pk_doc *doc,
-                        const struct pk_scripts_entry *now, struct pk_script **out,
-                        struct pk_error *err)
+/* Whether what serves now under its id has the same content. */
+static bool is_served(const struct plan *plan, const struct pk_doc *doc)
 {
-    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *before = NULL;
-    if (!registry_find_before(plan->registry, doc, 0, &before, err)) {
-        return false;
-    }
-    *out = before ? take(plan, before, now, false) : NULL;
-    return true;
+    const struct pk_scripts_entry *now =
+        entry_of(plan->registry, registry_doc_kind(doc), registry_doc_script_id(doc));
+    return now && is_content(now->script, pk_doc_text(doc, "contentHash"));
 }
 
-static bool add_doc(struct plan *plan, const struct pk_doc *doc, struct pk_error *err)
+/* An active version; what stands behind it is looked up when that may have changed. */
+static bool find_candidate(struct plan *plan, struct pk_doc *doc, struct pk_error *err)
 {
-    struct pk_registry *registry = plan->registry;
     const enum pk_script_kind kind = registry_doc_kind(doc);
-    const char *hash = pk_doc_text(doc, "contentHash");
-    struct pk_script *before = NULL;
-
-    if (kind == PK_SCRIPT_ANY || !hash) {
+    if (kind == PK_SCRIPT_ANY || !pk_doc_text(doc, "contentHash")) {
         return true; /* A plugin: another room's. */
     }
     plan_see(plan, kind, registry_doc_script_id(doc));
-    struct pk_scripts_entry *now = entry_of(registry, kind, registry_doc_script_id(doc));
-    const bool is_same = now && is_content(now->script, hash);
-    struct pk_script *script = take(plan, doc, now, true);
-    if (!script || (is_same && !plan->is_thorough)) {
-        if (now) {
-            plan_add(plan, pk_script_ref(now->script),
-                     now->before ? pk_script_ref(now->before) : NULL, now->since_ms);
+    if (plan->candidate_count == plan->candidate_room) {
+        plan->candidate_room = plan->candidate_room ? 2 * plan->candidate_room : 16;
+        plan->candidate =
+            pk_realloc(plan->candidate, plan->candidate_room * sizeof(*plan->candidate));
+    }
+    struct candidate *candidate = &plan->candidate[plan->candidate_count++];
+    *candidate = (struct candidate){ .active.doc = pk_doc_ref(doc) };
+    return (is_served(plan, doc) && !plan->is_thorough) ||
+           registry_find_before(plan->registry, doc, 0, &candidate->before.doc, err);
+}
+
+static void add_candidate(struct plan *plan, struct candidate *candidate)
+{
+    struct pk_registry *registry = plan->registry;
+    const struct pk_doc *doc = candidate->active.doc;
+    const enum pk_script_kind kind = registry_doc_kind(doc);
+    const struct pk_scripts_entry *now = entry_of(registry, kind, registry_doc_script_id(doc));
+    const bool is_same = is_served(plan, doc);
+    struct pk_script *script = candidate->active.script;
+
+    if (!script) {
+        say_refused(plan, &candidate->active);
+    }
+    if (!script && !now) { /* This node starts, and the store has a version that it cannot take. */
+        if (candidate->before.script) {
+            plan_add(plan, candidate->before.script, NULL,
+                     pk_doc_date(candidate->before.doc, "activatedAt", 0));
+            candidate->before.script = NULL;
         }
-        if (is_same) {
-            registry_refuse(registry, kind, now->script->id, "", NULL);
-        }
-        pk_script_unref(script);
-        return true;
+    } else if (!script || (is_same && !plan->is_thorough)) {
+        plan_add(plan, pk_script_ref(now->script), now->before ? pk_script_ref(now->before) : NULL,
+                 now->since_ms);
+    } else {
+        plan_add(plan, script, candidate->before.script, pk_doc_date(doc, "activatedAt", 0));
+        candidate->active.script = candidate->before.script = NULL; /* The plan's now. */
     }
-    if (!take_before(plan, doc, now, &before, err)) {
-        pk_script_unref(script);
-        return false;
+    if (script) {
+        registry_refuse(registry, kind, registry_doc_script_id(doc), "", NULL);
     }
-    if (!is_same) {
-        registry_refuse(registry, kind, script->id, script->version, NULL);
-    }
-    plan_add(plan, script, before, pk_doc_date(doc, "activatedAt", 0));
-    return true;
 }
 
 /* ---- All of them ---- */
 
-static bool add_collection(struct plan *plan, const char *collection, struct pk_error *err)
+static bool find_active(struct plan *plan, const char *collection, struct pk_error *err)
 {
     PK_CLEANUP(pk_freep) char *next = NULL;
     do {
@@ -222,7 +314,7 @@ static bool add_collection(struct plan *plan, const char *collection, struct pk_
             return pk_wrap(err, "read the active scripts");
         }
         for (size_t i = 0; i < page.count; i++) {
-            if (!add_doc(plan, page.doc[i], err)) {
+            if (!find_candidate(plan, page.doc[i], err)) {
                 return false;
             }
         }
@@ -300,7 +392,13 @@ bool pk_registry_refresh(struct pk_registry *registry, struct pk_error *err)
 {
     (void)pthread_mutex_lock(&registry->refreshing);
     struct plan plan = { .registry = registry, .is_thorough = take_thorough(registry) };
-    const bool ok = add_collection(&plan, "mappers", err) && add_collection(&plan, "scripts", err);
+    const bool ok = find_active(&plan, "mappers", err) && find_active(&plan, "scripts", err);
+    if (ok) {
+        load_wanted(&plan);
+        for (size_t i = 0; i < plan.candidate_count; i++) {
+            add_candidate(&plan, &plan.candidate[i]);
+        }
+    }
     if (ok && !is_as_now(&plan)) {
         publish(&plan);
     }

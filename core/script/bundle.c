@@ -2,8 +2,11 @@
  *
  * The hash is BLAKE2b over a word of ours and then, in the order of names, each
  * name and text with its length before it: no two bundles are the same bytes.
- * A byte order mark is not part of a text, so an editor that adds one changes
- * nothing.
+ * A script of one file is known by its text alone: that file counts as
+ * 'init.lua' or 'init.json' whatever it is called, so who renames it changes
+ * nothing, and its signature fits still. Names within a folder do count, for
+ * its files require each other by them. A byte order mark is not part of a text, so an editor that
+ * adds one changes nothing.
  *
  * A text is refused for what no author means: nothing in it, bytes that are no
  * UTF-8, NUL, compiled code. What it says is the loader's business. */
@@ -197,9 +200,27 @@ static void hash_piece(struct pk_hasher *hasher, const char *data, size_t size)
     pk_hasher_add(hasher, data, size);
 }
 
+static void hash_files(struct pk_bundle *bundle)
+{
+    static const char *const name_alone[] = {
+        [PK_BUNDLE_LUA] = "init.lua", [PK_BUNDLE_RULES] = "init.json"
+    };
+    struct pk_hasher hasher;
+
+    pk_hasher_init(&hasher);
+    hash_piece(&hasher, hash_word, sizeof(hash_word) - 1);
+    for (size_t i = 0; i < bundle->count; i++) {
+        const struct pk_bundle_file *file = &bundle->file[i];
+        const char *name = bundle->count == 1 ? name_alone[bundle->format] : file->name;
+        hash_piece(&hasher, name, strlen(name));
+        hash_piece(&hasher, file->text, file->size);
+    }
+    pk_hasher_end(&hasher, bundle->hash);
+    pk_hex(bundle->hash_text, bundle->hash, sizeof(bundle->hash));
+}
+
 bool bundle_finish(struct pk_bundle *bundle, struct pk_error *err)
 {
-    struct pk_hasher hasher;
 
     if (bundle->count > 1) {
         qsort(bundle->file, bundle->count, sizeof(*bundle->file), by_name);
@@ -209,14 +230,7 @@ bool bundle_finish(struct pk_bundle *bundle, struct pk_error *err)
     }
     bundle->format =
         ends_in(bundle->file[bundle->main].name, ".json") ? PK_BUNDLE_RULES : PK_BUNDLE_LUA;
-    pk_hasher_init(&hasher);
-    hash_piece(&hasher, hash_word, sizeof(hash_word) - 1);
-    for (size_t i = 0; i < bundle->count; i++) {
-        hash_piece(&hasher, bundle->file[i].name, strlen(bundle->file[i].name));
-        hash_piece(&hasher, bundle->file[i].text, bundle->file[i].size);
-    }
-    pk_hasher_end(&hasher, bundle->hash);
-    pk_hex(bundle->hash_text, bundle->hash, sizeof(bundle->hash));
+    hash_files(bundle);
     return true;
 }
 

@@ -5,7 +5,7 @@
  * 'init.lua' is the script and whose other '*.lua' files it can require by name.
  * It is read whole, checked to be what it seems, and never changes: a
  * reference is taken with pk_bundle_ref. Its identity is the hash over names
- * and texts of its files.
+ * and texts of its files; of a single file, over its text alone.
  *
  *     struct pk_bundle *bundle = NULL;
  *     if (!pk_bundle_read("mappers/daily.lua", &options, &bundle, err)) { ... }

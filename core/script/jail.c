@@ -109,6 +109,11 @@ void pk_jail_free(struct pk_jail *jail)
     pk_free(jail);
 }
 
+const char *pk_jail_worker_path(const struct pk_jail *jail)
+{
+    return jail->path;
+}
+
 /* ---- Under the mutex ---- */
 
 /* What the idle workers hold, and all processes. */

@@ -27,7 +27,9 @@
  * call's environment; unless it is resident: then it is run once per worker and
  * script, in an environment of its own, and must return a function, which is
  * called before each call and returns the library's table. A resident preamble
- * must hand out nothing that keeps what a script does to it.
+ * must hand out nothing that keeps what a script does to it. A script without a
+ * text (source_size 0) behind it is rules alone: it is what 'declared' of the
+ * library's table gives, made once per worker, for nobody's code runs there.
  *
  * Any thread; a call blocks its own. */
 /* SPDX-License-Identifier: MIT */
@@ -65,6 +67,8 @@ struct pk_jail *pk_jail_new(const struct pk_jail_options *options)
     __attribute__((returns_nonnull, warn_unused_result));
 /* Ends all workers. No call may be running. */
 void pk_jail_free(struct pk_jail *jail);
+/* The executable that its workers are of. */
+const char *pk_jail_worker_path(const struct pk_jail *jail);
 
 /* Starts a worker and hears whether the kernel locks it down. False: it does not, or there is no
  * worker; 'err' says which and what to do. The start of the server calls it. */
@@ -80,6 +84,24 @@ struct pk_jail_module {
     size_t size;
 };
 
+/* ---- What of an input is sent ---- */
+
+/* What the rules of a script read: of each trait in input.mindscape only what counts here is sent
+ * to the worker, and, when there is no code beside the rules, only the traits that they name and
+ * nothing else of the mindscape. What comes back is the same. */
+struct pk_jail_cut;
+struct pk_jail_reads {
+    const char *const *path; /* As the library's program numbers them, from slot 1. */
+    size_t paths;
+    const char *const *prefix; /* "work." for all below it, "" for all. */
+    size_t prefixes;
+    bool is_timed; /* Rules ask for confidence or age. */
+    bool has_code; /* An author's function may read any trait. */
+};
+struct pk_jail_cut *pk_jail_cut_new(const struct pk_jail_reads *reads)
+    __attribute__((returns_nonnull, warn_unused_result));
+void pk_jail_cut_free(struct pk_jail_cut *cut); /* NULL is fine. */
+
 struct pk_jail_script {
     uint8_t hash[PK_JAIL_HASH]; /* Of the source and all modules with their names: its identity. */
     const char *name;           /* As it shall stand in errors: "daily-work.lua". */
@@ -91,6 +113,7 @@ struct pk_jail_script {
     const char *preamble;                /* NULL: none. */
     size_t preamble_size;
     bool is_preamble_resident;
+    const struct pk_jail_cut *cut; /* For entries that take a mindscape; NULL: all is sent. */
 };
 
 struct pk_jail_limits {

@@ -164,8 +164,15 @@ static void add_call(struct exchange *exchange, int64_t now_ms)
     }
     (void)strncpy(wire.entry, call->entry, sizeof(wire.entry) - 1);
     jail_frame(exchange->worker, PK_WIRE_CALL);
-    pk_buf_add(&exchange->worker->out, &wire, sizeof(wire));
-    pk_buf_add(&exchange->worker->out, call->input, call->input_size);
+    struct pk_buf *out = &exchange->worker->out;
+    const size_t at = out->size;
+    pk_buf_add(out, &wire, sizeof(wire));
+    if (call->script->cut &&
+        jail_cut(call->script->cut, call->input, call->input_size, out, &wire)) {
+        memcpy(out->data + at, &wire, sizeof(wire));
+    } else {
+        jail_frame_tail(exchange->worker, call->input, call->input_size);
+    }
 }
 
 static void add_source(struct exchange *exchange)

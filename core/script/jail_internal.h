@@ -17,9 +17,12 @@ struct jail_worker {
     int fd;
     bool is_locked;
     struct pk_buf in;           /* What came and was not taken yet. */
-    struct pk_buf out;          /* What is being sent. */
+    struct pk_buf out;          /* What is being sent, ... */
+    const void *tail;           /* ... and behind it, of the caller's. */
+    size_t tail_size;
     uint64_t known[JAIL_KNOWN]; /* First bytes of hashes it was sent; a ring. */
     size_t known_next;
+    int patience_ms;          /* How long a read waits; 0: for ever. */
     uint64_t held_bytes;      /* By its scripts, as it last said. */
     int64_t idle_since_ns;    /* On the jail's clock. */
     struct jail_worker *next; /* In the idle list. */
@@ -37,6 +40,8 @@ bool jail_worker_is_stale(const struct jail_worker *worker);
 
 /* Begins a frame in worker->out; send it with jail_send once everything was added. */
 void jail_frame(struct jail_worker *worker, enum pk_wire_kind kind);
+/* What is sent behind it, from where it lies; it must stay until jail_send has come back. */
+void jail_frame_tail(struct jail_worker *worker, const void *data, size_t size);
 
 enum jail_io { JAIL_IO_OK, JAIL_IO_TIMEOUT, JAIL_IO_GONE, JAIL_IO_NONSENSE };
 
@@ -48,6 +53,13 @@ enum jail_io jail_send(struct jail_worker *worker, int64_t deadline_ns);
 enum jail_io jail_receive(struct jail_worker *worker, size_t max, int64_t deadline_ns,
                           enum pk_wire_kind *out_kind);
 void jail_taken(struct jail_worker *worker);
+
+/* ---- jail_cut.c ---- */
+
+/* Appends to 'out' what of the input is sent, and says it in 'wire'. False: all of it must be sent;
+ * nothing was appended. */
+bool jail_cut(const struct pk_jail_cut *cut, const uint8_t *input, size_t size, struct pk_buf *out,
+              struct pk_wire_call *wire);
 
 /* ---- jail_check.c ---- */
 

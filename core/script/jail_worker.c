@@ -25,6 +25,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -207,6 +209,27 @@ void jail_frame(struct jail_worker *worker, enum pk_wire_kind kind)
     const struct pk_wire_head head = { .kind = kind };
     pk_buf_clear(&worker->out);
     pk_buf_add(&worker->out, &head, sizeof(head));
+    worker->tail_size = 0;
+}
+
+void jail_frame_tail(struct jail_worker *worker, const void *data, size_t size)
+{
+    worker->tail = data;
+    worker->tail_size = size;
+}
+
+/* Sends what there is from byte 'at' on. */
+static ssize_t send_from(const struct jail_worker *worker, size_t at)
+{
+    const struct pk_buf *out = &worker->out;
+    const size_t behind = at > out->size ? at - out->size : 0;
+    struct iovec part[2] = {
+        { out->data + (at < out->size ? at : out->size), at < out->size ? out->size - at : 0 },
+        { (char *)(uintptr_t)worker->tail + behind, worker->tail_size - behind },
+    };
+    const struct msghdr message = { .msg_iov = part, .msg_iovlen = worker->tail_size ? 2 : 1 };
+
+    return sendmsg(worker->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 enum jail_io jail_send(struct jail_worker *worker, int64_t deadline_ns)
@@ -215,11 +238,10 @@ enum jail_io jail_send(struct jail_worker *worker, int64_t deadline_ns)
     struct pk_wire_head head;
 
     memcpy(&head, out->data, sizeof(head));
-    head.size = (uint32_t)(out->size - sizeof(head));
+    head.size = (uint32_t)(out->size + worker->tail_size - sizeof(head));
     memcpy(out->data, &head, sizeof(head));
-    for (size_t at = 0; at < out->size;) {
-        const ssize_t sent =
-            send(worker->fd, out->data + at, out->size - at, MSG_NOSIGNAL | MSG_DONTWAIT);
+    for (size_t at = 0; at < out->size + worker->tail_size;) {
+        const ssize_t sent = send_from(worker, at);
         if (sent >= 0) {
             at += (size_t)sent;
             continue;
@@ -239,6 +261,16 @@ enum jail_io jail_send(struct jail_worker *worker, int64_t deadline_ns)
         pk_buf_done(out);
     }
     return JAIL_IO_OK;
+}
+
+/* From here on a read waits so long; one system call less than to poll before each. */
+static void be_patient(struct jail_worker *worker, int ms)
+{
+    if (ms && ms != worker->patience_ms) {
+        const struct timeval time = { ms / 1000, ms % 1000 * 1000 };
+        (void)setsockopt(worker->fd, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof(time));
+        worker->patience_ms = ms;
+    }
 }
 
 enum jail_io jail_receive(struct jail_worker *worker, size_t max, int64_t deadline_ns,
@@ -261,13 +293,14 @@ enum jail_io jail_receive(struct jail_worker *worker, size_t max, int64_t deadli
         }
         const size_t wanted =
             in->size < sizeof(head) ? RECEIVE_BYTES : sizeof(head) + head.size - in->size + 1;
-        const bool is_last = left_ms(deadline_ns) == 0; /* What lies there is taken, once. */
-        const enum jail_io io = is_late ? JAIL_IO_TIMEOUT : wait_for(worker, POLLIN, deadline_ns);
-        if (io != JAIL_IO_OK) {
-            return io;
+        if (is_late) {
+            return JAIL_IO_TIMEOUT;
         }
-        is_late = is_last;
-        const ssize_t got = recv(worker->fd, pk_buf_reserve(in, wanted), wanted, MSG_DONTWAIT);
+        const int ms = left_ms(deadline_ns);
+        is_late = ms == 0; /* What lies there is taken, once. */
+        be_patient(worker, ms);
+        const ssize_t got = recv(worker->fd, pk_buf_reserve(in, wanted), wanted,
+                                 is_late ? MSG_DONTWAIT : 0);
         if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) {
             return JAIL_IO_GONE;
         }

@@ -6,7 +6,9 @@
  * A step that fails says so as a finding, and the steps behind it are not
  * tried. Declared rules are a script of one line, whose document comes with
  * each input. The jail's limits hold here, too, and all calls together end
- * within PK_LOADER_MAX_MS. Thread: the caller's. */
+ * within PK_LOADER_MAX_MS. What passed can be kept (loader_known.c), so that a
+ * server that starts again need not run what it ran before. Thread: the
+ * caller's. */
 /* SPDX-License-Identifier: MIT */
 #include "base/alloc.h"
 #include "base/buf.h"
@@ -20,6 +22,8 @@
 #include <stdio.h>
 #include <string.h>
 
+static const char bare_hint[] =
+    "end the script with 'return pk.mapper { ... }', pk.processor or pk.condition";
 static const char rules_source[] = "return require(\"personakit\").declared()";
 
 const struct pk_jail_limits loader_limits = {
@@ -62,6 +66,12 @@ struct pk_loader *pk_loader_new(const struct pk_loader_options *options)
     }
     loader->full = library_of(PK_LIBRARY_FULL);
     loader->lint = library_of(PK_LIBRARY_LINT);
+    struct loader_text *lean = library_of(PK_LIBRARY_LEAN);
+    memcpy(loader->lean_hash, lean->hash, sizeof(loader->lean_hash));
+    loader_text_unref(lean);
+    if (options->known_folder && !options->require_signature) {
+        loader->known = known_open(loader, options->known_folder);
+    }
     return loader;
 }
 
@@ -70,6 +80,7 @@ void pk_loader_free(struct pk_loader *loader)
     if (loader) {
         loader_text_unref(loader->full);
         loader_text_unref(loader->lint);
+        known_close(loader->known);
         pk_free(loader->trusted);
         pk_free(loader);
     }
@@ -101,7 +112,7 @@ bool work_fail(const struct work *work, unsigned line, const char *hint, const c
 static const char *hint_of(enum pk_jail_end end, const char *message)
 {
     if (end == PK_JAIL_ERROR && strstr(message, "gives no function 'describe'")) {
-        return "end the script with 'return pk.mapper { ... }', pk.processor or pk.condition";
+        return bare_hint;
     }
     return NULL;
 }
@@ -111,6 +122,7 @@ bool work_fail_call(const struct work *work, const struct pk_jail_result *result
 {
     const char *message = pk_buf_text(&result->message);
     const char *hint = hint_of(result->end, message);
+    PK_CLEANUP(pk_freep) char *meant = report_hint(work->made->script.bundle, result);
     const bool is_bare = hint != NULL; /* The script returned something else. */
     PK_CLEANUP(pk_freep)
     char *said = is_bare ? pk_strdup("the script returns nothing that can serve")
@@ -119,17 +131,20 @@ bool work_fail_call(const struct work *work, const struct pk_jail_result *result
         .is_error = true,
         .file = result->file[0] ? result->file : work->main,
         .line = is_bare ? 0 : result->line,
-        .hint = hint ? hint : err->hint,
+        .hint = hint    ? hint
+                : meant ? meant
+                        : err->hint,
         .trace = result->trace.size && !is_bare ? pk_buf_text(&result->trace) : NULL,
     };
     report_add(work->report, work->made->script.bundle, &at, said);
     if (!work->err || work->err->code != PK_OK) {
         return false;
     }
+    const char *fixed = hint ? hint : err->hint; /* Lives on: 'meant' does not. */
     const bool is_ours = result->end == PK_JAIL_NOT_RUN || result->end == PK_JAIL_CRASHED;
     const enum pk_code code = is_ours ? err->code : PK_INVALID;
-    return at.line ? pk_fail(work->err, code, at.hint, "%s:%u: %s", at.file, at.line, said)
-                   : pk_fail(work->err, code, at.hint, "%s: %s", at.file, said);
+    return at.line ? pk_fail(work->err, code, fixed, "%s:%u: %s", at.file, at.line, said)
+                   : pk_fail(work->err, code, fixed, "%s: %s", at.file, said);
 }
 
 /* ---- Calls ---- */
@@ -266,7 +281,9 @@ static void fill_jail_script(struct pk_jail_script *out, const struct made *made
     const struct pk_bundle_file *main = &bundle->file[bundle->main];
     const bool is_rules = bundle->format == PK_BUNDLE_RULES;
 
-    memcpy(out->hash, bundle->hash, sizeof(out->hash));
+    /* A worker keeps what it was sent with the name that errors show, and two files of one content
+     * may have different ones. */
+    pk_hash(out->hash, main->name, strlen(main->name), bundle->hash, sizeof(bundle->hash));
     out->name = main->name;
     out->source = is_rules ? rules_source : main->text;
     out->source_size = is_rules ? sizeof(rules_source) - 1 : main->size;
@@ -276,6 +293,40 @@ static void fill_jail_script(struct pk_jail_script *out, const struct made *made
     out->preamble = library->data;
     out->preamble_size = library->size;
     out->is_preamble_resident = library == made->lean;
+    if (out->is_preamble_resident) {
+        out->cut = made->cut;
+    }
+    if (out->is_preamble_resident && !made->has_code) { /* Its rules lie in the library's text. */
+        out->source = "";
+        out->source_size = out->module_count = 0;
+    }
+}
+
+/* The program and what it reads, made of described.plain by the library alone: where the author's
+ * own code has run, it may have had a hand in them, and the program stays with a worker. */
+static bool compile_rules(struct work *work, const bson_t *described, bson_t *out)
+{
+    PK_CLEANUP(pk_jail_result_done) struct pk_jail_result result = { 0 };
+    struct pk_jail_script script = {
+        .name = work->main,
+        .source = rules_source,
+        .source_size = sizeof(rules_source) - 1,
+        .preamble = work->loader->full->data,
+        .preamble_size = work->loader->full->size,
+    };
+    struct pk_error err = { 0 };
+    bson_t compiled;
+
+    pk_hash(script.hash, rules_source, script.source_size, NULL, 0);
+    memcpy(script.preamble_hash, work->loader->full->hash, sizeof(script.preamble_hash));
+    if (!work_call(work, &script, "compile", described, &loader_limits, false, &result, &err)) {
+        return work_fail_call(work, &result, &err, "");
+    }
+    if (!work_value(&result, &compiled)) {
+        return work_fail(work, 0, bare_hint, "the script returns nothing that can serve");
+    }
+    bson_copy_to_excluding_noinit(described, out, "program", "cut", "plain", NULL);
+    return bson_concat(out, &compiled);
 }
 
 static bool describe(struct work *work)
@@ -293,46 +344,120 @@ static bool describe(struct work *work)
         return work_fail_call(work, &result, &err, "");
     }
     if (!work_value(&result, &described)) {
-        return work_fail(work, 0,
-                         "end the script with 'return pk.mapper { ... }', pk.processor or "
-                         "pk.condition",
-                         "the script returns nothing that can serve");
+        return work_fail(work, 0, bare_hint, "the script returns nothing that can serve");
     }
-    return work_take_manifest(work, &described);
+    PK_CLEANUP(bson_destroy) bson_t whole = BSON_INITIALIZER;
+    if (!work_take_manifest(work, &described) || !compile_rules(work, &described, &whole)) {
+        return false;
+    }
+    if (work->loader->known) {
+        pk_buf_add(&work->described, (const char *)bson_get_data(&whole), whole.len);
+    }
+    return work_take_program(work, &whole);
+}
+
+/* Takes what is known of it; false: it must be described and tried. */
+static bool recall(struct work *work)
+{
+    PK_CLEANUP(pk_buf_done) struct pk_buf known = { 0 };
+    struct pk_script *script = &work->made->script;
+    bson_t described;
+
+    fill_jail_script(&script->check, work->made, work->made->full);
+    return work->loader->known && known_read(work->loader->known, script->bundle, &known) &&
+           bson_init_static(&described, (const uint8_t *)known.data, known.size) &&
+           work_take_manifest(work, &described) && work_take_program(work, &described);
+}
+
+static bool try_out(struct work *work)
+{
+    struct pk_script *script = &work->made->script;
+    if (!describe(work)) {
+        return false;
+    }
+    fill_jail_script(&script->serve, work->made, work->made->lean);
+    if (!work_run_examples(work)) {
+        return false;
+    }
+    if (work->loader->known) {
+        known_keep(work->loader->known, script->bundle, work->described.data, work->described.size);
+    }
+    return true;
 }
 
 static bool give_up(struct work *work, struct pk_error *err)
 {
     pk_script_unref(&work->made->script);
+    pk_buf_done(&work->described);
     if (err) {
         *err = *work->err; /* What the report's first error says. */
     }
     return false;
 }
 
-bool pk_loader_take(struct pk_loader *loader, struct pk_bundle *bundle, enum pk_script_kind kind,
-                    struct pk_script **out, struct pk_report *report, struct pk_error *err)
+static void begin(struct work *work, struct pk_loader *loader, struct pk_bundle *bundle)
 {
-    struct pk_error why = { 0 };
-    struct work work = {
+    *work = (struct work){
         .loader = loader,
         .made = made_new(bundle, loader->full),
-        .kind = kind,
-        .report = report,
-        .err = &why,
         .deadline_ns = jail_now_ns() + PK_LOADER_MAX_MS * INT64_C(1000000),
         .main = bundle->file[bundle->main].name,
         .seed = 1,
     };
-    struct pk_script *script = &work.made->script;
+}
 
-    if (!check_signature(&work) || !read_rules(&work) || !describe(&work)) {
+static bool take(struct pk_loader *loader, struct pk_bundle *bundle, enum pk_script_kind kind,
+                 bool is_again, struct pk_script **out, struct pk_report *report,
+                 struct pk_error *err)
+{
+    struct pk_error why = { 0 };
+    struct work work;
+
+    begin(&work, loader, bundle);
+    work.kind = kind;
+    work.report = report;
+    work.err = &why;
+    if (!check_signature(&work) || !read_rules(&work)) {
         return give_up(&work, err);
     }
-    fill_jail_script(&script->serve, work.made, work.made->lean);
-    if (!work_run_examples(&work)) {
+    if (is_again && recall(&work)) {
+        fill_jail_script(&work.made->script.serve, work.made, work.made->lean);
+    } else if (why.code != PK_OK || !try_out(&work)) {
         return give_up(&work, err);
     }
-    *out = script;
+    pk_buf_done(&work.described);
+    *out = &work.made->script;
+    return true;
+}
+
+bool pk_loader_take(struct pk_loader *loader, struct pk_bundle *bundle, enum pk_script_kind kind,
+                    struct pk_script **out, struct pk_report *report, struct pk_error *err)
+{
+    return take(loader, bundle, kind, false, out, report, err);
+}
+
+bool pk_loader_take_again(struct pk_loader *loader, struct pk_bundle *bundle,
+                          enum pk_script_kind kind, struct pk_script **out,
+                          struct pk_report *report, struct pk_error *err)
+{
+    return take(loader, bundle, kind, true, out, report, err);
+}
+
+bool pk_loader_id(struct pk_loader *loader, struct pk_bundle *bundle, char out[PK_SCRIPT_ID],
+                  struct pk_error *err)
+{
+    PK_CLEANUP(pk_report_done) struct pk_report report = { 0 };
+    struct pk_error why = { 0 };
+    struct work work;
+
+    begin(&work, loader, bundle);
+    work.report = &report;
+    work.err = &why;
+    if (!read_rules(&work) || !describe(&work)) {
+        return give_up(&work, err);
+    }
+    memcpy(out, work.made->script.id, PK_SCRIPT_ID);
+    pk_script_unref(&work.made->script);
+    pk_buf_done(&work.described);
     return true;
 }

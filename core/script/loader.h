@@ -62,6 +62,8 @@ struct pk_loader_options {
     bool require_signature;       /* scripts.require_signature */
     const uint8_t (*trusted)[32]; /* Public keys; scripts.keys */
     size_t trusted_count;
+    const char *known_folder; /* Made there: what was found good, for pk_loader_take_again. NULL:
+                               * nowhere. Not used where signatures are required. */
 };
 struct pk_loader *pk_loader_new(const struct pk_loader_options *options);
 void pk_loader_free(struct pk_loader *loader);
@@ -105,6 +107,14 @@ void pk_report_put(const struct pk_report *report, bson_t *out);
  * script's fault). */
 bool pk_loader_take(struct pk_loader *loader, struct pk_bundle *bundle, enum pk_script_kind kind,
                     struct pk_script **out, struct pk_report *report, struct pk_error *err);
+/* The same for content that was taken in before: if this very program, with these limits, has found
+ * it good, it is believed, and nothing runs (the report has no examples then). */
+bool pk_loader_take_again(struct pk_loader *loader, struct pk_bundle *bundle,
+                          enum pk_script_kind kind, struct pk_script **out,
+                          struct pk_report *report, struct pk_error *err);
+/* What a script calls itself, as its manifest says it; none of its examples is run. */
+bool pk_loader_id(struct pk_loader *loader, struct pk_bundle *bundle, char out[PK_SCRIPT_ID],
+                  struct pk_error *err);
 /* Beyond it, for 'mapper check': unused locals, globals, unknown trait paths, and whether two runs
  * in shuffled order differ. Adds its findings; 'known_paths' NULL: those are not looked at. */
 bool pk_loader_check(struct pk_loader *loader, const struct pk_script *script,

@@ -3,6 +3,7 @@
  *     loader.c           the steps, in order
  *     loader_manifest.c  what it says of itself
  *     loader_examples.c  its examples
+ *     loader_known.c     what was found good before
  *     loader_check.c     what only 'mapper check' asks
  *     loader_report.c    what its author is told
  *     script.c           the script that comes of it */
@@ -30,7 +31,9 @@ struct pk_loader {
     bool require_signature;
     uint8_t (*trusted)[32];
     size_t trusted_count;
-    struct loader_text *full, *lint; /* The library. */
+    struct loader_text *full, *lint;  /* The library. */
+    uint8_t lean_hash[PK_HASH_BYTES]; /* Of its lean part, without a program. */
+    struct known *known;              /* NULL: nothing is kept. */
 };
 
 /* A pk_script with what is nobody else's business; the script is its first field. */
@@ -43,6 +46,8 @@ struct made {
     bson_t reads;                    /* An array: traits that rules read. */
     bson_t names;                    /* An array: of examples. */
     bson_t given;                    /* An array: traits that examples give. */
+    bool has_code;                   /* An author's function runs beside the rules. */
+    struct pk_jail_cut *cut;         /* What its calls read. */
 };
 struct made *made_new(struct pk_bundle *bundle, struct loader_text *full);
 
@@ -53,9 +58,10 @@ struct work {
     enum pk_script_kind kind; /* That is wanted. */
     struct pk_report *report;
     struct pk_error *err;
-    int64_t deadline_ns; /* Of all its calls together; see jail_now_ns. */
-    const char *main;    /* The name of its main file. */
-    uint64_t seed;       /* Of its calls. */
+    int64_t deadline_ns;     /* Of all its calls together; see jail_now_ns. */
+    const char *main;        /* The name of its main file. */
+    uint64_t seed;           /* Of its calls. */
+    struct pk_buf described; /* BSON: what 'describe' gave, to be kept; or nothing. */
 };
 
 /* ---- loader.c ---- */
@@ -79,6 +85,8 @@ extern const struct pk_jail_limits loader_limits;
 
 /* What 'describe' gave becomes the script's fields. */
 bool work_take_manifest(struct work *work, const bson_t *described);
+/* { program, cut }: what serves. */
+bool work_take_program(struct work *work, const bson_t *described);
 /* A copy with every key escaped as in stored documents, or the other way; 'out' is initialised. */
 void loader_escape_keys(const bson_t *doc, bson_t *out);
 void loader_unescape_keys(const bson_t *doc, bson_t *out);
@@ -94,6 +102,17 @@ bool work_run_examples(struct work *work);
 /* The input of the script's entry for an example. 'out' is initialised here, on success only. */
 bool work_example_input(const struct work *work, unsigned index, bson_t *out);
 
+/* ---- loader_known.c ---- */
+
+struct known; /* Opaque. */
+/* NULL: nothing can be kept there. */
+struct known *known_open(const struct pk_loader *loader, const char *folder);
+void known_close(struct known *known); /* NULL is fine. */
+/* Appends what this content gave when it was found good, as well-formed BSON; false: not known. */
+bool known_read(const struct known *known, const struct pk_bundle *bundle, struct pk_buf *out);
+void known_keep(struct known *known, const struct pk_bundle *bundle, const void *described,
+                size_t size);
+
 /* ---- loader_report.c ---- */
 
 struct finding_at {
@@ -104,6 +123,9 @@ struct finding_at {
 };
 void report_add(struct pk_report *report, const struct pk_bundle *bundle,
                 const struct finding_at *at, const char *message);
+/* How to mend what the machine only has its own words for: 'm.work.chronotype', 'm:valeu'; to be
+ * freed. NULL: nothing is known. */
+char *report_hint(const struct pk_bundle *bundle, const struct pk_jail_result *result);
 void report_add_example(struct pk_report *report, const char *name, unsigned line, bool is_ok,
                         const char *message, int64_t took_ns);
 

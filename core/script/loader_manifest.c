@@ -353,7 +353,49 @@ static void copy_list(const bson_t *described, const char *name, bson_t *out)
     }
 }
 
-static bool take_program(struct work *work, const bson_t *described)
+/* The texts of described.cut's list of that name, which live as long as 'described'. */
+static const char **cut_list(const bson_t *described, const char *path, size_t *out_count)
+{
+    const char **list = NULL;
+    bson_iter_t iter, found, item;
+
+    *out_count = 0;
+    if (bson_iter_init(&iter, described) && bson_iter_find_descendant(&iter, path, &found) &&
+        BSON_ITER_HOLDS_ARRAY(&found) && bson_iter_recurse(&found, &item)) {
+        while (bson_iter_next(&item)) {
+            list = pk_realloc(list, (*out_count + 1) * sizeof(*list));
+            list[(*out_count)++] = BSON_ITER_HOLDS_UTF8(&item) ? bson_iter_utf8(&item, NULL) : "";
+        }
+    }
+    return list;
+}
+
+static bool flag_of(const bson_t *described, const char *path)
+{
+    bson_iter_t iter, found;
+    return bson_iter_init(&iter, described) && bson_iter_find_descendant(&iter, path, &found) &&
+           bson_iter_as_bool(&found);
+}
+
+/* What the calls of the script read: without rules' own words for it they are sent everything. */
+static void take_cut(struct made *made, const bson_t *described)
+{
+    struct pk_jail_reads reads = { 0 };
+    bson_iter_t iter;
+
+    made->has_code = !bson_iter_init_find(&iter, described, "has_code") || bson_iter_as_bool(&iter);
+    reads.has_code = made->has_code;
+    reads.is_timed = flag_of(described, "cut.timed");
+    const char **path = cut_list(described, "cut.paths", &reads.paths);
+    const char **prefix = cut_list(described, "cut.prefixes", &reads.prefixes);
+    reads.path = path;
+    reads.prefix = prefix;
+    made->cut = pk_jail_cut_new(&reads);
+    pk_free(path);
+    pk_free(prefix);
+}
+
+bool work_take_program(struct work *work, const bson_t *described)
 {
     PK_CLEANUP(pk_buf_done) struct pk_buf text = { 0 };
     bson_iter_t iter;
@@ -365,6 +407,7 @@ static bool take_program(struct work *work, const bson_t *described)
     const char *program = bson_iter_utf8(&iter, &size);
     pk_library_text(PK_LIBRARY_RESIDENT, program, size, &text);
     work->made->lean = loader_text_new(&text);
+    take_cut(work->made, described);
     return true;
 }
 
@@ -414,5 +457,5 @@ bool work_take_manifest(struct work *work, const bson_t *described)
     }
     script->accepts = take_list(&script->manifest, "accepts");
     script->grant = take_list(&script->manifest, "capabilities");
-    return take_limits(work) && take_program(work, described);
+    return take_limits(work);
 }

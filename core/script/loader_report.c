@@ -51,6 +51,89 @@ void report_add(struct pk_report *report, const struct pk_bundle *bundle,
     };
 }
 
+/* ---- What the machine's words mean ---- */
+
+static bool is_word(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+}
+
+static size_t word_at(const char *at, const char *end)
+{
+    size_t size = 0;
+    while (at + size < end && is_word(at[size])) {
+        size++;
+    }
+    return size;
+}
+
+/* The name that a message quotes behind 'words'; 0 bytes: it is another message. */
+static size_t quoted_behind(const char *message, const char *words, const char **out)
+{
+    const char *at = strstr(message, words);
+    *out = at ? at + strlen(words) : message;
+    return at ? word_at(*out, *out + strlen(*out)) : 0;
+}
+
+/* Where the line has the word 'm' and then this character. */
+static const char *behind_m(const char *at, const char *line, const char *end, char c)
+{
+    for (; at + 1 < end; at++) {
+        if (at[0] == 'm' && at[1] == c && (at == line || !is_word(at[-1]))) {
+            return at + 2;
+        }
+    }
+    return NULL;
+}
+
+/* m.work.chronotype, where 'field' is the first of it. */
+static char *hint_of_path(const char *line, const char *end, const char *field, size_t size)
+{
+    for (const char *at = line; (at = behind_m(at, line, end, '.')) != NULL;) {
+        const char *last = at + word_at(at, end);
+        if ((size_t)(last - at) != size || memcmp(at, field, size) != 0 || last == end ||
+            *last != '.') {
+            continue;
+        }
+        while (last < end && *last == '.' && word_at(last + 1, end) > 0) {
+            last += 1 + word_at(last + 1, end);
+        }
+        return pk_strdupf("a trait's path is one text: m[\"%.*s\"]", (int)(last - at), at);
+    }
+    return NULL;
+}
+
+static char *hint_of_method(const char *line, const char *end, const char *method, size_t size)
+{
+    for (const char *at = line; (at = behind_m(at, line, end, ':')) != NULL;) {
+        if (word_at(at, end) == size && memcmp(at, method, size) == 0) {
+            return pk_strdup(
+                "'m' has :value, :has, :each, :fill, :confidence, :confident, :age and "
+                ":changed_within");
+        }
+    }
+    return NULL;
+}
+
+char *report_hint(const struct pk_bundle *bundle, const struct pk_jail_result *result)
+{
+    const char *message = pk_buf_text(&result->message);
+    const char *line = NULL, *name = NULL;
+    size_t line_size = 0, size;
+
+    if (result->end != PK_JAIL_ERROR || !result->line ||
+        !pk_bundle_line(bundle, result->file, result->line, &line, &line_size)) {
+        return NULL;
+    }
+    if ((size = quoted_behind(message, "attempt to index field '", &name)) > 0) {
+        return hint_of_path(line, line + line_size, name, size);
+    }
+    size = quoted_behind(message, "attempt to call method '", &name);
+    return size > 0 ? hint_of_method(line, line + line_size, name, size) : NULL;
+}
+
+/* ---- More of it ---- */
+
 void report_add_example(struct pk_report *report, const char *name, unsigned line, bool is_ok,
                         const char *message, int64_t took_ns)
 {

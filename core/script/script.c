@@ -123,6 +123,7 @@ void pk_script_unref(struct pk_script *script)
     pk_bundle_unref((struct pk_bundle *)(uintptr_t)script->bundle);
     loader_text_unref(made->full);
     loader_text_unref(made->lean);
+    pk_jail_cut_free(made->cut);
     pk_free(made);
 }
 

@@ -82,6 +82,12 @@ struct pk_scripts *pk_scripts_new(const struct pk_scripts_options *options)
     return scripts;
 }
 
+struct pk_scripts *pk_scripts_apart(const struct pk_scripts *scripts)
+{
+    return pk_scripts_new(&(struct pk_scripts_options){
+        .clock = scripts->clock, .log = scripts->log, .jail = scripts->jail });
+}
+
 void pk_scripts_free(struct pk_scripts *scripts)
 {
     if (!scripts) {

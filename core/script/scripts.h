@@ -42,6 +42,10 @@ struct pk_scripts_options {
 };
 struct pk_scripts *pk_scripts_new(const struct pk_scripts_options *options);
 void pk_scripts_free(struct pk_scripts *scripts); /* Nothing may be pinned. */
+/* Others on the same jail, which serve nobody: for replays and dry runs. No generation yet, and
+ * nobody doubts them. */
+struct pk_scripts *pk_scripts_apart(const struct pk_scripts *scripts)
+    __attribute__((returns_nonnull, warn_unused_result));
 
 /* ---- Generations ---- */
 

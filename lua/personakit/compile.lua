@@ -20,6 +20,7 @@
 --
 -- SPDX-License-Identifier: MIT
 local condition = require "personakit.condition"
+local host = require "personakit.host"
 local rule = require "personakit.rule"
 local value = require "personakit.value"
 
@@ -296,8 +297,9 @@ local function ids_source(rules)
 end
 
 -- The source of a program. 'rules' are in their normal form, named texts resolved; 'more' has
--- 'requires', a list of paths and prefixes, and 'time_step' in milliseconds.
-function compile.source(rules, more)
+-- 'requires', a list of paths and prefixes, and 'time_step' in milliseconds. And what it reads of
+-- a mindscape: { paths, by slot; prefixes; timed, whether more than values }.
+function compile.program(rules, more)
   local gen = new_gen()
   local halves = half_source(gen, rules, "core") .. "\n" .. half_source(gen, rules, "overlay")
   -- What texts and 'requires' name has a slot, too, and counts as read when it is asked for.
@@ -306,8 +308,11 @@ function compile.source(rules, more)
       gen:slot_of(path)
     end
   end
+  local prefixes = {}
   for _, path in ipairs(more.requires or {}) do
-    if not find(path, "*", 1, true) then
+    if find(path, "*", 1, true) then
+      prefixes[#prefixes + 1] = (gsub(path, "%*.*$", ""))
+    else
       gen:slot_of(path)
     end
   end
@@ -331,7 +336,12 @@ function compile.source(rules, more)
     halves,
     says_source(rules),
     "return program\n",
-  }, "\n")
+  }, "\n"), { paths = host.list(gen.paths), prefixes = host.list(prefixes), timed = gen.is_ever_timed or false }
+end
+
+function compile.source(rules, more)
+  local source = compile.program(rules, more)
+  return source
 end
 
 return compile

@@ -2,11 +2,11 @@
 --
 -- Mistakes in rules and conditions are raised at once, with the author's line.
 -- What pk.mapper, pk.processor and pk.condition give are the entries that the
--- host calls when it takes a script in: describe, example, judge, explain. A
--- fault of the manifest is given back by 'describe': { fault = { code, message,
--- hint, rule, key, line } }, the line being looked for in input.source. When the script serves,
--- the same text is run with lean.lua instead, which checks nothing and brings
--- the compiled rules along.
+-- host calls when it takes a script in: describe, example and judge (examples
+-- and verdicts for many at once), explain. A fault of the manifest is given back
+-- by 'describe': { fault = { code, message, hint, rule, key, line } }, the line
+-- being looked for in input.source. When the script serves, the same text is run
+-- with lean.lua instead, which checks nothing and brings the compiled rules along.
 --
 -- SPDX-License-Identifier: MIT
 local compile = require "personakit.compile"
@@ -23,7 +23,7 @@ local source = require "personakit.source"
 local value = require "personakit.value"
 
 local error, setmetatable, getmetatable = error, setmetatable, getmetatable
-local find, format = string.find, string.format
+local find, format, gsub = string.find, string.format, string.gsub
 
 local RULE_META = { __metatable = manifest.RULE }
 
@@ -136,7 +136,22 @@ local function remarks_of(made, text)
   return list
 end
 
+local function plain_rules(made)
+  local list, requires = host.list({}), host.list({})
+  for i, each in ipairs(made.parsed_rules) do
+    list[i] = rule.plain(each)
+  end
+  for i, path in ipairs(made.requiredTraits or {}) do
+    requires[i] = path
+  end
+  return { rules = list, requires = requires, time_step = made.timeStepMs }
+end
+
 local function describe(kind, made, input)
+  local program, cut = compile.program(made.parsed_rules, {
+    requires = value.clone(made.requiredTraits),
+    time_step = made.timeStepMs,
+  })
   return {
     kind = kind,
     manifest = plain_of(made),
@@ -147,34 +162,74 @@ local function describe(kind, made, input)
     names = names_of(made),
     given = given_of(made),
     remarks = remarks_of(made, input.source),
-    program = compile.source(made.parsed_rules, {
-      requires = value.clone(made.requiredTraits),
-      time_step = made.timeStepMs,
-    }),
+    program = program,
+    cut = cut,
+    plain = plain_rules(made),
   }
 end
 
-local function example_of(made, input)
-  return made.examples and made.examples[input.index]
-    or error("there is no example " .. tostring(input.index), 0)
+-- The program of rules that 'describe' gave as plain data. A host asks this of a state in which no
+-- author's code has run: what becomes code there is the library's own work, whatever a script did
+-- to its rules or to what is around them.
+local function compiled(input)
+  local rules, requires = {}, {}
+  for i, each in ipairs(input.plain.rules) do
+    local made, why = rule.of_plain(each)
+    if not made then
+      error("the rules are not as pk.rule makes them: " .. fault.text(why), 0)
+    end
+    rules[i] = made
+  end
+  for i, path in ipairs(input.plain.requires) do
+    requires[i] = value.path((gsub(path, "%.%*$", ""))) and path
+      or error("what it requires is no path", 0)
+  end
+  local program, cut = compile.program(rules, { requires = requires,
+    time_step = type(input.plain.time_step) == "number" and input.plain.time_step or nil })
+  return { program = program, cut = cut }
 end
 
-local function judge(made, input)
-  local example = example_of(made, input)
-  local wrong = examples.judge(example, input.output)
+local function example_of(made, index)
+  return made.examples and made.examples[index]
+    or error("there is no example " .. tostring(index), 0)
+end
+
+local function judge(made, index, output)
+  local example = example_of(made, index)
+  local wrong = examples.judge(example, output)
   return {
     ok = wrong == nil,
-    message = wrong and format("example %d%s: %s", input.index,
+    message = wrong and format("example %d%s: %s", index,
       example.name and " ('" .. example.name .. "')" or "", wrong) or nil,
   }
+end
+
+-- Many at once: this library is built anew for every call, and most examples cost less than that.
+local function inputs_of(made, input)
+  local list = host.list({})
+  for index = input.first, input.last do
+    list[#list + 1] = examples.input(example_of(made, index))
+  end
+  return list
+end
+
+-- Of each output in its place; of null, which is no output, that it is none.
+local function verdicts_of(made, input)
+  local list = host.list({})
+  for i, output in ipairs(input.outputs) do
+    list[i] = output == host.null and { ok = false } or judge(made, input.first + i - 1, output)
+  end
+  return list
 end
 
 local function entries_of(kind, made)
   return {
     kind = kind,
     describe = function(input) return describe(kind, made, input or {}) end,
-    example = function(input) return examples.input(example_of(made, input)) end,
-    judge = function(input) return judge(made, input) end,
+    example = function(input) return examples.input(example_of(made, input.index)) end,
+    examples = function(input) return inputs_of(made, input) end,
+    judge = function(input) return judge(made, input.index, input.output) end,
+    verdicts = function(input) return verdicts_of(made, input) end,
     explain = function(input)
       local from = source.new(input.mindscape, value.instant(input.now))
       return { rules = explain.verdicts(made.parsed_rules, from, input.detail) }
@@ -182,7 +237,7 @@ local function entries_of(kind, made)
   }
 end
 
-local ENTRIES = { "describe", "example", "judge", "explain" }
+local ENTRIES = { "describe", "example", "examples", "judge", "verdicts", "explain" }
 
 -- The entries of a script whose manifest is wrong: each gives the fault.
 local function faulty(kind, why)
@@ -215,7 +270,7 @@ end
 
 -- The script of a mapper that is JSON alone: its document comes with each entry's input.
 local function declared()
-  local entries = { kind = "mapper" }
+  local entries = { kind = "mapper", compile = compiled }
   for _, name in ipairs(ENTRIES) do
     entries[name] = function(input)
       return read("mapper", input.configuration)[name](input)
@@ -280,6 +335,18 @@ function pk.section(of)
     error("pk.section: " .. fault.text(why), 2)
   end
   return { is_section = true, detail = word, from = of.from }
+end
+
+-- An answer of the host to what the manifest's capabilities allow, or nil and why there is none:
+-- pk.ask("http", { url = "https://host/path" }).
+function pk.ask(name, question)
+  if type(name) ~= "string" or name == "" then
+    error("pk.ask: " .. fault.quote(name) .. " is no question; as in pk.ask(\"search\", { ... })", 2)
+  end
+  if not host.ask then
+    return nil, "nobody answers here"
+  end
+  return host.ask(name, question)
 end
 
 -- An instant as { year, month, day, hour, minute, second, weekday }, UTC or minutes east of it.

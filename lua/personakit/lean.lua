@@ -8,6 +8,7 @@
 --
 -- SPDX-License-Identifier: MIT
 local fault = require "personakit.fault"
+local host = require "personakit.host"
 local rules = require "personakit.rules"
 local run = require "personakit.run"
 local value = require "personakit.value"
@@ -42,8 +43,14 @@ local function condition(of)
   return { holds = function(input) return run.holds(of, the_program(), input) end }
 end
 
+-- A script of rules alone. No code of an author runs beside it, so a host may keep what this gives
+-- for all calls.
 local function declared()
-  return mapper({})
+  local script, made = {}, run.new_made()
+  return {
+    map = function(input) return run.map(script, the_program(), input, made) end,
+    holds = condition(script).holds,
+  }
 end
 
 local function const(of)
@@ -52,6 +59,14 @@ end
 
 local function section(of)
   return { is_section = true, detail = of.detail, from = of.from }
+end
+
+-- What the manifest's capabilities allow; nil and why when there is no answer.
+local function ask(name, question)
+  if not host.ask then
+    return nil, "nobody answers here"
+  end
+  return host.ask(name, question)
 end
 
 -- Made when it is first used: mappers of rules alone never do.
@@ -86,7 +101,7 @@ return function()
     trait = blank, all = blank, any = blank, none = blank, not_ = blank, rule = blank,
     const = const, section = section, date = date,
     field = field, traits = traits, path = path, cut = cut, keys = keys,
-    list = list,
+    list = list, ask = ask,
     mapper = mapper, processor = processor, condition = condition, declared = declared,
   }, STRICT)
 end

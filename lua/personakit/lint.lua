@@ -52,6 +52,16 @@ local INSTEAD = {
   newproxy = "use a table",
 }
 
+-- What the mindscape that a script is given has beside its traits.
+local PARTS = set("goals beliefs narrative now facts found")
+local METHODS = { "age", "changed_within", "confidence", "confident", "each", "fill", "has", "value" }
+local METHOD = set(table.concat(METHODS, " "))
+
+-- Of what is given to these, by key: which parameter of a function is the mindscape.
+local MANIFEST = set("mapper processor condition section")
+local MINDSCAPE_AT = { core = 1, overlay = 1, test = 1, from = 1, process = 2 }
+local SECTIONED = set("core overlay")
+
 local KEYWORDS = set("and break do else elseif end false for function if in local nil not or repeat "
   .. "return then true until while")
 
@@ -181,6 +191,7 @@ function Reader:declare(name, line, what)
   local made = { name = name, line = line, what = what }
   self.scope.names[name] = made
   self.scope.list[#self.scope.list + 1] = made
+  return made
 end
 
 function Reader:look_up(name)
@@ -280,11 +291,17 @@ function Reader:body(has_self)
   if has_self then
     self:declare("self", 0)
   end
+  local mindscape_at, count = self.mindscape_at, 0
+  self.mindscape_at = nil
   self:accept("(")
   while not self:accept(")") and self.words[self.at].kind ~= "end" do
     local word = self:take()
     if word.kind == "name" then
-      self:declare(word.value, word.line)
+      count = count + 1
+      local made = self:declare(word.value, word.line)
+      -- Elsewhere it is one if it is called as in every guide; who knows.
+      made.is_mindscape = count == mindscape_at
+      made.may_be_mindscape = word.value == "m"
     end
   end
   self:block()
@@ -296,18 +313,28 @@ local function is_path(text)
   return #text <= 200 and find(text, "^[%w_-]+[./][%w_./-]+$") ~= nil
 end
 
-function Reader:table_fields()
+-- 'role' is "manifest", "sections" (of a persona; each may be a function), or nil.
+function Reader:table_fields(role)
   while not self:accept("}") and self.words[self.at].kind ~= "end" do
     local word, after = self.words[self.at], self.words[self.at + 1]
+    local key
     if self:accept("[") then
       self:expression()
       self:accept("]")
       self:accept("=")
     elseif word.kind == "name" and after and after.kind == "op" and after.value == "=" then
+      key = word.value
       self:take()
       self:take()
     end
-    self:expression()
+    if role and self:peek("function") then
+      self.mindscape_at = role == "sections" and 1 or MINDSCAPE_AT[key]
+    end
+    if role == "manifest" and key and SECTIONED[key] and self:accept("{") then
+      self:table_fields("sections")
+    else
+      self:expression()
+    end
     if not self:accept(",") then
       self:accept(";")
     end
@@ -324,11 +351,14 @@ function Reader:arguments(of)
       self:take()
     end
   elseif self:accept("{") then
-    self:table_fields()
+    self:table_fields(of and MANIFEST[of] and "manifest")
   elseif self:accept("(") then
     word = self.words[self.at]
     if of == "trait" and word.kind == "string" then
       self:use(word)
+    elseif of and MANIFEST[of] and self:accept("{") then
+      self:table_fields("manifest")
+      self:accept(",")
     end
     if not self:accept(")") then
       self:expressions()
@@ -355,6 +385,21 @@ function Reader:check_field(library, field, line)
   end
 end
 
+-- 'm.work.chronotype' looks for a trait 'work'; 'm:valeu' for one that can be called.
+function Reader:check_mindscape(base, chain, method)
+  local known = self:look_up(base.value)
+  if not known or not (known.is_mindscape or known.may_be_mindscape) then
+    return
+  end
+  if method and not METHOD[method.value] then
+    self:say(method.line, known.is_mindscape, format("there is no '%s:%s'", base.value, method.value or ""),
+      fault.allowed(method.value, METHODS))
+  elseif chain and #chain > 1 and not PARTS[chain[1]] and not METHOD[chain[1]] then
+    self.chains[#self.chains + 1] = { base = base.value, first = chain[1], line = base.line,
+      path = table.concat(chain, ".") }
+  end
+end
+
 -- A name or '(...)' with what follows it. Gives what it ends in: "name", "field" or "call".
 function Reader:suffixed(is_statement)
   local word = self:take()
@@ -366,9 +411,13 @@ function Reader:suffixed(is_statement)
   elseif word.kind ~= "name" then
     return "call"
   end
-  local is_first = true
+  local is_first, chain = true, base and {} or nil
   while true do
     local next_word = self.words[self.at]
+    if chain and #chain > 0 and not (next_word.kind == "op" and next_word.value == ".") then
+      self:check_mindscape(word, chain)
+      chain = nil
+    end
     local is_more = next_word.kind == "string" or next_word.kind == "op"
       and find(".:[({", next_word.value, 1, true) and next_word.value ~= ".."
     if is_first and ends == "name" and (is_more or not is_statement) then
@@ -382,9 +431,15 @@ function Reader:suffixed(is_statement)
       if is_first and base then
         self:check_field(base, last.value, last.line)
       end
+      if chain then
+        chain[#chain + 1] = last.value
+      end
       ends = "field"
     elseif self:accept(":") then
       last = self:take()
+      if is_first and base then
+        self:check_mindscape(word, nil, last)
+      end
       self:arguments(last.value)
       ends = "call"
     elseif self:accept("[") then
@@ -400,6 +455,7 @@ function Reader:suffixed(is_statement)
       ends = "call"
     end
     is_first = false
+    chain = chain and #chain > 0 and chain or nil
   end
 end
 
@@ -565,7 +621,8 @@ function Reader:statement()
 end
 
 local function read(text)
-  local reader = setmetatable({ words = words_of(text), at = 1, found = {}, uses = {} }, Reader)
+  local reader = setmetatable({ words = words_of(text), at = 1, found = {}, uses = {}, chains = {} },
+    Reader)
   reader:open()
   local last
   while reader.words[reader.at].kind ~= "end" and reader.at ~= last do
@@ -615,19 +672,38 @@ local function check_paths(input, uses, say)
   end
 end
 
+-- A trait that is a table may be looked into; if it is known to be one of its own, nothing is said.
+local function check_chains(input, chains, say)
+  local known = {}
+  for _, list in ipairs({ input.declared or {}, input.given or {}, input.known or {} }) do
+    for _, path in ipairs(list) do
+      known[path] = true
+    end
+  end
+  for _, chain in ipairs(chains) do
+    if not known[chain.first] then
+      say(chain.line, format("'%s.%s' looks for a trait '%s', and then into its value", chain.base,
+        chain.path, chain.first),
+        format("a trait's path is one text: %s[\"%s\"]", chain.base, chain.path))
+    end
+  end
+end
+
 -- { text?, source, reads, declared, given, known? } -> { { line, message, hint, is_error } ... }
 function lint.lint(input)
-  local list, uses = {}, {}
+  local list, uses, chains = {}, {}, {}
   if input.text then
     local reader = read(input.text)
-    list, uses = reader.found, reader.uses
+    list, uses, chains = reader.found, reader.uses, reader.chains
   end
+  local function remark(line, message, hint)
+    list[#list + 1] = { line = line, message = message, hint = hint, is_error = false }
+  end
+  check_chains(input, chains, remark)
   for _, path in ipairs(input.reads or {}) do
     uses[#uses + 1] = { path = path, line = line_of(input.source, path) }
   end
-  check_paths(input, uses, function(line, message, hint)
-    list[#list + 1] = { line = line, message = message, hint = hint, is_error = false }
-  end)
+  check_paths(input, uses, remark)
   sort(list, function(a, b)
     if (a.line or 0) ~= (b.line or 0) then
       return (a.line or 0) < (b.line or 0)

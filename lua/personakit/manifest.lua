@@ -302,6 +302,9 @@ local TEXTS = list_of(text, "a list of texts")
 manifest.kind = {
   mapper = keys_of({
     { "ttl", "ttlSeconds", seconds, "how long its personas live; 24h" },
+    { "overlay_ttl", "overlayTtlSeconds", seconds, "how long their overlays are good; as 'ttl'" },
+    { "on_missing", "onMissing", fault.one_of("reject", "degrade"),
+      "what happens when a required trait is not known; reject" },
     { "requires", "requiredTraits", PATHS, "traits it cannot do without" },
     { "optional", "optionalTraits", PATHS, "traits it uses when they are known" },
     { "knowledge_domains", "knowledgeDomains", TEXTS, "areas of knowledge that matter" },

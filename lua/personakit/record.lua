@@ -6,17 +6,25 @@
 -- clock alone. The host compares the reads with the mindscape's versions.
 --
 -- SPDX-License-Identifier: MIT
-local list = (require "personakit.host").list
+local host = require "personakit.host"
+
+local list, raw = host.list, host.raw
 
 local huge = math.huge
 local min = math.min
 
+local NOTHING = list({}) -- goes from here to the host and to nobody else
+
 local record = {}
 
--- 'step': what a plain read of confidence, age or the time is good for, in milliseconds.
-function record.new(now, step)
-  return { now = now, step = step, till = huge, groups = nil, group_at = nil,
-    paths = nil, slots = nil, v = nil }
+-- 'step': what a plain read of confidence, age or the time is good for, in milliseconds. 'kept': a
+-- record of an earlier call, to be used again.
+function record.new(now, step, kept)
+  local self = kept or {}
+  self.now, self.step, self.till = now, step, huge
+  self.groups, self.group_at, self.more = nil, nil, nil
+  self.program, self.half, self.v = nil, nil, nil
+  return self
 end
 
 local function group_of(self, kind, match)
@@ -33,8 +41,7 @@ local function group_of(self, kind, match)
   return group
 end
 
--- Something was read; no key: all of the kind.
-function record.read(self, kind, key, match)
+local function add(self, kind, key, match)
   local group = group_of(self, kind, match)
   if key == nil then
     group.is_all = true
@@ -44,32 +51,68 @@ function record.read(self, kind, key, match)
   end
 end
 
--- Traits that were looked at together: of 'paths' those at 'slots', known where v[slot] is true.
-function record.read_all(self, paths, slots, v)
-  self.paths, self.slots, self.v = paths, slots, v
+local function add_slot(self, slot)
+  add(self, "trait", self.program.paths[slot], self.v[slot] and "exact" or "miss")
+end
+
+-- Slots that were read one by one become keys like all others.
+local function write_more(self)
+  local more = self.more
+  if more then
+    self.more = nil
+    for i = 1, #more do
+      add_slot(self, more[i])
+    end
+  end
+end
+
+-- Something was read; no key: all of the kind.
+function record.read(self, kind, key, match)
+  write_more(self)
+  add(self, kind, key, match)
+end
+
+-- A trait that the program has a slot for.
+function record.read_slot(self, program, slot, v)
+  self.program, self.v = program, v
+  if self.groups then
+    add_slot(self, slot)
+    return
+  end
+  local more = self.more or {}
+  more[#more + 1] = slot
+  self.more = more
+end
+
+-- Traits that were looked at together: the slots that a half of the program reads, known where
+-- v[slot] is true; without 'v' when there are none.
+function record.read_half(self, program, half, v)
+  self.program, self.half, self.v = program, half, v
 end
 
 local function write_out(self)
-  local paths, slots, v = self.paths, self.slots, self.v
-  if not slots then
-    return
-  end
-  self.slots = nil
-  local exact, miss = group_of(self, "trait", "exact"), group_of(self, "trait", "miss")
-  local known, missed, seen, not_seen = exact.keys, miss.keys, exact.seen, miss.seen
-  local n, m = #known, #missed
-  for i = 1, #slots do
-    local path = paths[slots[i]]
-    if v[slots[i]] then
-      if not seen[path] then
-        n = n + 1
-        known[n] = path
-      end
-    elseif not not_seen[path] then
-      m = m + 1
-      missed[m] = path
+  write_more(self)
+  local half = self.half
+  if half and #half.reads > 0 then
+    self.half = nil
+    group_of(self, "trait", "exact")
+    group_of(self, "trait", "miss")
+    for _, slot in ipairs(half.reads) do
+      add_slot(self, slot)
     end
   end
+end
+
+-- The read set as a handle, when nothing but slots was read; see source.lua. Nil: as a table.
+local function as_handle(self)
+  local half = self.half
+  if not raw or not half or self.groups then
+    return nil
+  elseif not self.more and #half.reads == 0 then
+    return NOTHING
+  end
+  half.handle = half.handle or raw.reads(self.program.paths, half.reads)
+  return raw.note(half.handle, self.v, self.more)
 end
 
 -- Something that was read changes at 'instant'.
@@ -84,8 +127,9 @@ function record.clock(self)
   self.till = min(self.till, self.now + self.step)
 end
 
--- Adds what another record has.
+-- Adds what another record has; both are of one call.
 function record.join(self, other)
+  write_more(self)
   for _, group in ipairs(other.groups or {}) do
     if group.is_all then
       record.read(self, group.kind, nil, group.match)
@@ -99,6 +143,11 @@ end
 
 -- { kind, match, keys } with absent keys for "all of the kind"; and the instant, or nil.
 function record.finish(self)
+  local till = self.till < huge and self.till or nil
+  local handle = as_handle(self)
+  if handle then
+    return handle, till
+  end
   write_out(self)
   local reads = list({})
   for _, group in ipairs(self.groups or {}) do
@@ -108,11 +157,12 @@ function record.finish(self)
       }
     end
   end
-  return reads, self.till < huge and self.till or nil
+  return reads, till
 end
 
 -- The paths of traits read so far: what a line rests on.
 function record.traits(self)
+  write_more(self)
   local group = self.group_at and self.group_at["trait exact"]
   return group and group.keys or {}
 end

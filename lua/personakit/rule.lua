@@ -384,6 +384,67 @@ function rule.read(of, place)
   return made
 end
 
+-- ---- As plain data, and back ----
+
+local function plain_node(node)
+  if node.kind == "test" then
+    local operand = node.value
+    if node.op.name == "changed_within" then
+      operand = format("%dms", operand)
+    end
+    return { type = "trait_check", trait = node.path, operator = node.op.json[1], value = operand }
+  elseif node.kind == "not" then
+    return { ["not"] = plain_node(node[1]) }
+  end
+  local list = host.list({})
+  for i, each in ipairs(node) do
+    list[i] = plain_node(each)
+  end
+  return { [node.kind] = list }
+end
+
+local function plain_say(say)
+  local text = {}
+  for i, part in ipairs(say.parts) do
+    text[i] = type(part) == "string" and part
+      or part.default and format("{{%s|%s}}", part.path, part.default) or format("{{%s}}", part.path)
+  end
+  return { text = table.concat(text), priority = say.priority, section = say.section }
+end
+
+-- A rule in its normal form as data that can leave the script: what a rule of JSON is, nearly.
+function rule.plain(made)
+  local says = host.list({})
+  for i, say in ipairs(made.says) do
+    says[i] = plain_say(say)
+  end
+  return { id = made.id, conditions = plain_node(made.when), says = says, level = made.level,
+    detail = rule.DETAILS[made.detail] }
+end
+
+-- The other way, each part checked as an author's: whoever handed it in may have made it up.
+function rule.of_plain(of)
+  local made, why = { id = of.id, says = {} }, nil
+  if type(of.id) ~= "string" or #of.id > 200 or find(of.id, "[^%w_.:-]") or of.id == "" then
+    return nil, fault.new("a rule's id cannot be")
+  end
+  made.when, why = rule.conditions(of.conditions)
+  why = why or condition.too_large(made.when)
+  for i, say in ipairs(why and {} or of.says) do
+    made.says[i], why = say_of(say.text, nil, say, nil)
+    if why then
+      break
+    end
+  end
+  local level, detail = rule.word(of.level, "level", rule.LEVELS), rule.word(of.detail, "detail",
+    rule.DETAILS)
+  if why or not level or not detail then
+    return nil, why or fault.new("a rule has no level or detail")
+  end
+  made.level, made.detail = level, rule.DETAIL[detail]
+  return made
+end
+
 -- The traits that a rule rests on: those it tests, then those its texts name.
 function rule.traits(of)
   local list = condition.paths(of.when)

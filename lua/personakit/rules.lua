@@ -72,7 +72,7 @@ end
 
 -- Records what a half looks at, each trait as read or missed; written out when the record ends.
 function rules.note_reads(program, half, v, bounds, into)
-  record.read_all(into, program.paths, half.reads, v)
+  record.read_half(into, program, half, v)
   if bounds then
     for _, slot in ipairs(half.reads) do
       record.until_(into, bounds[slot])
@@ -94,7 +94,7 @@ end
 function rules.read(program, from, path, into)
   local slot = program.slots[path]
   local v, _, bounds = rules.slots(program, from)
-  record.read(into, "trait", path, v[slot] and "exact" or "miss")
+  record.read_slot(into, program, slot, v)
   record.until_(into, bounds and bounds[slot])
   local x = v[slot]
   if not x then
@@ -105,11 +105,13 @@ function rules.read(program, from, path, into)
   return x
 end
 
--- Runs one half ("core" or "overlay") on a detail level (1 to 3): { numbers that fired }.
-function rules.run(program, level, detail, from, into)
+-- Runs one half ("core" or "overlay") on a detail level (1 to 3): { numbers that fired }, in 'fired'
+-- if there is such a table, which is empty.
+function rules.run(program, level, detail, from, into, fired)
   local half = program[level][detail]
-  local fired = {}
+  fired = fired or {}
   if #half == 0 then
+    record.read_half(into, program, half, into.v)
     return fired
   end
   local v, e, bounds = rules.slots(program, from)

@@ -14,12 +14,14 @@ local rules = require "personakit.rules"
 local source = require "personakit.source"
 local value = require "personakit.value"
 
-local error, type = error, type
+local error, ipairs, type = error, ipairs, type
 local format, match = string.format, string.match
+local list, raw = host.list, host.raw
 
 local run = {}
 
 local DETAIL = { instant = 1, balanced = 2, deep_dive = 3 }
+local BASIS = { core = "coreBasis", overlay = "overlayBasis" }
 
 local function now_of(input)
   return value.instant(input.now) or error("the host gave no 'now'", 0)
@@ -27,20 +29,42 @@ end
 
 -- ---- Halves of a persona ----
 
+local function new_warn(warnings)
+  return function(text)
+    warnings[#warnings + 1] = text
+  end
+end
+
 local function new_state(program, input, from, warnings)
   return {
     source = from,
     record = record.new(from.now, program.time_step),
-    warn = function(text)
-      warnings[#warnings + 1] = text
-    end,
+    warn = new_warn(warnings),
     input = input,
   }
 end
 
+local function emptied(items)
+  for i = #items, 1, -1 do
+    items[i] = nil
+  end
+  return items
+end
+
+-- What a call makes. Where no author's function ever runs nobody but the host sees any of it, so
+-- one will do for all calls ('kept'); else each call makes its own.
+local function new_made()
+  local made = { fired = list({}), lines = raw and raw.forms({}) or list({}), warnings = list({}),
+    output = {}, source = {}, core = { record = {} }, overlay = { record = {} } }
+  for _, half in ipairs({ made.core, made.overlay }) do
+    half.state = { warn = new_warn(made.warnings) }
+    half.half, half.fired, half.basis, half.missing = { lines = made.lines }, {}, {}, list({})
+  end
+  return made
+end
+
 -- Paths of 'requires' that are not known; what is looked for is recorded.
-local function missing_traits(program, state)
-  local missing = {}
+local function missing_traits(program, state, missing)
   for _, wanted in ipairs(program.requires) do
     local is_found
     if match(wanted, "%.%*$") then
@@ -55,36 +79,100 @@ local function missing_traits(program, state)
   return missing
 end
 
-local function add_line(half, section, place, line)
-  line.path = format("%s.%s%s", half.name, section, place)
-  half.lines[#half.lines + 1] = line
+-- A line of the persona. With a host that has forms, lines are pairs: see form.c.
+local function add_line(half, line, number)
+  local lines = half.lines
+  if raw then
+    lines[#lines + 1] = line
+    lines[#lines + 1] = number or false
+  else
+    lines[#lines + 1] = line
+  end
 end
 
--- What rules say, behind what the author's functions put into the same section.
-local function put_items(half, detail, program, state)
-  local fired = rules.run(program, half.name, detail, state.source, state.record)
-  if #fired == 0 then
-    return
-  end
-  local function fill(path, default)
+local function add_plain(half, section, place, line)
+  line.path = format("%s.%s%s", half.name, section, place)
+  add_line(half, line)
+end
+
+local function filler(program, state)
+  return function(path, default)
     local found = rules.read(program, state.source, path, state.record)
     return value.fill(found, path, default, state.warn)
   end
+end
+
+-- What rules say, behind what the author's functions put into the same section.
+local function put_items(half, fired, program, state)
+  local fill = filler(program, state)
   local function put(section, item)
-    local list = half.sections[section]
-    if list == nil then
-      list = host.list({})
-      half.sections[section] = list
-    elseif type(list) ~= "table" or not value.is_list(list) then
+    local items = half.sections[section]
+    if items == nil then
+      items = list({})
+      half.sections[section] = items
+    elseif type(items) ~= "table" or not value.is_list(items) then
       error(format("%s: section '%s' is not a list, and rule '%s' adds to it", half.name, section,
         item.ruleId), 0)
     end
-    list[#list + 1] = item
-    add_line(half, section, "." .. (#list - 1), { ruleId = item.ruleId, traits = item.traits })
+    items[#items + 1] = item
+    add_plain(half, section, "." .. (#items - 1), { ruleId = item.ruleId, traits = item.traits })
   end
-  for i, number in ipairs(fired) do
-    half.fired[i] = program.id[number]
-    program.say(number, fill, put)
+  for i = 1, #fired do
+    program.say(fired[i], fill, put)
+  end
+end
+
+-- What a rule says, made once for all calls: section, item and line, and so on; the item is false
+-- when its text has holes.
+local function said_of(half, program, number)
+  local forms = program.forms or {}
+  program.forms = forms
+  if not forms[number] then
+    local said, has_holes = {}, false
+    program.say(number, function()
+      has_holes = true
+      return ""
+    end, function(section, item)
+      local n = #said
+      said[n + 1], said[n + 2] = section, item
+      said[n + 3] = raw.form({ path = format("%s.%s.", half.name, section), ruleId = item.ruleId,
+        traits = item.traits }, "path")
+    end)
+    for at = 2, #said, 3 do
+      said[at] = not has_holes and raw.form(said[at])
+    end
+    said.has_holes, forms[number] = has_holes, said
+  end
+  return forms[number]
+end
+
+local function put_form(half, section, item, line)
+  local items = half.sections[section]
+  if not items then
+    items = raw.forms({})
+    half.sections[section] = items
+  end
+  local n = #items
+  items[n + 1], items[n + 2] = item, false
+  add_line(half, line, n / 2)
+end
+
+-- The same as put_items where no author's function has run, with no table for what is always the
+-- same.
+local function put_forms(half, fired, program, state)
+  for i = 1, #fired do
+    local said = said_of(half, program, fired[i])
+    if said.has_holes then
+      local at = 0
+      program.say(fired[i], filler(program, state), function(section, item)
+        at = at + 3
+        put_form(half, section, item, said[at])
+      end)
+    else
+      for at = 1, #said, 3 do
+        put_form(half, said[at], said[at + 1], said[at + 2])
+      end
+    end
   end
 end
 
@@ -112,7 +200,7 @@ local function run_author(half, author, detail, state)
     end
     for _, name in ipairs(made and value.keys(made) or {}) do
       half.sections[name] = made[name]
-      add_line(half, name, "", { traits = value.clone(record.traits(state.record)) })
+      add_plain(half, name, "", { traits = value.clone(record.traits(state.record)) })
     end
     return
   end
@@ -126,23 +214,49 @@ local function run_author(half, author, detail, state)
     record.join(whole, own)
     if made ~= nil then
       half.sections[name] = made
-      add_line(half, name, "", { traits = value.clone(record.traits(own)) })
+      add_plain(half, name, "", { traits = value.clone(record.traits(own)) })
     end
   end
 end
 
-local function run_half(name, script, program, input, from, warnings)
-  local state = new_state(program, input, from, warnings)
-  local half = { name = name, sections = {}, lines = host.list({}), fired = host.list({}) }
+-- What a list has got behind its first 'count' entries; nil when that is nothing.
+local function added(to, count)
+  local more = #to > count and list({}) or nil
+  for i = count + 1, #to do
+    more[i - count] = to[i]
+  end
+  return more
+end
+
+-- Runs a half; adds its lines and the rules that fired to the output. What is the half's own of
+-- these is in its basis, too, for a host that keeps halves apart.
+local function run_half(name, script, program, input, from, made)
+  local own, output = made[name], made.output
+  local state, half, basis = own.state, own.half, own.basis
+  local fired_before, warned_before = #made.fired, #made.warnings
+  state.source, state.input = from, input
+  state.record = record.new(from.now, program.time_step, own.record)
+  half.name, half.sections = name, {}
   local detail = DETAIL[input.detail or "instant"] or error("detail is none of instant, balanced, "
     .. "deep_dive", 0)
-  half.missing = missing_traits(program, state)
+  output.missing = missing_traits(program, state, emptied(own.missing))
   if script[name] ~= nil then
     run_author(half, script[name], detail, state)
   end
-  put_items(half, detail, program, state)
-  half.reads, half.till = record.finish(state.record)
-  return half
+  local fired = rules.run(program, name, detail, from, state.record, emptied(own.fired))
+  if raw and script[name] == nil then
+    put_forms(half, fired, program, state)
+  else
+    put_items(half, fired, program, state)
+  end
+  for i = 1, #fired do
+    made.fired[#made.fired + 1] = program.id[fired[i]]
+  end
+  basis.readSet, basis.validUntil = record.finish(state.record)
+  basis.validUntil = basis.validUntil and host.date(basis.validUntil)
+  basis.fired, basis.warnings = added(made.fired, fired_before), added(made.warnings, warned_before)
+  output[name] = half.sections
+  output[BASIS[name]] = basis
 end
 
 local function wants(input, name)
@@ -150,26 +264,21 @@ local function wants(input, name)
   return type(halves) ~= "table" or halves[name] ~= false
 end
 
--- A mapper's entry: a mindscape in, a persona out.
-function run.map(script, program, input)
-  local from = source.new(input.mindscape, now_of(input))
-  local output = { fired = host.list({}), lines = host.list({}), warnings = host.list({}),
-    missing = host.list({}) }
-  for _, name in ipairs({ "core", "overlay" }) do
+local HALVES = { "core", "overlay" }
+local NOTHING = list({}) -- goes from here to the host and to nobody else
+
+-- A mapper's entry: a mindscape in, a persona out. 'kept': what a call before made, of a script
+-- without author's functions.
+function run.map(script, program, input, kept)
+  local made = kept or new_made()
+  local from, output = source.new(input.mindscape, now_of(input), made.source), made.output
+  output.fired, output.lines = emptied(made.fired), emptied(made.lines)
+  output.warnings, output.missing = emptied(made.warnings), NOTHING
+  for i = 1, 2 do
+    local name = HALVES[i]
+    output[name], output[BASIS[name]] = nil, nil
     if wants(input, name) then
-      local half = run_half(name, script, program, input, from, output.warnings)
-      output[name] = half.sections
-      output[name .. "Basis"] = {
-        readSet = half.reads,
-        validUntil = half.till and host.date(half.till) or nil,
-      }
-      for _, id in ipairs(half.fired) do
-        output.fired[#output.fired + 1] = id
-      end
-      for _, line in ipairs(half.lines) do
-        output.lines[#output.lines + 1] = line
-      end
-      output.missing = host.list(half.missing)
+      run_half(name, script, program, input, from, made)
     end
   end
   for _, path in ipairs(output.missing) do
@@ -177,6 +286,8 @@ function run.map(script, program, input)
   end
   return output
 end
+
+run.new_made = new_made
 
 -- ---- Processors and conditions ----
 

@@ -12,6 +12,8 @@
 --     raw.fill(list, wanted, v, e, FALSE)   as source.slots does; gives those that
 --         have validFrom or expiresAt as { slot, trait, ... }, or nil
 --     raw.entry(list, path)  raw.all(list)  one trait, or all as a table
+-- It also offers what an output is made of without tables: raw.form, raw.forms,
+-- raw.reads and raw.note, which run.lua and record.lua use.
 --
 -- SPDX-License-Identifier: MIT
 local host = require "personakit.host"
@@ -40,14 +42,15 @@ end
 
 local is_valid = source.is_valid
 
--- { list, now, ... } of a document; 'now' in milliseconds.
-function source.new(document, now)
+-- { list, now, ... } of a document; 'now' in milliseconds. 'kept': one of an earlier call, to be used
+-- again.
+function source.new(document, now, kept)
+  local self = kept or {}
   document = document or {}
-  return {
-    document = document,
-    now = now,
-    list = document.traits or document.traitMatrix or {},
-  }
+  self.document, self.now = document, now
+  self.list = document.traits or document.traitMatrix or {}
+  self.entry, self.bound, self.seen, self.facts, self.arrays = nil, nil, nil, nil, nil
+  return self
 end
 
 local function is_raw(list)
@@ -120,12 +123,27 @@ local function put(self, slot, trait, v, e, bounds, FALSE)
   return bounds
 end
 
+-- The program's array of that name, blank. Nobody but the rules ever sees it, so one will do for
+-- all calls.
+local function blank(program, name)
+  local array = program[name]
+  if not array then
+    array = program.blank()
+    program[name] = array
+    return array
+  end
+  for i = 1, #program.paths do
+    array[i] = false
+  end
+  return array
+end
+
 -- Values and entries by slot for a program, and slot -> instant, or nil when there is
 -- none; see compile.lua. Without rules that ask for the time there are no entries.
 function source.slots(self, program, FALSE)
-  local v, slots, list, bounds = program.blank(), program.slots, self.list, nil
-  local e = program.is_timed and program.blank() or nil
+  local list, bounds = self.list, nil
   if is_raw(list) then
+    local v, e = blank(program, "kept_v"), program.is_timed and blank(program, "kept_e") or nil
     program.wanted = program.wanted or raw.wanted(program.paths)
     local timed = raw.fill(list, program.wanted, v, e, FALSE) or {}
     for i = 1, #timed, 2 do
@@ -133,6 +151,7 @@ function source.slots(self, program, FALSE)
     end
     return v, e, bounds
   end
+  local v, e, slots = program.blank(), program.is_timed and program.blank() or nil, program.slots
   for i = 1, #list do
     local trait = list[i]
     local slot = slots[trait.id or trait.traitName]

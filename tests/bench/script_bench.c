@@ -1,8 +1,9 @@
 /* script_bench.c - What a jailed call costs: empty, with 4 KB, with 64 KB, and of the fresh
  * environment.
  *
- *     script_bench WORKER WORK.json [SECONDS [CALLERS]]
+ *     script_bench WORKER WORK.json [SECONDS [CALLERS [rules]]]
  *
+ * "rules": only these, for a profile.
  * Every figure is calls from 'CALLERS' threads through one jail. CPU is of
  * both sides: this process and its workers. */
 /* SPDX-License-Identifier: MIT */
@@ -69,6 +70,7 @@ static void *call_on(void *context)
             (void)fprintf(stderr, "script_bench: %s\n", err.message);
             exit(1);
         }
+        if (caller->count == 1000 && getenv("PEAK")) { (void)fprintf(stderr, "peak %lu out %zu\n", result.peak_bytes, result.output.size); }
         bench_sample(&caller->samples, bench_now_ns() - start);
         pk_jail_result_done(&result);
         caller->count++;
@@ -113,7 +115,7 @@ void script_bench_run(const struct script_bench *bench, const struct script_work
     struct caller *caller = pk_calloc(callers, sizeof(*caller));
     pthread_t *thread = pk_calloc(callers, sizeof(*thread));
     struct pk_jail *jail = pk_jail_new(
-        &(struct pk_jail_options){ .worker_path = bench->worker, .workers_max = callers });
+        &(struct pk_jail_options){ .worker_path = bench->worker, .workers_max = getenv("WN") ? strtoul(getenv("WN"), NULL, 10) : callers });
     const int64_t start = bench_now_ns(), cpu = cpu_of_all_ns();
     uint64_t count = 0;
 
@@ -231,10 +233,13 @@ int main(int argc, char **argv)
         return 2;
     }
     script_bench_rules(&bench, argv[2]);
-    for (size_t i = 0; i < PK_COUNT(work_table); i++) {
+    const bool is_all = argc < 6 || strcmp(argv[5], "rules") != 0;
+    for (size_t i = 0; is_all && i < PK_COUNT(work_table); i++) {
         run_work(&bench, &work_table[i]);
     }
-    run_fresh();
+    if (is_all) {
+        run_fresh();
+    }
     bench_table();
     return 0;
 }

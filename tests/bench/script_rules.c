@@ -214,6 +214,8 @@ static void load_mapper(struct pk_jail *jail, const struct work *work, struct pk
                         struct pk_buf *text)
 {
     static const char source[] = "return require(\"personakit\").declared()";
+    const char *path[PK_COUNT(work->path)];
+    struct pk_jail_reads reads = { .path = path };
     PK_CLEANUP(pk_buf_done) struct pk_buf full = { 0 };
     struct pk_jail_result result;
     bson_iter_t program;
@@ -239,11 +241,25 @@ static void load_mapper(struct pk_jail *jail, const struct work *work, struct pk
     call_or_die(jail, &call, "value.program", &result, &program);
     const char *source_of = bson_iter_utf8(&program, &size);
     pk_library_text(PK_LIBRARY_RESIDENT, source_of, size, text);
+    bson_t view;
+    bson_iter_t iter, cut, paths;
+    pk_jail_result_view(&result, &view);
+    if (!bson_iter_init(&iter, &view) ||
+        !bson_iter_find_descendant(&iter, "value.cut.paths", &cut) ||
+        !bson_iter_recurse(&cut, &paths)) {
+        die("describe", "it does not say what is read");
+    }
+    while (bson_iter_next(&paths) && reads.paths < PK_COUNT(path)) {
+        path[reads.paths++] = bson_iter_utf8(&paths, NULL);
+    }
+    out->cut = pk_jail_cut_new(&reads); /* As the loader does for a mapper of rules alone. */
     pk_jail_result_done(&result);
     bson_destroy(&mapper);
     out->preamble = text->data;
     out->preamble_size = text->size;
     out->is_preamble_resident = true;
+    out->source = "";
+    out->source_size = 0;
     pk_hash(out->preamble_hash, text->data, text->size, NULL, 0);
 }
 

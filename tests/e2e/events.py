@@ -67,12 +67,15 @@ class Caller:
 
 
 def make_actor(admin, name, capabilities):
+    """Returns when the server has heard of it: a stream that begins later begins behind it."""
     status, _, actor = admin.ask("POST", "/v1/actors", {
         "actorType": "ai_agent", "name": name, "capabilities": capabilities})
     assert status == 201, (status, actor)
     actor_id = actor["actorId"]
-    status, _, key = admin.ask("POST", f"/v1/actors/{actor_id}/keys", {"name": "test"})
+    status, headers, key = admin.ask("POST", f"/v1/actors/{actor_id}/keys", {"name": "test"})
     assert status == 201, (status, key)
+    status, _, body = admin.ask("GET", f"/v1/actors/self?after={headers['personakit-cursor']}")
+    assert status == 200, (status, body)
     return actor_id, key["keyId"], next(v for v in key.values()
                                         if isinstance(v, str) and v.startswith("pk_"))
 

@@ -108,8 +108,9 @@ life()
     check "$name: raise it" says 'raise the version'
     put 1.0.0 'Rise early' '?activate=true'
     check "$name: the same content twice is one version" test "$code" = 200
-    put 1.1.0 'Rise late' '?activate=true'
-    check "$name: uploaded and activated at once" active 1.1.0
+    mapper 1.1.0 'Rise late' >"$work/up.lua"
+    ask '/v1/mappers/daily?activate=true' -X PUT -H 'Content-Type: text/x-lua' --data-binary "@$work/up.lua"
+    check "$name: a file as it is, uploaded and activated at once" active 1.1.0
     mapper 1.2.0 'No' 'local x = = 1' >"$work/up.lua"
     ask '/v1/mappers/daily?activate=true' -X PUT -H "$json" -d "$(body "$work/up.lua")"
     check "$name: a broken one: 422 with file and line" problem 422 script_refused
@@ -121,6 +122,15 @@ life()
     cli mapper put "$work/up.lua"
     check "$name: by command it says file and line" exits 1 'up.lua:'
     check "$name: and that nothing was saved" says 'nothing was saved'
+    cli mapper put "$root/mappers/daily-work-optimizer.lua"
+    check "$name: by command a script goes by the id in its manifest" exits 0 "mapper 'daily-work-optimizer'"
+    cli processor put "$root/plugins/processors/api_import.lua"
+    check "$name: whatever its file is called" exits 0 "processor 'api-import'"
+    cp "$root/mappers/productivity-optimizer.json" "$work/other.json"
+    cli mapper put "$work/other.json"
+    check "$name: also of JSON" exits 0 "mapper 'productivity-optimizer'"
+    cli mapper put "$work/other.json" --id another
+    check "$name: unless another id is asked for, which the server refuses" exits 1 "not 'another'"
     cli mapper activate daily 7.7.7
     check "$name: a version that is not there" exits 1 "'daily' has no version '7.7.7'"
     cli mapper activate nobody 1.0.0
@@ -279,6 +289,32 @@ mark watch
 mapper 1.0.0 'Four' 'while true do end' >"$folder/daily.lua"
 check 'one that never ends is refused' refused 'stopped after' 20
 check 'it is mended' mended
+
+# While scripts that never end are being tried, others are taken.
+mark watch
+for each in 1 2 3; do
+    printf 'local i = 0\nwhile true do i = i + 1 end\n' >"$folder/endless$each.lua"
+done
+# busy COUNT: so many workers are in a call.
+busy()
+{
+    ask /metrics
+    (($(sed -n 's/^personakit_script_busy_workers //p' "$work/out") >= $1))
+}
+check 'scripts that never end are being tried' within 10 busy 3
+mapper 1.4.0 'In between' >"$folder/daily.lua"
+begun=${EPOCHREALTIME/./}
+check 'beside three that never end another is taken' within 3 active 1.4.0
+took=$(((${EPOCHREALTIME/./} - begun) / 1000))
+printf '# beside them, from saving to serving: %s ms\n' "$took"
+check 'before those are given up' bash -c "! grep -q 'endless' '$work/watch.err'"
+check 'which they are' within 30 logged 'endless3.lua'
+good=1.4.0
+rm "$folder"/endless?.lua
+check 'gone, they are nothing to complain of' within 30 nothing_refused
+good=1.0.0
+cp "$work/good.lua" "$folder/daily.lua"
+check 'the first one serves again' within 5 serves "$good"
 mark watch
 mv "$folder/daily.lua" "$folder/.daily.lua"
 check 'a renamed file has gone, and what it activated serves on' refused_not 'script file has gone'
@@ -300,6 +336,50 @@ check 'and starts' serve watch "${watched[@]}"
 check 'what was saved meanwhile serves' within 5 active 2.1.0
 kill -TERM "$pid"
 check 'it stops once more' ended 0
+
+# ---- A start with all that is shipped ----
+
+mkdir -m 755 "$work/shipped.d"
+cp "$root"/mappers/*.lua "$root"/mappers/*.json "$root"/plugins/processors/*.lua "$work/shipped.d"
+rm -f "$work"/shipped.d/*_spec.lua
+count=$(find "$work/shipped.d" -type f | wc -l)
+shipped=(--data "$work/shipped" --set scripts.watch=true --set "scripts.folders=$work/shipped.d")
+
+# all_serve: every one of them, at the first answer if it is not repeated.
+all_serve()
+{
+    ask /v1/admin/generations
+    shown "len(it['scripts']) == $count and not it['refused']"
+}
+
+# started NAME: from the start of the server to its first answer; all of them serve then.
+started()
+{
+    local begun=${EPOCHREALTIME/./}
+    serve shipped "${shipped[@]}" || return 1
+    all_serve || return 1
+    printf '# %s: %s ms\n' "$1" "$(((${EPOCHREALTIME/./} - begun) / 1000))"
+}
+
+check "a server takes all $count that are shipped" serve shipped "${shipped[@]}"
+key=$(cat "$work/shipped/admin.key")
+check 'from the folder' within 20 all_serve
+kill -TERM "$pid"
+check 'it stops' ended 0
+check 'what it tried is known to it' test -n "$(find "$work/shipped/known" -type f)"
+check 'started again they all serve at the first answer' started 'known'
+kill -TERM "$pid"
+check 'it stops' ended 0
+rm -rf "$work/shipped/known"
+check 'and when nothing is known of them' started 'tried anew'
+kill -TERM "$pid"
+check 'it stops' ended 0
+find "$work/shipped/known" -type f | while read -r each; do
+    printf 'x' | dd of="$each" bs=1 seek=40 conv=notrunc status=none
+done
+check 'or what is known is damaged' started 'damaged'
+kill -TERM "$pid"
+check 'it stops' ended 0
 
 # ---- Signatures ----
 

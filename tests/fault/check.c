@@ -329,6 +329,11 @@ static void check_delivered(struct fault_journal *journal, struct fault_report *
             }
         }
     }
+    if (journal->unfollowed > 0) {
+        broken(report, FAULT_RULE_FEED,
+               "%" PRIu64 " lists were tried before it was said where the feed begins",
+               journal->unfollowed);
+    }
     if (journal->gaps > 0) {
         broken(report, FAULT_RULE_FEED, "the feed had %" PRIu64 " gaps", journal->gaps);
     }

@@ -86,6 +86,7 @@ static void take_try(struct fault_journal *journal, struct fault_name name, cons
     }
     struct fault_list *list = &lane->list[name.number];
     journal->tries++;
+    journal->unfollowed += journal->position[0] ? 0 : 1;
     if (list->state == FAULT_NEVER) {
         *list = (struct fault_list){ .kind = (enum fault_kind)rest[0],
                                      .state = FAULT_TRIED,
@@ -205,8 +206,8 @@ static bool take_about_run(struct fault_journal *journal, const char *line)
     if (strcmp(word, "ready") == 0) {
         return sscanf(line + length, "%u %" SCNd64, &run, &journal->ready_ms) == 2;
     }
-    if (strcmp(word, "gap") == 0) {
-        journal->gaps++;
+    if (strcmp(word, "from") == 0 || strcmp(word, "gap") == 0) {
+        journal->gaps += word[0] == 'g' ? 1 : 0;
         (void)snprintf(journal->position, sizeof(journal->position), "%s", line + length);
         return true;
     }

@@ -6,6 +6,7 @@
  *
  *     seed SEED                     the first line, and with each run
  *     ready RUN MS                  the store is open, after so many ms
+ *     from POSITION                 the feed is followed from here, before any "try"
  *     try RUN THREAD NUMBER KIND    the list is about to be committed
  *     ok RUN THREAD NUMBER VALUE    acknowledged; VALUE of the counter it raised, or 0
  *     unknown RUN THREAD NUMBER     told "unknown, repeat with the same key"
@@ -64,7 +65,8 @@ struct fault_journal {
     uint64_t tries, oks, unknowns, refusals; /* Lines of each kind. */
     uint64_t refused_by[32];                 /* By enum pk_code. */
     int64_t own_ok[FAULT_THREADS_MAX];       /* Highest value acknowledged, per thread's counter. */
-    char position[256];                      /* The feed's last. */
+    char position[256];  /* The feed's last; "": nobody has followed it yet ... */
+    uint64_t unfollowed; /* ... and so many lists were tried by then. */
     uint64_t watch_line; /* Set by a driver: lists begun after this line and ... */
     uint64_t watch_oks;  /* ... acknowledged since. */
     int64_t ready_ms;    /* Of the last run; -1 until it said so. */

@@ -29,6 +29,7 @@
 #include "doc/inventory.h"
 #include "script/folders.h"
 #include "script/scripts.h"
+#include "script/takers.h"
 #include "store/store.h"
 #include "tap.h"
 
@@ -200,7 +201,8 @@ static void delete_both(void)
 
 static void await_settled(void)
 {
-    if (!pk_folders_settle(drive.scripting.folders, PATIENCE_MS)) {
+    if (!pk_folders_settle(drive.scripting.folders, PATIENCE_MS) ||
+        !pk_takers_settle(drive.scripting.takers, PATIENCE_MS)) {
         tap_bail("the folder has not settled after %d ms", PATIENCE_MS);
     }
 }

@@ -67,6 +67,7 @@ static void open_world(struct world *world)
     fault_folder_new(world->folder, sizeof(world->folder), "world");
     (void)mkdir(world->folder, 0700);
     fault_record_init(&world->record, SEED);
+    pk_buf_printf(&world->record.lines, "from p\n");
     if (!fault_store_open(&world->store, world->folder, &err)) {
         tap_bail("the store opens: %s", err.message);
     }
@@ -229,6 +230,14 @@ static void feed_misses(struct world *world)
     deliver(world, false, 2);
 }
 
+/* The first list is begun and nobody knows yet where the feed begins. */
+static void feed_begins_late(struct world *world)
+{
+    deliver(world, false, 0);
+    world->journal.position[0] = '\0';
+    fault_journal_line(&world->journal, "try 0 0 0 p");
+}
+
 static const struct {
     const char *sentence;
     void (*change)(struct world *world);
@@ -252,6 +261,7 @@ static const struct {
     { "a feed that delivers all in order is sound", feed_delivers, -1, -1, true },
     { "a feed that turns two events round: noticed", feed_turns, FAULT_RULE_FEED, -1, true },
     { "a feed that misses the last two: noticed", feed_misses, FAULT_RULE_FEED, -1, true },
+    { "a feed that was followed too late: noticed", feed_begins_late, FAULT_RULE_FEED, -1, true },
 };
 
 static void test_checker(void)

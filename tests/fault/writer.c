@@ -7,7 +7,9 @@
  * commit lists of the main path. What they try and what they are told goes to
  * standard output, line by line (journal.h); a pipe keeps what was written to
  * it when the writer is killed. With --follow, a follower says what the feed
- * delivers ("-" starts behind everything there is).
+ * delivers ("-" starts behind everything there is). Where that was is said
+ * before the first client starts: killed before anything was delivered, the
+ * writer's next run must follow from there, not from behind what was written.
  *
  * It ends when its standard input does, or when each client has done 'lists'
  * lists: the clients come to an end, the follower catches up, the store is
@@ -339,9 +341,16 @@ static void start_thread(pthread_t *out, void *(*run)(void *), void *argument)
 static bool start_follower(struct follower *follower, struct pk_error *err)
 {
     const char *position = follower->writer->follow;
+    struct pk_feed_mark mark;
     if (!pk_feed_open(&follower->feed, follower->writer->store,
                       strcmp(position, "-") == 0 ? NULL : position, err)) {
         return pk_wrap(err, "follow the feed");
+    }
+    pk_feed_mark(follower->feed, &mark);
+    if (mark.position[0]) {
+        say("from %s", mark.position);
+    } else if (strcmp(position, "-") == 0) {
+        say("wrong a feed that starts now does not say where it starts");
     }
     start_thread(&follower->id, run_follower, follower);
     return true;

@@ -69,6 +69,45 @@ describe("lint", function()
     assert.are.equal("did you mean 'helper'?", found[1].hint)
   end)
 
+  it("tells of paths that are written as fields, and of methods that there are not", function()
+    local mapper = "local pk = 1 return pk.mapper { core = function(%s) return { x = %s } end }"
+    local function of(expression, more)
+      return told(mapper:format("m", expression), more)
+    end
+    local looks = "1: 'm.work.chronotype' looks for a trait 'work', and then into its value"
+    assert.are.same({ looks }, of("m.work.chronotype"))
+    assert.are.same({ looks }, of("m.work.chronotype:upper()"))
+    assert.are.same({ looks }, of("#m.work.chronotype .. 'x'"))
+    assert.are.same({ looks }, of("m.work.chronotype", { declared = { "work.chronotype" } }))
+    assert.are.same({}, of("m.work.chronotype", { given = { "work" } }))
+    assert.are.same({ "1:! there is no 'm:valeu'" }, of("m:valeu('a.b')"))
+    for _, fine in ipairs({ "m.name", "m.now.mood", "m.facts.role", "m.found.q[1].text", "m.goals[1].a",
+      "m:value('a.b').c.d", "m['a.b'].c.d", "(m).a.b", "m.name:upper()", "m.value", "m:each('a')()",
+      "m:has('a') and m:confident('a', 1)" }) do
+      assert.are.same({}, of(fine), fine)
+    end
+    says("local pk = 1 return pk.mapper({ overlay = function(mind) return "
+      .. "{ x = mind.a.b, y = mind:hsa('a') } end })",
+      "1: 'mind.a.b' looks for a trait 'a', and then into its value", "1:! there is no 'mind:hsa'")
+    says("local pk = 1 return pk.mapper { core = { a = function(x) return x.a.b end, "
+      .. "b = pk.section { from = function(y) return y:q() end } } }",
+      "1: 'x.a.b' looks for a trait 'a', and then into its value", "1:! there is no 'y:q'")
+    says("return { test = function(gen) return gen.a.b, gen:slot() end }")
+    says("local pk = 1 return pk.processor { process = function(obs, who, t) "
+      .. "t:set('a', obs.content.x) return obs:x(), who.a.b end }",
+      "1: 'who.a.b' looks for a trait 'a', and then into its value")
+    says("local pk = 1 return pk.condition { test = function(m) local m = {} return m.a.b, m:c() end }")
+    -- A helper's 'm' is probably one.
+    says("local function f(m) return m.a.b, m:x() end\nreturn f",
+      "1: 'm.a.b' looks for a trait 'a', and then into its value", "1: there is no 'm:x'")
+    says("local function f(n) return n.a.b, n:x() end\nreturn f")
+    local found = lint.lint({ source = "",
+      text = mapper:format("m", "m.work.chronotype, y = m:valeu('a')") })
+    assert.are.equal("a trait's path is one text: m[\"work.chronotype\"]", found[1].hint)
+    assert.are.equal("did you mean 'value'? allowed: age, changed_within, confidence, confident, each, "
+      .. "fill, has, value", found[2].hint)
+  end)
+
   it("compares trait paths with those that are known", function()
     local text = "return function(m) return m['work.focus.deep'], m['mood.stres'], m.x['a.b'] end"
     assert.are.same({ "1: trait path 'mood.stres' is not known" },

@@ -53,15 +53,26 @@ static PK_RAISES int push_entry(lua_State *lua, const struct call *call, int lib
     return 0;
 }
 
+/* Runs the main chunk in a fresh environment; leaves the library at 2, the script's value at 3. */
+static PK_RAISES void run_main(lua_State *lua, const struct call *call)
+{
+    if (call->vm->declared_ref != LUA_NOREF) { /* No code of anybody's: nothing to be fresh of. */
+        lua_pushnil(lua);
+        lua_rawgeti(lua, LUA_REGISTRYINDEX, call->vm->declared_ref);
+        return;
+    }
+    environment_renew(call->vm, call->wire->seed);
+    lua_rawgeti(lua, LUA_REGISTRYINDEX, call->vm->main_ref);
+    lua_call(lua, 0, 1);
+}
+
 static PK_RAISES int run_script(lua_State *lua)
 {
     struct worker *worker = lua_touserdata(lua, 1);
     struct call *call = worker->call;
     struct pk_wire_end end = { 0 };
 
-    environment_renew(call->vm, call->wire->seed); /* 2: the library */
-    lua_rawgeti(lua, LUA_REGISTRYINDEX, call->vm->main_ref);
-    lua_call(lua, 0, 1); /* 3: the script's value */
+    run_main(lua, call);
     int count = push_entry(lua, call, 2, 3);
     raw_push_input(lua, worker);
     lua_call(lua, count + 1, 1);
@@ -211,6 +222,12 @@ void call_run(struct worker *worker)
     call.wire = (const struct pk_wire_call *)(worker->in.data + sizeof(struct pk_wire_head));
     call.input = worker->in.data + head;
     call.input_size = worker->in.size - head;
+    if (call.wire->cut_size > call.input_size) {
+        _exit(5);
+    }
+    call.input_size -= call.wire->cut_size;
+    call.cut_size = call.wire->cut_size;
+    call.cut = call.wire->is_cut ? call.input + call.input_size : NULL;
     worker->call = &call;
     call.vm = vm_find(worker, call.wire);
     if (!call.vm) {

@@ -11,19 +11,18 @@
  * Everything is copied, so what a script writes into its input ends with the
  * call. */
 /* SPDX-License-Identifier: MIT */
+#include "script/worker/walk.h"
 #include "script/worker/worker_internal.h"
 
-#include <bson/bson.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include <lauxlib.h>
 
-static const int64_t exact_max = INT64_C(1) << 53;
+enum { OLD_BINARY = 2 }; /* A subtype with a second length within. */
 
-static PK_RAISES void push_table(lua_State *lua, const struct metas *metas, bson_iter_t *iter,
-                                 bool is_list, unsigned depth);
+static const int64_t exact_max = INT64_C(1) << 53;
 
 static PK_RAISES void push_int64(lua_State *lua, const struct metas *metas, int64_t value)
 {
@@ -50,109 +49,157 @@ static PK_RAISES void push_date(lua_State *lua, const struct metas *metas, int64
     (void)lua_setmetatable(lua, -2);
 }
 
-static PK_RAISES void push_binary(lua_State *lua, const struct metas *metas, bson_iter_t *iter)
+/* Length, subtype, bytes. */
+static PK_RAISES void push_binary(lua_State *lua, const struct metas *metas, const uint8_t *data,
+                                  size_t size)
 {
-    bson_subtype_t subtype = BSON_SUBTYPE_BINARY;
-    uint32_t size = 0;
-    const uint8_t *data = NULL;
+    const size_t head = data[4] == OLD_BINARY && size >= 9 ? 9 : 5;
 
-    bson_iter_binary(iter, &subtype, &size, &data);
     lua_createtable(lua, 0, 2);
-    lua_pushlstring(lua, (const char *)data, size);
+    lua_pushlstring(lua, (const char *)data + head, size - head);
     lua_setfield(lua, -2, "bytes");
-    lua_pushnumber(lua, (double)subtype);
+    lua_pushnumber(lua, (double)data[4]);
     lua_setfield(lua, -2, "subtype");
     lua_rawgeti(lua, LUA_REGISTRYINDEX, metas->binary_ref);
     (void)lua_setmetatable(lua, -2);
 }
 
-static PK_RAISES void push_value(lua_State *lua, const struct metas *metas, bson_iter_t *iter,
-                                 unsigned depth)
+static int64_t number_of(const uint8_t *data)
 {
-    const bson_type_t type = bson_iter_type(iter);
-    bson_iter_t child;
-    uint32_t size = 0;
-    const char *text;
+    return (int64_t)((uint64_t)walk_number(data) | (uint64_t)walk_number(data + 4) << 32);
+}
 
-    if (type == BSON_TYPE_UTF8) {
-        text = bson_iter_utf8(iter, &size);
-        lua_pushlstring(lua, text, size);
-    } else if (type == BSON_TYPE_INT64) {
-        push_int64(lua, metas, bson_iter_int64(iter));
-    } else if (type == BSON_TYPE_INT32) {
-        lua_pushnumber(lua, bson_iter_int32(iter));
-    } else if (type == BSON_TYPE_DOUBLE) {
-        lua_pushnumber(lua, bson_iter_double(iter));
-    } else if (type == BSON_TYPE_BOOL) {
-        lua_pushboolean(lua, bson_iter_bool(iter));
-    } else if (type == BSON_TYPE_NULL) {
-        lua_pushlightuserdata(lua, NULL);
-    } else if (type == BSON_TYPE_DATE_TIME) {
-        push_date(lua, metas, bson_iter_date_time(iter));
-    } else if (type == BSON_TYPE_BINARY) {
-        push_binary(lua, metas, iter);
-    } else if ((type == BSON_TYPE_DOCUMENT || type == BSON_TYPE_ARRAY) &&
-               bson_iter_recurse(iter, &child)) {
-        push_table(lua, metas, &child, type == BSON_TYPE_ARRAY, depth + 1);
-    } else {
-        (void)luaL_error(lua, "the input has a value of BSON type %d at '%s', which Lua cannot see",
-                         (int)type, bson_iter_key(iter));
+static double double_of(const uint8_t *data)
+{
+    const int64_t bits = number_of(data);
+    double number;
+    memcpy(&number, &bits, sizeof(number));
+    return number;
+}
+
+static PK_RAISES void refuse(lua_State *lua, const struct walk_at *at)
+{
+    (void)luaL_error(lua, "the input has a value of BSON type %d at '%s', which Lua cannot see",
+                     (int)at->type, at->key ? at->key : "");
+}
+
+static PK_RAISES void push_list(lua_State *lua, const struct metas *metas,
+                                const struct walk_at *whole, unsigned depth)
+{
+    struct walk_at at;
+    int count = 0;
+
+    for (walk_into(&at, whole->value, whole->size); walk_next(&at);) {
+        count++;
+    }
+    lua_createtable(lua, count, 0);
+    count = 0;
+    for (walk_into(&at, whole->value, whole->size); walk_next(&at);) {
+        decode_at(lua, metas, &at, depth);
+        lua_rawseti(lua, -2, ++count);
+    }
+    if (at.start != at.end) {
+        refuse(lua, &at);
+    }
+    lua_rawgeti(lua, LUA_REGISTRYINDEX, metas->list_ref);
+    (void)lua_setmetatable(lua, -2);
+}
+
+static PK_RAISES void push_object(lua_State *lua, const struct metas *metas,
+                                  const struct walk_at *whole, unsigned depth)
+{
+    struct walk_at at;
+    int count = 0;
+
+    for (walk_into(&at, whole->value, whole->size); walk_next(&at);) {
+        count++;
+    }
+    lua_createtable(lua, 0, count);
+    for (walk_into(&at, whole->value, whole->size); walk_next(&at);) {
+        if (at.type != WALK_NULL) {
+            lua_pushlstring(lua, at.key, at.key_size);
+            decode_at(lua, metas, &at, depth);
+            lua_rawset(lua, -3);
+        }
+    }
+    if (at.start != at.end) {
+        refuse(lua, &at);
     }
 }
 
-static PK_RAISES void push_table(lua_State *lua, const struct metas *metas, bson_iter_t *iter,
-                                 bool is_list, unsigned depth)
+static PK_RAISES void push_table(lua_State *lua, const struct metas *metas,
+                                 const struct walk_at *whole, unsigned depth)
 {
-    bson_iter_t counter = *iter;
-    int count = 0;
-
     if (depth > PK_WIRE_DEPTH_MAX) {
         (void)luaL_error(lua, "the input is nested deeper than %d", PK_WIRE_DEPTH_MAX);
     }
     luaL_checkstack(lua, 6, "the input is nested too deep");
-    while (bson_iter_next(&counter)) {
-        count++;
-    }
-    lua_createtable(lua, is_list ? count : 0, is_list ? 0 : count);
-    for (int i = 1; bson_iter_next(iter); i++) {
-        if (is_list) {
-            push_value(lua, metas, iter, depth);
-            lua_rawseti(lua, -2, i);
-        } else if (bson_iter_type(iter) != BSON_TYPE_NULL) {
-            lua_pushlstring(lua, bson_iter_key(iter), bson_iter_key_len(iter));
-            push_value(lua, metas, iter, depth);
-            lua_rawset(lua, -3);
-        }
-    }
-    if (is_list) {
-        lua_rawgeti(lua, LUA_REGISTRYINDEX, metas->list_ref);
-        (void)lua_setmetatable(lua, -2);
+    if (whole->type == WALK_ARRAY) {
+        push_list(lua, metas, whole, depth);
+    } else {
+        push_object(lua, metas, whole, depth);
     }
 }
 
-void decode_element(lua_State *lua, const struct metas *metas, const void *iter, unsigned depth)
+void decode_at(lua_State *lua, const struct metas *metas, const struct walk_at *at, unsigned depth)
 {
-    bson_iter_t at = *(const bson_iter_t *)iter;
-    push_value(lua, metas, &at, depth);
+    size_t size = 0;
+    const char *text;
+
+    switch (at->type) {
+    case WALK_TEXT:
+        text = walk_text(at, &size);
+        lua_pushlstring(lua, text, size);
+        return;
+    case WALK_INT64:
+        push_int64(lua, metas, number_of(at->value));
+        return;
+    case WALK_INT32:
+        lua_pushnumber(lua, (int32_t)walk_number(at->value));
+        return;
+    case WALK_DOUBLE:
+        lua_pushnumber(lua, double_of(at->value));
+        return;
+    case WALK_BOOL:
+        lua_pushboolean(lua, at->value[0] != 0);
+        return;
+    case WALK_NULL:
+        lua_pushlightuserdata(lua, NULL);
+        return;
+    case WALK_DATE:
+        push_date(lua, metas, number_of(at->value));
+        return;
+    case WALK_BINARY:
+        push_binary(lua, metas, at->value, at->size);
+        return;
+    case WALK_DOCUMENT:
+    case WALK_ARRAY:
+        push_table(lua, metas, at, depth + 1);
+        return;
+    default:
+        refuse(lua, at);
+    }
 }
 
 void decode_document(lua_State *lua, const struct metas *metas, const uint8_t *data, size_t size)
 {
-    bson_iter_t iter;
+    const struct walk_at whole = { .type = WALK_DOCUMENT, .value = data, .size = size };
 
-    if (!bson_iter_init_from_data(&iter, data, size)) {
+    if (size < 5 || walk_number(data) != size) {
         (void)luaL_error(lua, "the input is no document");
     }
-    push_table(lua, metas, &iter, false, 1);
+    push_table(lua, metas, &whole, 1);
 }
 
 void decode_value(lua_State *lua, const struct metas *metas, const uint8_t *data, size_t size)
 {
-    bson_iter_t iter;
+    struct walk_at at;
 
-    if (bson_iter_init_from_data(&iter, data, size) && bson_iter_find(&iter, "value")) {
-        push_value(lua, metas, &iter, 1);
-    } else {
-        lua_pushnil(lua);
+    for (walk_into(&at, data, size); walk_next(&at);) {
+        if (walk_is(&at, "value", 5)) {
+            decode_at(lua, metas, &at, 1);
+            return;
+        }
     }
+    lua_pushnil(lua);
 }

@@ -228,6 +228,20 @@ static PK_RAISES void run_resident(struct vm *vm)
     vm->resident_ref = luaL_ref(lua, LUA_REGISTRYINDEX);
 }
 
+/* A script without a text is what the resident library's 'declared' gives, for all calls: no code
+ * but the library's ever runs in this state. */
+static PK_RAISES void take_declared(struct vm *vm)
+{
+    lua_State *lua = vm->lua;
+
+    lua_rawgeti(lua, LUA_REGISTRYINDEX, vm->resident_ref);
+    lua_call(lua, 0, 1);
+    lua_getfield(lua, -1, "declared");
+    lua_call(lua, 0, 1);
+    vm->declared_ref = luaL_ref(lua, LUA_REGISTRYINDEX);
+    lua_pop(lua, 1);
+}
+
 bool environment_compile(struct vm *vm, const uint8_t *data, size_t size)
 {
     struct texts texts = { data, size };
@@ -248,6 +262,9 @@ bool environment_compile(struct vm *vm, const uint8_t *data, size_t size)
     }
     if (source.preamble_size && source.is_preamble_resident) {
         run_resident(vm);
+        if (!source.source_size && !source.module_count) {
+            take_declared(vm);
+        }
     }
     return true;
 }

@@ -541,6 +541,12 @@ end
 
 local raw_hold, raw_wanted, raw_fill, raw_entry, raw_all = host.raw.hold, host.raw.wanted,
   host.raw.fill, host.raw.entry, host.raw.all
+local raw_form, raw_reads, raw_note, forms_meta = host.raw.form, host.raw.reads, host.raw.note,
+  host.raw.forms_meta
+
+local function as_forms(t)
+  return setmetatable(t, forms_meta)
+end
 
 -- What the library chunk gets, fresh too: it hands on to scripts what it likes.
 local function fresh_host()
@@ -548,6 +554,7 @@ local function fresh_host()
     ask = host.ask, null = host.null, date = new_date, binary = new_binary, list = as_list,
     raw = {
       hold = raw_hold, wanted = raw_wanted, fill = raw_fill, entry = raw_entry, all = raw_all,
+      form = raw_form, forms = as_forms, reads = raw_reads, note = raw_note,
     },
   }
 end

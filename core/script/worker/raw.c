@@ -20,6 +20,7 @@
  * same id the last one counts. Handles point into the call's frame and are good
  * for this call only; nothing of them can be seen, changed or given out. */
 /* SPDX-License-Identifier: MIT */
+#include "script/worker/walk.h"
 #include "script/worker/worker_internal.h"
 
 #include <bson/bson.h>
@@ -35,7 +36,7 @@ enum { INDEX_MAX = 1 << 16, WANTED_MAX = 1 << 16 };
 struct raw_list {
     uint64_t call;       /* worker->calls when it was made. */
     const uint8_t *data; /* The array's document. */
-    uint32_t size;
+    size_t size;
 };
 
 /* Ids and their slots: a userdata, an open hash table and the ids behind it. */
@@ -50,67 +51,24 @@ struct wanted {
     } place[];
 };
 
-static uint32_t hash_of(const char *text, size_t size)
-{
-    uint64_t hash = UINT64_C(0x9e3779b97f4a7c15) ^ size;
-    uint64_t word;
-
-    for (; size >= 8; text += 8, size -= 8) {
-        memcpy(&word, text, 8);
-        hash = (hash ^ word) * UINT64_C(0xff51afd7ed558ccd);
-        hash ^= hash >> 32;
-    }
-    word = 0;
-    memcpy(&word, text, size);
-    hash = (hash ^ word) * UINT64_C(0xff51afd7ed558ccd);
-    return (uint32_t)(hash ^ hash >> 32);
-}
-
 /* ---- Walking ---- */
 
 /* One element of a list. */
 struct element {
     const uint8_t *data;
-    uint32_t size;
+    size_t size;
     const char *id;
-    uint32_t id_size;
+    size_t id_size;
 };
 
-/* The id of a document, which stands first, mostly. */
-static bool find_id(struct element *element)
-{
-    static const char first[] = "\x02id"; /* A text 'id' as the first field; with its NUL. */
-    const size_t head = 4 + sizeof(first) + 4;
-    bson_iter_t iter;
-    uint32_t length;
-
-    if (element->size > head && memcmp(element->data + 4, first, sizeof(first)) == 0) {
-        memcpy(&length, element->data + head - 4, sizeof(length));
-        element->id = (const char *)element->data + head;
-        element->id_size = BSON_UINT32_FROM_LE(length) - 1;
-        return element->id_size < element->size - head;
-    }
-    if (!bson_iter_init_from_data(&iter, element->data, element->size)) {
-        return false;
-    }
-    while (bson_iter_next(&iter)) {
-        const char *key = bson_iter_key(&iter);
-        if ((strcmp(key, "id") == 0 || strcmp(key, "traitName") == 0) &&
-            BSON_ITER_HOLDS_UTF8(&iter)) {
-            element->id = bson_iter_utf8(&iter, &element->id_size);
-            return true;
-        }
-    }
-    return false;
-}
-
 /* The next document of the list that has an id. */
-static bool next_element(bson_iter_t *iter, struct element *element)
+static bool next_element(struct walk_at *at, struct element *element)
 {
-    while (bson_iter_next(iter)) {
-        if (BSON_ITER_HOLDS_DOCUMENT(iter)) {
-            bson_iter_document(iter, &element->size, &element->data);
-            if (find_id(element)) {
+    while (walk_next(at)) {
+        if (at->type == WALK_DOCUMENT) {
+            element->data = at->value;
+            element->size = at->size;
+            if (walk_id(at->value, at->size, &element->id, &element->id_size)) {
                 return true;
             }
         }
@@ -179,12 +137,12 @@ static int raw_hold(lua_State *lua)
 static const struct wanted_place *find_wanted(const struct wanted *wanted, const char *id,
                                               size_t size)
 {
-    const uint32_t hash = hash_of(id, size);
+    const uint32_t hash = walk_hash(id, size);
 
     for (uint32_t i = hash & wanted->mask;; i = (i + 1) & wanted->mask) {
         const struct wanted_place *place = &wanted->place[i];
         if (!place->slot || (place->hash == hash && place->size == size &&
-                             memcmp((const char *)wanted + place->at, id, size) == 0)) {
+                             walk_equal((const char *)wanted + place->at, id, size))) {
             return place;
         }
     }
@@ -219,7 +177,7 @@ static int raw_wanted(lua_State *lua)
         struct wanted_place *place = (struct wanted_place *)find_wanted(wanted, id, size);
         memcpy((char *)wanted + at, id, size);
         *place =
-            (struct wanted_place){ hash_of(id, size), (uint32_t)i, (uint32_t)at, (uint32_t)size };
+            (struct wanted_place){ walk_hash(id, size), (uint32_t)i, (uint32_t)at, (uint32_t)size };
         at += size;
         lua_pop(lua, 1);
     }
@@ -230,60 +188,90 @@ static int raw_wanted(lua_State *lua)
 
 /* ---- fill ---- */
 
-/* Of an element: where its value is, and whether time decides about it. */
-static bool find_value(const struct element *element, bson_iter_t *out_value, bool *out_is_timed)
+/* Of an element: its value, NULL when there is none, and whether time decides about it. */
+static bool find_value(const struct element *element, struct walk_at *out_value)
 {
-    bson_iter_t iter;
-    bool has_value = false;
+    struct walk_at at;
+    bool is_timed = false;
 
-    *out_is_timed = false;
-    if (!bson_iter_init_from_data(&iter, element->data, element->size)) {
-        return false;
-    }
-    while (bson_iter_next(&iter)) {
-        const char *key = bson_iter_key(&iter);
-        if (key[0] != 'v' && key[0] != 'e') {
-            continue;
-        }
-        if (strcmp(key, "value") == 0) {
-            *out_value = iter;
-            has_value = !BSON_ITER_HOLDS_NULL(&iter);
-        } else if (strcmp(key, "validFrom") == 0 || strcmp(key, "expiresAt") == 0) {
-            *out_is_timed = *out_is_timed || !BSON_ITER_HOLDS_NULL(&iter);
+    out_value->type = WALK_NULL;
+    for (walk_into(&at, element->data, element->size); walk_next(&at);) {
+        if (at.key[0] == 'v' ? walk_is(&at, "value", 5) : false) {
+            *out_value = at;
+        } else if (at.type != WALK_NULL &&
+                   (walk_is(&at, "validFrom", 9) || walk_is(&at, "expiresAt", 9))) {
+            is_timed = true;
         }
     }
-    return has_value;
+    return is_timed;
 }
 
-/* list, wanted, v, e, FALSE: one element with a wanted id; the list of timed ones is at 6. */
+/* The arguments of fill are list, wanted, v, e, FALSE; the list of timed elements is at 6. */
+static PK_RAISES void put_timed(lua_State *lua, const struct metas *metas,
+                                const struct element *element, int slot)
+{
+    if (lua_isnil(lua, 6)) {
+        lua_newtable(lua);
+        lua_replace(lua, 6);
+    }
+    const int count = (int)lua_objlen(lua, 6);
+    lua_pushinteger(lua, slot);
+    lua_rawseti(lua, 6, count + 1);
+    push_element(lua, metas, element);
+    lua_rawseti(lua, 6, count + 2);
+}
+
+static PK_RAISES void put_value(lua_State *lua, const struct metas *metas,
+                                const struct walk_at *value, int slot)
+{
+    if (value->type == WALK_BOOL && !value->value[0]) {
+        lua_pushvalue(lua, 5);
+    } else {
+        decode_at(lua, metas, value, 2);
+    }
+    lua_rawseti(lua, 3, slot);
+}
+
+/* One element with a wanted id. */
 static PK_RAISES void fill_slot(lua_State *lua, const struct metas *metas,
                                 const struct element *element, int slot)
 {
-    bson_iter_t value;
-    bool is_timed = false;
-    const bool has_value = find_value(element, &value, &is_timed);
+    struct walk_at value;
 
-    if (is_timed) {
-        if (lua_isnil(lua, 6)) {
-            lua_newtable(lua);
-            lua_replace(lua, 6);
-        }
-        const int count = (int)lua_objlen(lua, 6);
-        lua_pushinteger(lua, slot);
-        lua_rawseti(lua, 6, count + 1);
-        push_element(lua, metas, element);
-        lua_rawseti(lua, 6, count + 2);
-    } else if (has_value) {
-        if (BSON_ITER_HOLDS_BOOL(&value) && !bson_iter_bool(&value)) {
-            lua_pushvalue(lua, 5);
-        } else {
-            decode_element(lua, metas, &value, 2);
-        }
-        lua_rawseti(lua, 3, slot);
+    if (find_value(element, &value)) {
+        put_timed(lua, metas, element, slot);
+    } else if (value.type != WALK_NULL) {
+        put_value(lua, metas, &value, slot);
         if (lua_istable(lua, 4)) {
             push_element(lua, metas, element);
             lua_rawseti(lua, 4, slot);
         }
+    }
+}
+
+/* What the server found already, in the order of the list: a slot and a value each, or the whole
+ * element where time may decide. */
+static PK_RAISES void fill_cut(lua_State *lua, const struct call *call, uint32_t slots)
+{
+    const struct metas *metas = &call->vm->metas;
+    const uint8_t *at = call->cut, *end = call->cut + call->cut_size;
+    struct pk_wire_slot head;
+
+    while ((size_t)(end - at) >= sizeof(head)) {
+        memcpy(&head, at, sizeof(head));
+        at += sizeof(head);
+        struct walk_at value = { .type = (uint8_t)head.type, .value = at };
+        value.size = walk_size(value.type, at, (size_t)(end - at));
+        if (value.size > (size_t)(end - at) || head.slot < 1 || head.slot > slots) {
+            _exit(5);
+        }
+        if (head.is_whole) {
+            const struct element element = { .data = value.value, .size = value.size };
+            fill_slot(lua, metas, &element, (int)head.slot);
+        } else {
+            put_value(lua, metas, &value, (int)head.slot);
+        }
+        at += value.size;
     }
 }
 
@@ -292,14 +280,16 @@ static int raw_fill(lua_State *lua)
     struct worker *worker = vm_worker(lua);
     const struct metas *metas = &worker->call->vm->metas;
     struct element element;
-    bson_iter_t iter;
+    struct walk_at at;
 
     lua_settop(lua, 6);
     const struct raw_list *list = check_list(lua, worker);
     const struct wanted *wanted = check_wanted(lua, worker);
     luaL_checktype(lua, 3, LUA_TTABLE);
-    if (bson_iter_init_from_data(&iter, list->data, list->size)) {
-        while (next_element(&iter, &element)) {
+    if (worker->call->cut) {
+        fill_cut(lua, worker->call, wanted->slots);
+    } else {
+        for (walk_into(&at, list->data, list->size); next_element(&at, &element);) {
             const struct wanted_place *place = find_wanted(wanted, element.id, element.id_size);
             if (place->slot) {
                 fill_slot(lua, metas, &element, (int)place->slot);
@@ -338,7 +328,7 @@ static bool reset_index(struct raw_index *index, size_t count)
 static struct raw_place *find_place(const struct raw_index *index, const uint8_t *list,
                                     const char *id, size_t size)
 {
-    const uint32_t hash = hash_of(id, size);
+    const uint32_t hash = walk_hash(id, size);
 
     for (size_t i = hash & (index->capacity - 1);; i = (i + 1) & (index->capacity - 1)) {
         struct raw_place *place = &index->place[i];
@@ -347,11 +337,11 @@ static struct raw_place *find_place(const struct raw_index *index, const uint8_t
             return place;
         }
         if (place->hash == hash) {
-            struct element element = { .data = list + place->offset };
-            uint32_t length;
-            memcpy(&length, element.data, sizeof(length));
-            element.size = BSON_UINT32_FROM_LE(length);
-            if (find_id(&element) && element.id_size == size && memcmp(element.id, id, size) == 0) {
+            const uint8_t *data = list + place->offset;
+            const char *found = NULL;
+            size_t found_size = 0;
+            if (walk_id(data, walk_number(data), &found, &found_size) && found_size == size &&
+                memcmp(found, id, size) == 0) {
                 return place;
             }
         }
@@ -360,11 +350,10 @@ static struct raw_place *find_place(const struct raw_index *index, const uint8_t
 
 static size_t count_elements(const struct raw_list *list)
 {
-    bson_iter_t iter;
+    struct walk_at at;
     size_t count = 0;
 
-    for (bool is_ok = bson_iter_init_from_data(&iter, list->data, list->size);
-         is_ok && bson_iter_next(&iter);) {
+    for (walk_into(&at, list->data, list->size); walk_next(&at);) {
         count++;
     }
     return count;
@@ -373,17 +362,16 @@ static size_t count_elements(const struct raw_list *list)
 static bool make_index(struct raw_index *index, const struct raw_list *list)
 {
     struct element element;
-    bson_iter_t iter;
+    struct walk_at at;
 
     if (index->list == list->data) {
         return true;
     }
     index->list = NULL;
-    if (!reset_index(index, count_elements(list)) ||
-        !bson_iter_init_from_data(&iter, list->data, list->size)) {
+    if (!reset_index(index, count_elements(list))) {
         return false;
     }
-    while (next_element(&iter, &element)) {
+    for (walk_into(&at, list->data, list->size); next_element(&at, &element);) {
         find_place(index, list->data, element.id, element.id_size)->offset =
             (uint32_t)(element.data - list->data);
     }
@@ -395,11 +383,10 @@ static bool make_index(struct raw_index *index, const struct raw_list *list)
 static bool scan_for(const struct raw_list *list, const char *id, size_t size, struct element *out)
 {
     struct element element;
-    bson_iter_t iter;
+    struct walk_at at;
     bool is_found = false;
 
-    for (bool is_ok = bson_iter_init_from_data(&iter, list->data, list->size);
-         is_ok && next_element(&iter, &element);) {
+    for (walk_into(&at, list->data, list->size); next_element(&at, &element);) {
         if (element.id_size == size && memcmp(element.id, id, size) == 0) {
             *out = element;
             is_found = true;
@@ -419,11 +406,9 @@ static int raw_entry(lua_State *lua)
 
     if (make_index(&worker->index, list)) {
         const uint32_t offset = find_place(&worker->index, list->data, id, size)->offset;
-        uint32_t length = 0;
         is_found = offset != 0;
         element.data = list->data + offset;
-        memcpy(&length, element.data, sizeof(length));
-        element.size = BSON_UINT32_FROM_LE(length);
+        element.size = walk_number(element.data);
     } else {
         is_found = scan_for(list, id, size, &element);
     }
@@ -440,23 +425,15 @@ static int raw_all(lua_State *lua)
     struct worker *worker = vm_worker(lua);
     const struct raw_list *list = check_list(lua, worker);
     const struct metas *metas = &worker->call->vm->metas;
-    bson_iter_t iter;
-    int count = 0;
+    const struct walk_at whole = { .type = WALK_ARRAY, .value = list->data, .size = list->size };
 
-    lua_createtable(lua, (int)count_elements(list), 0);
-    for (bool is_ok = bson_iter_init_from_data(&iter, list->data, list->size);
-         is_ok && bson_iter_next(&iter);) {
-        decode_element(lua, metas, &iter, 2);
-        lua_rawseti(lua, -2, ++count);
-    }
-    lua_rawgeti(lua, LUA_REGISTRYINDEX, metas->list_ref);
-    (void)lua_setmetatable(lua, -2);
+    decode_at(lua, metas, &whole, 1);
     return 1;
 }
 
 /* ---- The worker's side ---- */
 
-static PK_RAISES void add_tag(lua_State *lua, const char *name, const void **out, int *out_ref)
+void raw_add_tag(lua_State *lua, const char *name, const void **out, int *out_ref)
 {
     lua_createtable(lua, 0, 1);
     lua_pushstring(lua, name);
@@ -472,76 +449,137 @@ void raw_open(lua_State *lua, struct metas *metas)
         { "entry", raw_entry }, { "all", raw_all },       { NULL, NULL },
     };
 
-    add_tag(lua, "raw", &metas->raw, &metas->raw_ref);
-    add_tag(lua, "wanted", &metas->wanted, &metas->wanted_ref);
+    raw_add_tag(lua, "raw", &metas->raw, &metas->raw_ref);
+    raw_add_tag(lua, "wanted", &metas->wanted, &metas->wanted_ref);
     lua_newtable(lua);
     for (const luaL_Reg *row = function_table; row->name; row++) {
         lua_pushcfunction(lua, row->func);
         lua_setfield(lua, -2, row->name);
     }
+    form_open(lua, metas);
     lua_setfield(lua, -2, "raw");
 }
 
 static PK_RAISES void push_list(lua_State *lua, const struct worker *worker,
-                                const bson_iter_t *iter)
+                                const struct walk_at *at)
 {
     struct raw_list *list = lua_newuserdata(lua, sizeof(*list));
-    *list = (struct raw_list){ .call = worker->calls };
-    bson_iter_array(iter, &list->size, &list->data);
+    *list = (struct raw_list){ .call = worker->calls, .data = at->value, .size = at->size };
     lua_rawgeti(lua, LUA_REGISTRYINDEX, worker->call->vm->metas.raw_ref);
     (void)lua_setmetatable(lua, -2);
 }
 
-static bool is_held(const struct raw_hold *hold, const bson_iter_t *iter)
+static bool is_held(const struct raw_hold *hold, const struct walk_at *at)
 {
-    for (size_t i = 0; i < hold->count && BSON_ITER_HOLDS_ARRAY(iter); i++) {
-        if (strcmp(bson_iter_key(iter), hold->inner[i]) == 0) {
+    for (size_t i = 0; i < hold->count && at->type == WALK_ARRAY; i++) {
+        if (strcmp(at->key, hold->inner[i]) == 0) {
             return true;
         }
     }
     return false;
 }
 
-/* The fields of a document into the table at the top, but for those at 'depth' that are held. */
-static PK_RAISES void push_fields(lua_State *lua, const struct worker *worker, bson_iter_t *iter,
-                                  unsigned depth)
+/* The fields of a document as a new table, but for those at 'depth' that are held. */
+static PK_RAISES void push_fields(lua_State *lua, const struct worker *worker,
+                                  const struct walk_at *whole, unsigned depth)
 {
     const struct vm *vm = worker->call->vm;
-    bson_iter_t child;
+    struct walk_at at;
 
-    while (bson_iter_next(iter)) {
-        if (BSON_ITER_HOLDS_NULL(iter)) {
+    lua_newtable(lua);
+    for (walk_into(&at, whole->value, whole->size); walk_next(&at);) {
+        if (at.type == WALK_NULL) {
             continue;
         }
-        lua_pushlstring(lua, bson_iter_key(iter), bson_iter_key_len(iter));
-        if (depth == 2 && is_held(&vm->hold, iter)) {
-            push_list(lua, worker, iter);
-        } else if (depth == 1 && BSON_ITER_HOLDS_DOCUMENT(iter) &&
-                   strcmp(bson_iter_key(iter), vm->hold.outer) == 0 &&
-                   bson_iter_recurse(iter, &child)) {
-            lua_newtable(lua);
-            push_fields(lua, worker, &child, 2);
+        lua_pushlstring(lua, at.key, at.key_size);
+        if (depth == 2 && is_held(&vm->hold, &at)) {
+            push_list(lua, worker, &at);
+        } else if (depth == 1 && at.type == WALK_DOCUMENT && strcmp(at.key, vm->hold.outer) == 0) {
+            push_fields(lua, worker, &at, 2);
         } else {
-            decode_element(lua, &vm->metas, iter, depth);
+            decode_at(lua, &vm->metas, &at, depth);
         }
         lua_rawset(lua, -3);
+    }
+    if (at.start != at.end) {
+        decode_at(lua, &vm->metas, &at, depth); /* Refuses it by its name. */
+    }
+}
+
+/* The handle of a list, where a state without author's code keeps one for all calls. */
+static PK_RAISES struct raw_list *kept_list(lua_State *lua, struct vm *vm)
+{
+    if (vm->input_ref == LUA_NOREF) { /* { mindscape = { traits = handle } } */
+        const struct walk_at nothing = { .value = (const uint8_t *)"\5\0\0\0", .size = 5 };
+        lua_newtable(lua);
+        lua_newtable(lua);
+        push_list(lua, vm->worker, &nothing);
+        vm->kept_list = lua_touserdata(lua, -1);
+        lua_setfield(lua, -2, "traits");
+        lua_setfield(lua, -2, "mindscape");
+        vm->input_ref = luaL_ref(lua, LUA_REGISTRYINDEX);
+    }
+    lua_rawgeti(lua, LUA_REGISTRYINDEX, vm->input_ref);
+    return vm->kept_list;
+}
+
+/* The traits that are left in an input that was cut; false: none. */
+static bool find_list(const struct walk_at *mindscape, struct walk_at *out)
+{
+    for (walk_into(out, mindscape->value, mindscape->size); walk_next(out);) {
+        if (out->type == WALK_ARRAY) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* An input that was cut, for a state in which nobody but the library ever sees it. */
+static PK_RAISES void push_cut(lua_State *lua, struct worker *worker)
+{
+    static const char *const field_table[] = { "now", "detail", "halves" };
+    const struct call *call = worker->call;
+    struct vm *vm = call->vm;
+    struct raw_list *list = kept_list(lua, vm);
+    struct walk_at at, traits;
+
+    *list = (struct raw_list){ .call = worker->calls, .data = (const uint8_t *)"\5\0\0\0", .size = 5 };
+    for (size_t i = 0; i < sizeof(field_table) / sizeof(field_table[0]); i++) {
+        lua_pushnil(lua);
+        lua_setfield(lua, -2, field_table[i]);
+    }
+    for (walk_into(&at, call->input, call->input_size); walk_next(&at);) {
+        if (walk_is(&at, "mindscape", 9)) {
+            if (find_list(&at, &traits)) {
+                list->data = traits.value;
+                list->size = traits.size;
+            }
+        } else if (at.type != WALK_NULL) {
+            decode_at(lua, &vm->metas, &at, 1);
+            lua_setfield(lua, -2, at.key);
+        }
     }
 }
 
 void raw_push_input(lua_State *lua, struct worker *worker)
 {
     const struct call *call = worker->call;
-    bson_iter_t iter;
+    const struct walk_at whole = { .type = WALK_DOCUMENT,
+                                   .value = call->input,
+                                   .size = call->input_size };
 
+    if (call->cut && call->vm->declared_ref != LUA_NOREF) {
+        push_cut(lua, worker);
+        return;
+    }
     if (!call->vm->hold.count) {
         decode_document(lua, &call->vm->metas, call->input, call->input_size);
         return;
     }
-    if (!bson_iter_init_from_data(&iter, call->input, call->input_size)) {
+    if (call->input_size < 5 || walk_number(call->input) != call->input_size) {
         (void)luaL_error(lua, "the input is no document");
     }
-    lua_newtable(lua);
-    push_fields(lua, worker, &iter, 1);
+    push_fields(lua, worker, &whole, 1);
 }
 
 void raw_end_call(struct worker *worker)

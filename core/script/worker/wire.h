@@ -22,7 +22,7 @@
 #include <stdint.h>
 
 enum {
-    PK_WIRE_VERSION = 2,
+    PK_WIRE_VERSION = 3,
     PK_WIRE_FD = 3,     /* The worker's only descriptor. */
     PK_WIRE_HASH = 32,  /* Bytes of a content hash. */
     PK_WIRE_NAME = 128, /* Of an entry, a question, a file name; with its NUL. */
@@ -33,7 +33,7 @@ enum {
 
 enum pk_wire_kind {
     PK_WIRE_HELLO = 1, /* struct pk_wire_hello */
-    PK_WIRE_CALL,      /* struct pk_wire_call, BSON */
+    PK_WIRE_CALL,      /* struct pk_wire_call, BSON, traits by slot */
     PK_WIRE_NEED,      /* nothing */
     PK_WIRE_SOURCE,    /* struct pk_wire_source, texts */
     PK_WIRE_ASK,       /* struct pk_wire_ask, BSON { value: ... } */
@@ -62,7 +62,16 @@ struct pk_wire_call {
     uint32_t depth;                 /* Of its output and questions. */
     uint32_t asks;                  /* Questions it may ask. */
     uint32_t is_interpreted;        /* 1: no JIT, every line noted. */
+    uint32_t is_cut;                /* 1: the traits that have a slot come behind the input. */
+    uint32_t cut_size;              /* Their bytes. */
     char entry[PK_WIRE_NAME];       /* Field of the script's table to call; "": the value itself. */
+};
+
+/* A trait that the script's rules name: this, then a value as in BSON. */
+struct pk_wire_slot {
+    uint32_t slot;     /* From 1. */
+    uint16_t type;     /* Of BSON. */
+    uint16_t is_whole; /* 1: the value is all of the trait; time may decide whether it counts. */
 };
 
 struct pk_wire_source {

@@ -10,6 +10,7 @@
  *     call.c         fresh environment, main chunk, entry, and how it ended
  *     decode.c       BSON to Lua values: the input
  *     raw.c          the part of the input that stays BSON until it is looked at
+ *     form.c         the part of the output that is the same in every call
  *     encode.c       Lua values to BSON: the output, and what the script asks
  *     stop.c         the stop signal, the sticky hook, where the script is
  *     ask.c          what a script asks the server
@@ -55,6 +56,8 @@ enum {
     FRAME_MAX_BYTES = 64 << 20,        /* From the server, whom we trust; against nonsense. */
 };
 
+struct walk_at; /* walk.h */
+
 /* Bytes that grow, outside Lua's memory. */
 struct bytes {
     uint8_t *data;
@@ -63,8 +66,9 @@ struct bytes {
 
 /* What a script's state needs to recognise: pointers to metatables that the registry keeps. */
 struct metas {
-    const void *date, *binary, *int64, *list, *raw, *wanted;
+    const void *date, *binary, *int64, *list, *raw, *wanted, *form, *forms, *reads;
     int date_ref, binary_ref, int64_ref, list_ref, raw_ref, wanted_ref; /* In the registry. */
+    int form_ref, forms_ref, reads_ref;
 };
 
 enum { RAW_KEYS_MAX = 2, RAW_KEY_MAX = 32 };
@@ -97,6 +101,9 @@ struct vm {
     struct raw_hold hold;
     int fresh_ref, fresh_host_ref, main_ref;     /* In the registry, ... */
     int preamble_ref, resident_ref, modules_ref; /* ... these only if there are any. */
+    int declared_ref; /* What a script without a text of its own is, for all calls, ... */
+    int input_ref;    /* ... and its input, when it was cut; with the handle of its traits: */
+    struct raw_list *kept_list;
     char file[PK_WIRE_NAME];                     /* The script's name in errors, ... */
     char (*module_file)[PK_WIRE_NAME];           /* ... and its modules'. */
     size_t module_count;
@@ -119,6 +126,8 @@ struct call {
     const struct pk_wire_call *wire; /* In worker->in. */
     const uint8_t *input;            /* BSON, in worker->in. */
     size_t input_size;
+    const uint8_t *cut; /* Behind it, traits by slot (wire.h); NULL: they are in the input. */
+    size_t cut_size;
     struct vm *vm;
     uint32_t asked;             /* Questions so far. */
     enum pk_wire_reason reason; /* Set before raising when it is not PK_WIRE_ERROR. */
@@ -237,9 +246,9 @@ PK_RAISES void decode_document(lua_State *lua, const struct metas *metas, const 
 PK_RAISES void decode_value(lua_State *lua, const struct metas *metas, const uint8_t *data,
                             size_t size);
 
-/* Pushes the value that the iterator is at; 'depth' is that of what holds it. */
-PK_RAISES void decode_element(lua_State *lua, const struct metas *metas, const void *iter,
-                              unsigned depth);
+/* Pushes the value that a walk is at; 'depth' is that of what holds it. */
+PK_RAISES void decode_at(lua_State *lua, const struct metas *metas, const struct walk_at *at,
+                         unsigned depth);
 
 /* ---- raw.c ---- */
 
@@ -249,12 +258,24 @@ PK_RAISES void raw_open(lua_State *lua, struct metas *metas);
 PK_RAISES void raw_push_input(lua_State *lua, struct worker *worker);
 /* After a call: its lists are no longer valid. */
 void raw_end_call(struct worker *worker);
+/* A metatable of handles: only its name can be seen of it. */
+PK_RAISES void raw_add_tag(lua_State *lua, const char *name, const void **out, int *out_ref);
+
+/* ---- form.c ---- */
+
+/* Adds its functions to the table at the top, which is 'raw'. */
+PK_RAISES void form_open(lua_State *lua, struct metas *metas);
 
 /* ---- encode.c ---- */
 
 /* Appends { value: <the value at 'index'> } to worker->out. Raises with call->reason OUTPUT and
  * the path in call->message when the value cannot be given out. */
 PK_RAISES void encode_value(lua_State *lua, struct worker *worker, int index);
+/* The same for something that is kept: at most 'max' bytes whatever the call may give out.
+ * 'out_depth' is how deep its tables are nested. */
+PK_RAISES void encode_form(lua_State *lua, struct worker *worker, int index, size_t max,
+                           unsigned *out_depth);
+bool encode_is_utf8(const char *text, size_t size);
 
 /* ---- trace.c ---- */
 

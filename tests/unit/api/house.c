@@ -17,7 +17,13 @@
 #include "feed/watch.h"
 #include "net/hot.h"
 #include "ops/health.h"
+#include "persona/mindscape.h"
+#include "persona/people.h"
+#include "persona/persona.h"
+#include "persona/process.h"
 #include "persona/registry.h"
+#include "persona/replay.h"
+#include "persona/trait.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -30,7 +36,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { PATIENCE_MS = 20000 };
+enum { PATIENCE_MS = 20000, DAY_MS = 86400000 };
 
 /* ---- Building ---- */
 
@@ -96,12 +102,97 @@ static void open_scripts(struct house *house)
     assert_ok(pk_registry_start(house->registry, &house->err), &house->err);
 }
 
+static void hear_people(void *context, const struct pk_feed_item *item)
+{
+    pk_people_hear(context, item);
+}
+
+static void hear_outbox(void *context, const struct pk_feed_item *item)
+{
+    pk_outbox_hear(context, item);
+}
+
+/* What the counters of people hear. */
+static void hear_hot(void *context, const struct pk_feed_item *item)
+{
+    struct pk_hot *hot = context;
+    if (item->kind == PK_FEED_GAP) {
+        pk_hot_gap(hot);
+    } else if (item->kind == PK_FEED_EVENT && pk_doc_text(item->doc, "userId")) {
+        pk_hot_changed(hot, pk_doc_text(item->doc, "userId"));
+    }
+}
+
+static void open_domain(struct house *house, const struct house_options *options)
+{
+    static const char *const nobody[] = { NULL };
+    struct pk_domain *domain = &house->domain;
+    house->hot = pk_hot_new(&(struct pk_hot_options){ .clock = pk_clock_system() });
+    *domain = (struct pk_domain){
+        .books = &house->books,
+        .scripts = house->scripts,
+        .registry = house->registry,
+        .hot = house->hot,
+        .people = pk_people_new(pk_clock_system()),
+        .minds = pk_minds_new(house->hot, 0),
+        .policies = pk_policies_new(NULL, &house->err),
+        .approve_sources = options && options->approve ? options->approve : nobody,
+        .data = house->folder,
+        .persona_max_bytes = INT64_C(256) << 10,
+        .persona_ttl_ms = DAY_MS,
+        .persona_log_keep_ms = INT64_C(90) * DAY_MS,
+        .tombstone_keep_ms = INT64_C(30) * DAY_MS,
+    };
+    house->task[0] = (struct pk_task_type){
+        .name = "process_observation",
+        .run = pk_process_run,
+        .failed = pk_process_failed,
+        .context = domain,
+        .attempts_max = 2,
+        .help = "Turns an observation into changes of the mindscape.",
+    };
+    house->task[1] = (struct pk_task_type){
+        .name = "replay_person",
+        .run = pk_replay_run,
+        .context = domain,
+        .attempts_max = 2,
+        .help = "Makes a mindscape anew.",
+    };
+    house->task[2] = (struct pk_task_type){
+        .name = "forget_observation",
+        .run = pk_forget_run,
+        .context = domain,
+        .attempts_max = 2,
+        .help = "Makes a mindscape anew without an observation.",
+    };
+    domain->outbox = pk_outbox_new(&(struct pk_outbox_options){ .books = &house->books,
+                                                                .type = house->task,
+                                                                .threads = 4,
+                                                                .keep_ms = DAY_MS,
+                                                                .backoff_ms = 1,
+                                                                .backoff_max_ms = 10,
+                                                                .sweep_ms = 200 });
+    domain->personas = pk_personas_new(domain);
+}
+
+static void close_domain(struct house *house)
+{
+    struct pk_domain *domain = &house->domain;
+    pk_outbox_free(domain->outbox);
+    pk_personas_free(domain->personas);
+    pk_minds_free(domain->minds);
+    pk_people_free(domain->people);
+    pk_policies_free((struct pk_policies *)(uintptr_t)domain->policies);
+}
+
 static void open_feed(struct house *house)
 {
     const struct pk_clock *clock = pk_clock_system();
     house->watch =
         pk_watch_new(&(struct pk_watch_options){ .store = house->store, .clock = clock });
-    house->hot = pk_hot_new(&(struct pk_hot_options){ .clock = clock });
+    pk_watch_tell(house->watch, hear_hot, house->hot);
+    pk_watch_tell(house->watch, hear_people, house->domain.people);
+    pk_watch_tell(house->watch, hear_outbox, house->domain.outbox);
     pk_watch_tell(house->watch, hear_keys, house->keyring);
     pk_watch_tell(house->watch, hear_scripts, house->registry);
     house->events = pk_events_new(&(struct pk_events_options){
@@ -109,6 +200,7 @@ static void open_feed(struct house *house)
     pk_watch_tell(house->watch, pk_events_hear, house->events);
     assert_ok(pk_events_start(house->events, &house->err), &house->err);
     assert_ok(pk_watch_start(house->watch, &house->err), &house->err);
+    assert_ok(pk_outbox_start(house->domain.outbox, &house->err), &house->err);
     for (int i = 0; pk_keyring_silence_ms(house->keyring) == INT64_MAX; i++) {
         assert_true(i < PATIENCE_MS);
         (void)poll(NULL, 0, 1);
@@ -132,6 +224,7 @@ static void open_net(struct house *house, const struct house_options *options)
                                         .health = house->health,
                                         .registry = house->registry,
                                         .scripts = house->scripts,
+                                        .domain = &house->domain,
                                         .sources = &house->sources };
     house->api = options && options->table
                      ? pk_api_new_of(&parts, options->table, options->table_count)
@@ -153,6 +246,7 @@ void house_open(struct house *house, const struct house_options *options)
     open_store(house);
     open_access(house, options);
     open_scripts(house);
+    open_domain(house, options);
     open_feed(house);
     assert_ok(pk_health_start(&house->health,
                               &(struct pk_health_options){ .store = house->store,
@@ -171,6 +265,7 @@ void house_close(struct house *house)
     pk_api_free(house->api);
     pk_health_stop(house->health);
     pk_events_free(house->events);
+    close_domain(house);
     pk_watch_free(house->watch);
     pk_registry_free(house->registry);
     pk_scripts_free(house->scripts);

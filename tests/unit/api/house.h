@@ -22,8 +22,10 @@
 #include "base/error.h"
 #include "base/id.h"
 #include "doc/doc.h"
+#include "feed/outbox.h"
 #include "net/net.h"
 #include "ops/metrics_page.h"
+#include "persona/domain.h"
 #include "store/store.h"
 #include "test.h"
 
@@ -33,6 +35,7 @@ struct house_options {
     const struct pk_api_table *const *table; /* Instead of the real tables. */
     size_t table_count;
     struct pk_rate_rule rate[PK_RATE_KINDS];
+    const char *const *approve; /* domain.approve_sources; NULL: none. */
 };
 
 struct house {
@@ -52,6 +55,8 @@ struct house {
     struct pk_loader *loader;
     struct pk_scripts *scripts;
     struct pk_registry *registry;
+    struct pk_domain domain;
+    struct pk_task_type task[16]; /* Of domain.outbox; ended by a NULL name. */
     struct pk_metrics_sources sources;
     struct pk_api *api;
     struct pk_net *net;

@@ -149,6 +149,7 @@ TEST(a_body_is_one_of_source_files_and_rules)
         "{}",
         "{'source':'return 1','files':{'x.lua':'return 1'}}",
         "{'source':'return 1','signature':{'key':'AA==','sig':'AA=='}}",
+        "{'configuration':{'id':'m'},'signature':{'key':'AA==','sig':'AA=='}}",
         "{'files':{'../x.lua':'return 1'}}",
         "{'files':{}}",
     };
@@ -174,6 +175,71 @@ TEST(a_body_is_one_of_source_files_and_rules)
     bson_iter_t iter;
     assert_true(bson_iter_init_find(&iter, reply.json, "files"));
     assert_non_null(strstr(reply.body, "\"number.lua\":\"return 7\""));
+    reply_done(&reply);
+    house_close(&house);
+}
+
+static struct reply put_text(struct house *house, const char *target, const char *type,
+                             const char *text)
+{
+    PK_CLEANUP(pk_freep) char *header = pk_strdupf("Content-Type: %s\r\n", type);
+    return house_ask_with(house, "PUT", target, house->admin, header, text);
+}
+
+TEST(a_file_is_taken_as_it_is)
+{
+    static const char lua[] = "local pk = require 'personakit'\n"
+                              "return pk.%s { id = 'one', version = '1.0.0',\n"
+                              "  %s }\n";
+    static const struct {
+        const char *path, *kind, *rest;
+    } row[] = {
+        { "/v1/mappers/one", "mapper", "core = function() return { n = { is = 7 } } end" },
+        { "/v1/processors/one", "processor", "accepts = { 'x' }, process = function() end" },
+        { "/v1/conditions/one", "condition", "test = function() return true end" },
+    };
+    struct house house;
+    house_open(&house, NULL);
+    for (size_t i = 0; i < PK_COUNT(row); i++) {
+        PK_CLEANUP(pk_freep) char *text = pk_strdupf(lua, row[i].kind, row[i].rest);
+        PK_CLEANUP(pk_freep) char *target = pk_strdupf("%s?activate=true", row[i].path);
+        struct reply reply = put_text(&house, target, "text/x-lua; charset=utf-8", text);
+        if (i == 2) { /* Processors and conditions share their ids. */
+            expect(&reply, 409, "conflict");
+            reply_done(&reply);
+            break;
+        }
+        expect(&reply, 200, NULL);
+        assert_string_equal(reply_text(&reply, "status"), "active");
+        assert_non_null(strstr(reply.body, "\"one.lua\":\"local pk = require \\\"personakit"));
+        reply_done(&reply);
+    }
+    PK_CLEANUP(pk_freep) char *text = pk_strdupf(lua, row[0].kind, row[0].rest);
+    PK_CLEANUP(pk_freep)
+    char *json = pk_strdup("{'files':{'two.lua':'local pk = require "
+                           "\\'personakit\\'\\nreturn pk.mapper { id = "
+                           "\\'one\\', version = \\'1.0.0\\',\\n  core = "
+                           "function() return { n = { is = 7 } } end }\\n'}}");
+    expect_ask(&house, "PUT", "/v1/mappers/one", json, 200, NULL); /* The same content. */
+    assert_int_equal(house_count(&house, "mappers"), 1);
+    struct reply reply = put_text(&house, "/v1/mappers/one", "text/x-lua", "return pk.mapper {");
+    expect(&reply, 422, "script_refused");
+    assert_string_equal(reply_text(&reply, "findings.0.file"), "one.lua");
+    reply_done(&reply);
+    reply = put_text(&house, "/v1/mappers/one", "text/x-lua", "");
+    expect(&reply, 400, "invalid");
+    reply_done(&reply);
+    reply = put_text(&house, "/v1/mappers/one", "text/x-lua", "return '\xff\xfe'");
+    expect(&reply, 400, "invalid");
+    reply_done(&reply);
+    reply = put_text(&house, "/v1/mappers/one", "text/plain", text);
+    expect(&reply, 415, "unsupported_media_type");
+    assert_string_equal(reply_header(&reply, "Accept"), "application/json, text/x-lua");
+    reply_done(&reply);
+    reply = house_ask_with(&house, "POST", "/v1/mappers/one/rollback", house.admin,
+                           "Content-Type: text/x-lua\r\n", text);
+    expect(&reply, 415, "unsupported_media_type");
+    assert_string_equal(reply_header(&reply, "Accept"), "application/json");
     reply_done(&reply);
     house_close(&house);
 }

@@ -13,6 +13,12 @@
 #include "access/actor.h"
 #include "access/principal.h"
 #include "base/alloc.h"
+#include "doc/json.h"
+#include "persona/consent.h"
+#include "persona/mind.h"
+#include "persona/mindscape.h"
+#include "persona/observation.h"
+#include "persona/persona.h"
 #include "persona/registry.h"
 
 #include <poll.h>
@@ -42,6 +48,25 @@ static const struct {
     { "mapper.write", PK_CAN_AUTHOR, false, false },
     { "mapper.activate", PK_CAN_AUTHOR, false, false },
     { "plugin.manage", PK_CAN_OPERATE, false, false },
+    { "observation.write", PK_CAN_OBSERVE, false, false },
+    { "observation.read", PK_CAN_CURATE, false, true },
+    { "observation.decide", PK_CAN_APPROVE, false, false },
+    { "person.list", PK_CAN_CURATE | PK_CAN_OPERATE, false, false },
+    { "task.read", PK_CAN_OPERATE, false, true },
+    { "outbox.manage", PK_CAN_OPERATE, false, false },
+    { "consent.read", PK_CAN_CURATE | PK_CAN_APPROVE, false, false },
+    { "consent.change", PK_CAN_APPROVE, false, false },
+    { "mindscape.read", PK_CAN_CURATE, false, false },
+    { "mindscape.change", PK_CAN_CURATE, false, false },
+    { "trait.change", PK_CAN_CURATE, false, false },
+    { "review.read", PK_CAN_APPROVE | PK_CAN_CURATE, false, false },
+    { "review.decide", PK_CAN_APPROVE, false, false },
+    { "person.replay", PK_CAN_OPERATE, false, false },
+    { "observation.forget", PK_CAN_CURATE, false, false },
+    { "trait.read", PK_CAN_CURATE, false, false },
+    { "persona.map", PK_CAN_REQUEST, false, false },
+    { "persona.read", PK_CAN_REQUEST, false, false },
+    { "persona.list", PK_CAN_REQUEST, false, false },
     { "event.stream", PK_CAN_REQUEST | PK_CAN_CURATE | PK_CAN_OPERATE, false, false },
 };
 
@@ -52,13 +77,21 @@ static const struct {
     { "createActor", "{'actorType':'human','name':'x'}" },
     { "changeActor", "{'description':'x'}" },
     { "createKey", "{'name':'x'}" },
+    { "sendObservations", "{'person_id':'b7a1c0de-0000-4000-8000-000000000001','type':'chat_log',"
+                          "'content':{'a':1}}" },
+    { "putConsent", "{'status':'granted'}" },
+    { "rejectObservation", "{'reason':'x'}" },
+    { "correctMindscape", "{'now':[{'key':'mood','value':'calm'}]}" },
+    { "replayPerson", "{}" },
+    { "mapPersona", "{'mapperId':'own','personaId':'b7a1c0de-0000-4000-8000-000000000001',"
+                    "'detailLevel':'instant'}" }, /* Of whom observations were sent before. */
     { "rollbackMapper", "{'reason':'x'}" },
     { "rollbackProcessor", "{'reason':'x'}" },
     { "rollbackCondition", "{'reason':'x'}" },
 };
 
 /* What a path's {actor} is, or its {mapper}: one that the key may use, one that it may not. Of a
- * processor or condition nobody has an own. */
+ * processor or condition nobody has an own, nor of a person; of an observation who sent it has. */
 enum thing { OWN, OTHER, MISSING, THINGS };
 static const char *const thing_name[] = { "own", "other", "missing" };
 
@@ -84,9 +117,15 @@ static bool is_script(const struct pk_api_row *row)
     return has(row, "{mapper}") || has(row, "{processor}") || has(row, "{condition}");
 }
 
+static bool is_person(const struct pk_api_row *row)
+{
+    return has(row, "{person}") || has(row, "{persona}");
+}
+
 static bool has_thing(const struct pk_api_row *row)
 {
-    return has(row, "{actor}") || is_script(row);
+    return has(row, "{actor}") || has(row, "{task}") || has(row, "{observation}") ||
+           is_person(row) || is_script(row);
 }
 
 /* A mapper, processor or condition: what is out of sight is not there, and a new one may be put. */
@@ -114,6 +153,9 @@ static int expected(const struct pk_api_row *row, unsigned capabilities, enum th
     if (!may && !(oracle_table[i].own && has_thing(row))) {
         return 403;
     }
+    if (is_person(row)) {
+        return may && thing != MISSING ? ok : 404;
+    }
     if (!has_thing(row)) {
         return ok;
     }
@@ -126,7 +168,11 @@ struct member {
     char id[PK_UUID_TEXT];
     char key[PK_KEY_TEXT];
     char key_id[PK_KEY_ID + 1];
-    const char *script; /* What a script's id is, where it is the target. */
+    const char *script;             /* What a script's id is, where it is the target. */
+    char observation[PK_UUID_TEXT]; /* That it has sent ... */
+    char person[PK_UUID_TEXT];      /* ... of this person. */
+    char task[PK_UUID_TEXT];        /* That it has asked for. */
+    char review[PK_UUID_TEXT];      /* Of what is proposed of the person. */
 };
 
 static struct member hire(struct house *house, unsigned capabilities)
@@ -221,9 +267,137 @@ static void put_scripts(struct house *house)
     }
 }
 
-/* A rollback uses a version up. */
-static void prepare(struct house *house, const struct pk_api_row *row, const struct member *target)
+/* One that waits, sent by the target itself. */
+static void send_observation(struct house *house, struct member *target)
 {
+    struct pk_accepted accepted = { .is_ok = false };
+    struct pk_by by = { .actor_id = target->id };
+    char text[256];
+    bson_t sent;
+    const bson_t *one = &sent;
+    pk_uuid_new(target->person);
+    const int size = snprintf(text, sizeof(text),
+                              "{\"person_id\":\"%s\",\"type\":\"chat_log\",\"content\":{\"a\":1}}",
+                              target->person);
+    assert_ok(pk_json_read(&sent, text, (size_t)size, NULL, &house->err), &house->err);
+    assert_ok(pk_observation_accept(&house->domain, &by, NULL, &one, 1, &accepted, &house->err) &&
+                  accepted.is_ok,
+              &accepted.err);
+    (void)snprintf(target->observation, sizeof(target->observation), "%s", pk_doc_id(accepted.doc));
+    pk_accepted_done(&accepted);
+    bson_destroy(&sent);
+}
+
+/* One that is not due yet, asked for by the target itself. */
+static void plant_task(struct house *house, struct member *target)
+{
+    PK_CLEANUP(pk_writes_done) struct pk_writes list = { 0 };
+    pk_task_add(
+        &list, &house->books,
+        &(struct pk_task_new){ .type = "nothing",
+                               .actor = target->id,
+                               .run_after_ms = pk_clock_wall_ms(pk_clock_system()) + 3600 * 1000 },
+        target->task);
+    assert_ok(pk_store_commit(house->store, &list, 0, NULL, &house->err), &house->err);
+}
+
+static bool decide_trait(void *context, struct pk_writes *list, struct pk_error *err)
+{
+    struct house *house = ((void **)context)[0];
+    const struct member *target = ((void **)context)[1];
+    static const char text[] =
+        "{\"0\":{\"op\":\"set\",\"path\":\"work.focus\",\"value\":\"deep\"}}";
+    const struct pk_ran ran = { .processor_id = "p", .processor_version = "1.0.0" };
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *stored = NULL;
+    bson_t view, operations;
+
+    assert_ok(pk_mindscape_read(&house->domain, target->person, 0, &stored, err) && stored, err);
+    pk_doc_view(stored, &view);
+    struct pk_mind *mind = pk_mind_open(&view, house->domain.policies);
+    (void)pk_mind_begin(mind, &(struct pk_evidence){ .obs_id = target->observation,
+                                                     .source_type = "chat_log",
+                                                     .effective_at_ms = 1 });
+    assert_ok(pk_json_read(&operations, text, sizeof(text) - 1, NULL, err), err);
+    assert_ok(pk_mind_apply(mind, &ran, &operations, err), err);
+    pk_mind_end(mind);
+    const bool is_ok = pk_mindscape_apply(&house->domain, mind, stored, 0, list, err);
+    bson_destroy(&operations);
+    pk_mind_free(mind);
+    return is_ok;
+}
+
+/* A trait of the target's person; the person's own observation may be under way meanwhile. */
+static void plant_trait(struct house *house, struct member *target)
+{
+    void *context[] = { house, target };
+    assert_ok(pk_store_decide(house->store, decide_trait, context, 0, NULL, &house->err),
+              &house->err);
+}
+
+/* What the mapper 'own' makes of the target's person. */
+static void plant_persona(struct house *house, const struct member *target)
+{
+    const struct pk_map_request request = { .mapper = "own", .person = target->person };
+    struct pk_mapped mapped;
+    assert_ok(pk_persona_map(house->domain.personas, &request, &mapped, &house->err), &house->err);
+    pk_mapped_done(&mapped);
+}
+
+/* One that can be decided as the row does. */
+static void plant_review(struct house *house, const struct pk_api_row *row, struct member *target)
+{
+    PK_CLEANUP(pk_writes_done) struct pk_writes list = { 0 };
+    const int64_t now_ms = pk_clock_wall_ms(pk_clock_system());
+    bson_t *review = bson_new();
+    bson_t child;
+    pk_uuid_new(target->review);
+    BSON_APPEND_UTF8(review, "_id", target->review);
+    BSON_APPEND_UTF8(review, "userId", target->person);
+    BSON_APPEND_UTF8(review, "traitPath", "work.focus");
+    BSON_APPEND_DOCUMENT_BEGIN(review, "proposed", &child);
+    BSON_APPEND_UTF8(&child, "value", "shallow");
+    bson_append_document_end(review, &child);
+    BSON_APPEND_ARRAY_BEGIN(review, "derivedFrom", &child);
+    BSON_APPEND_UTF8(&child, "0", target->observation);
+    bson_append_array_end(review, &child);
+    BSON_APPEND_UTF8(review, "status", has(row, "/undo") ? "declined" : "pending");
+    BSON_APPEND_DATE_TIME(review, "createdAt", now_ms);
+    BSON_APPEND_DATE_TIME(review, "updatedAt", now_ms);
+    struct pk_doc *doc = pk_doc_take(review);
+    pk_writes_insert(&list, "reviews", doc);
+    pk_doc_unref(doc);
+    assert_ok(pk_store_commit(house->store, &list, 0, NULL, &house->err), &house->err);
+}
+
+/* A rollback uses a version up, and a decision an observation. */
+static void prepare(struct house *house, const struct pk_api_row *row, struct member *target)
+{
+    if (has(row, "{observation}") || is_person(row)) {
+        if (strstr(target->script, "missing")) {
+            pk_uuid_new(target->observation);
+            pk_uuid_new(target->person);
+            pk_uuid_new(target->review);
+        } else {
+            send_observation(house, target);
+        }
+    }
+    if (has(row, "{trait}") && !strstr(target->script, "missing")) {
+        plant_trait(house, target);
+    }
+    if (has(row, "{persona}") && !strstr(target->script, "missing")) {
+        plant_persona(house, target);
+    }
+    if (has(row, "{review}") && !strstr(target->script, "missing")) {
+        plant_review(house, row, target);
+    }
+    if (has(row, "{purpose}") && !strstr(target->script, "missing")) {
+        assert_ok(pk_consent_record(&house->domain, &house->by, target->person, "research", 0, NULL,
+                                    NULL, &house->err),
+                  &house->err);
+    }
+    if (has(row, "{task}") && !strstr(target->script, "missing")) {
+        plant_task(house, target);
+    }
     static int turn = 1;
     char version[32];
     const bool is_there = strstr(target->script, "missing") == NULL;
@@ -243,10 +417,26 @@ static void fill_path(char *out, size_t size, const struct pk_api_row *row,
     size_t used = 0;
     for (const char *at = row->path; *at;) {
         const char *value = NULL;
+        char persona[128];
         if (strncmp(at, "{actor}", 7) == 0) {
             value = member->id;
         } else if (strncmp(at, "{key}", 5) == 0) {
             value = member->key_id;
+        } else if (strncmp(at, "{observation}", 13) == 0) {
+            value = member->observation;
+        } else if (strncmp(at, "{task}", 6) == 0) {
+            value = member->task;
+        } else if (strncmp(at, "{person}", 8) == 0) {
+            value = member->person;
+        } else if (strncmp(at, "{persona}", 9) == 0) {
+            (void)snprintf(persona, sizeof(persona), "own:%s:instant", member->person);
+            value = persona;
+        } else if (strncmp(at, "{trait}", 7) == 0) {
+            value = "work.focus";
+        } else if (strncmp(at, "{review}", 8) == 0) {
+            value = member->review;
+        } else if (strncmp(at, "{purpose}", 9) == 0) {
+            value = "research";
         } else if (strncmp(at, "{hash}", 6) == 0) {
             value = serving_hash;
         } else if (strncmp(at, "{version}", 9) == 0) {
@@ -373,6 +563,7 @@ static struct member nobody(void)
 {
     struct member member = { .key = "", .script = "missing" };
     pk_uuid_new(member.id);
+    pk_uuid_new(member.task);
     (void)snprintf(member.key_id, sizeof(member.key_id), "aaaaaaaaaaaaaaaa");
     return member;
 }
@@ -390,7 +581,8 @@ static size_t row_cells(struct house *house, const struct pk_api_row *row)
                                    : thing == OTHER ? hire(house, 0)
                                                     : nobody();
             target.script = script_name(kind_of(row), thing);
-            if (thing == MISSING && row->method == PK_METHOD_PUT) { /* For others it stays so. */
+            if (thing == MISSING && is_script(row) &&
+                row->method == PK_METHOD_PUT) { /* For others it stays so. */
                 target.script = has(row, "{processor}") ? "p-new" : "new";
             }
             prepare(house, row, &target);
@@ -404,11 +596,13 @@ static size_t row_cells(struct house *house, const struct pk_api_row *row)
     return cells;
 }
 
+static const char *const all_sources[] = { "*", NULL };
+
 TEST(the_matrix_of_routes_capabilities_and_things)
 {
     struct house house;
     size_t cells = 0;
-    house_open(&house, NULL);
+    house_open(&house, &(struct house_options){ .approve = all_sources });
     put_scripts(&house);
     for (size_t i = 0; i < pk_api_row_count(); i++) {
         cells += row_cells(&house, pk_api_row_at(i));
@@ -464,7 +658,11 @@ TEST(the_matrix_of_routes_things_and_keys_that_are_none)
     put_scripts(&house);
     struct member there = hire(&house, 0);
     there.script = "own";
-    const struct member missing = nobody();
+    send_observation(&house, &there);
+    plant_task(&house, &there);
+    struct member missing = nobody();
+    pk_uuid_new(missing.observation);
+    pk_uuid_new(missing.person);
     const size_t before = house_count(&house, "audit");
     for (size_t i = 0; i < pk_api_row_count(); i++) {
         const struct pk_api_row *row = pk_api_row_at(i);

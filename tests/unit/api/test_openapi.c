@@ -41,8 +41,8 @@ static const struct pk_api_row row_table[] = {
     { PK_ROW(GET, "/v1/things", ACTOR_READ), .id = "listThings", .tag = "things", .answer = &thing,
       .flags = PK_ROW_LIST, .help = "Lists things." },
     { PK_ROW(POST, "/v1/things", ACTOR_CHANGE), .id = "addThing", .tag = "things", .status = 201,
-      .body = &thing, .answer = &thing, .flags = PK_ROW_ONCE | PK_ROW_WRITES, .fails = fails,
-      .help = "Adds a thing." },
+      .body = &thing, .text_type = "text/x-lua", .answer = &thing,
+      .flags = PK_ROW_ONCE | PK_ROW_WRITES, .fails = fails, .help = "Adds a thing." },
     { PK_ROW(PATCH, "/v1/things/{thing}", ACTOR_CHANGE), .id = "changeThing", .tag = "things",
       .body = &thing, .answer = &thing, .flags = PK_ROW_MATCH | PK_ROW_WRITES,
       .help = "Changes a thing." },
@@ -162,6 +162,12 @@ TEST(success_has_its_status_its_headers_and_its_type)
     assert_true(HAS(&doc, &at, "paths", "/v1/things/{thing}", "delete", "responses", "204"));
     assert_false(
         HAS(&doc, &at, "paths", "/v1/things/{thing}", "delete", "responses", "204", "content"));
+    assert_true(HAS(&doc, &at, "paths", "/v1/things", "post", "requestBody", "content",
+                    "text/x-lua", "schema", "type"));
+    assert_true(HAS(&doc, &at, "paths", "/v1/things", "post", "requestBody", "content",
+                    "application/json", "schema"));
+    assert_false(HAS(&doc, &at, "paths", "/v1/things/{thing}", "patch", "requestBody", "content",
+                     "text/x-lua"));
     assert_true(HAS(&doc, &at, "paths", "/v1/events", "get", "responses", "200", "content",
                     "text/event-stream"));
     assert_true(HAS(&doc, &at, "paths", "/v1/things", "get", "responses", "200", "content",

@@ -36,7 +36,7 @@ static void who(void *context, struct pk_request *request, struct pk_answer *ans
 }
 
 static const struct pk_route route[] = {
-    { PK_METHOD_GET, "/", 1, PK_LANE_HOT, 0, who, "Who asks.", false },
+    { PK_METHOD_GET, "/", 1, PK_LANE_HOT, 0, who, "Who asks.", NULL, false },
 };
 
 static char certificate[128], key[128];

@@ -60,9 +60,9 @@ static void echo(void *context, struct pk_request *request, struct pk_answer *an
 }
 
 static const struct pk_route route[] = {
-    { PK_METHOD_GET, "/", 1, PK_LANE_HOT, 0, hello, "A word.", false },
-    { PK_METHOD_GET, "/large", 1, PK_LANE_STORE, 0, large, "Many letters.", false },
-    { PK_METHOD_POST, "/echo", 1, PK_LANE_SLOW, 0, echo, "What came.", true },
+    { PK_METHOD_GET, "/", 1, PK_LANE_HOT, 0, hello, "A word.", NULL, false },
+    { PK_METHOD_GET, "/large", 1, PK_LANE_STORE, 0, large, "Many letters.", NULL, false },
+    { PK_METHOD_POST, "/echo", 1, PK_LANE_SLOW, 0, echo, "What came.", NULL, true },
 };
 
 struct server {

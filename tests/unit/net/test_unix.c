@@ -52,7 +52,7 @@ static void show_address(void *context, struct pk_request *request, struct pk_an
 }
 
 static const struct pk_route route[] = {
-    { PK_METHOD_GET, "/", 1, PK_LANE_HOT, 0, show_address, "Who asks.", false },
+    { PK_METHOD_GET, "/", 1, PK_LANE_HOT, 0, show_address, "Who asks.", NULL, false },
 };
 
 static struct pk_net *serve(const char *address, const char *trusted)

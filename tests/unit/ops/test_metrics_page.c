@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "doc/inventory.h"
+#include "feed/outbox.h"
 #include "feed/watch.h"
 #include "net/hot.h"
 #include "net/net.h"
@@ -57,6 +58,8 @@ struct server {
     struct pk_keyring *ring;
     struct pk_rate *rate;
     struct pk_spool *spool;
+    struct pk_books books;
+    struct pk_task_type no_type; /* Ends a table. */
 };
 
 static void open_store(struct server *server)
@@ -98,6 +101,9 @@ static void server_open(struct server *server)
     sources->hot = pk_hot_new(&(struct pk_hot_options){ .clock = clock });
     sources->watch = pk_watch_new(
         &(struct pk_watch_options){ .store = server->store, .clock = clock, .log = server->log });
+    server->books = (struct pk_books){ .store = server->store, .clock = clock, .node = "here" };
+    sources->outbox = pk_outbox_new(
+        &(struct pk_outbox_options){ .books = &server->books, .type = &server->no_type });
     assert_ok(pk_health_start(&sources->health,
                               &(struct pk_health_options){
                                   .store = server->store, .clock = clock, .every_ms = 5 },
@@ -124,6 +130,7 @@ static void server_close(struct server *server)
     (void)pk_net_close(server->net);
     pk_traffic_free(server->traffic);
     pk_health_stop(server->sources.health);
+    pk_outbox_free(server->sources.outbox);
     pk_watch_free(server->sources.watch);
     pk_hot_free(server->sources.hot);
     pk_spool_close(server->spool);
@@ -289,6 +296,9 @@ TEST(metrics_page_is_what_prometheus_reads)
         "personakit_access_feed_silence_seconds +Inf\n",
         "personakit_access_rate_refusals_total{kind=\"key\"} 1\n",
         "personakit_feed_gaps_total 0\n",
+        "personakit_outbox_waiting 0\n",
+        "personakit_outbox_failed_total 0\n",
+        "personakit_outbox_oldest_seconds 0\n",
         "personakit_ops_dropped_log_lines_total{log=\"access\"} 0\n",
     };
     server_open(&server);

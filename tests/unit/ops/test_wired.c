@@ -64,10 +64,10 @@ static void ready(void *context, struct pk_request *request, struct pk_answer *a
 }
 
 static const struct pk_route route[] = {
-    { PK_METHOD_GET, "/healthz", 1, PK_LANE_HOT, 0, live, "200.", false },
-    { PK_METHOD_GET, "/readyz", 1, PK_LANE_HOT, 0, ready, "Ready?", false },
-    { PK_METHOD_POST, "/v1/{thing}", 1, PK_LANE_STORE, 1000, live, "200.", false },
-    { PK_METHOD_GET, "/hang", 1, PK_LANE_SCRIPT, 0, hang, "Waits.", false },
+    { PK_METHOD_GET, "/healthz", 1, PK_LANE_HOT, 0, live, "200.", NULL, false },
+    { PK_METHOD_GET, "/readyz", 1, PK_LANE_HOT, 0, ready, "Ready?", NULL, false },
+    { PK_METHOD_POST, "/v1/{thing}", 1, PK_LANE_STORE, 1000, live, "200.", NULL, false },
+    { PK_METHOD_GET, "/hang", 1, PK_LANE_SCRIPT, 0, hang, "Waits.", NULL, false },
 };
 
 static void server_open(struct server *server, const char *certificate, const char *key)

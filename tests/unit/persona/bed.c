@@ -32,12 +32,13 @@ static void pick_url(struct bed *bed, bool is_mongo)
 
 void bed_open(struct bed *bed, bool is_mongo)
 {
+    bed->clock = bed->clock ? bed->clock : pk_clock_system();
     (void)snprintf(bed->folder, sizeof(bed->folder), "%s", pk_test_folder());
     pick_url(bed, is_mongo);
     assert_ok(pk_store_open(&bed->store,
                             &(struct pk_store_options){ .url = bed->url,
                                                         .inventory = pk_inventory_builtin(),
-                                                        .clock = pk_clock_system() },
+                                                        .clock = bed->clock },
                             &bed->err),
               &bed->err);
     assert_ok(pk_peppers_open(&bed->peppers, bed->folder, bed->store, false, &bed->err), &bed->err);
@@ -85,13 +86,13 @@ struct node *bed_node(struct bed *bed)
     struct node *node = &bed->node[bed->node_count];
     assert_true(bed->node_count++ < PK_COUNT(bed->node));
     node->books = (struct pk_books){ .store = bed->store,
-                                     .clock = pk_clock_system(),
+                                     .clock = bed->clock,
                                      .peppers = bed->peppers,
                                      .node = bed->node_count == 1 ? "node-1" : "node-2",
                                      .event_keep_ms = INT64_C(7) * 86400000 };
     node->loader = pk_loader_new(&(struct pk_loader_options){ .jail = bed->jail });
     node->scripts = pk_scripts_new(&(struct pk_scripts_options){
-        .clock = pk_clock_system(), .jail = bed->jail, .doubt = hear_doubt, .context = node });
+        .clock = bed->clock, .jail = bed->jail, .doubt = hear_doubt, .context = node });
     node->registry = pk_registry_new(&(struct pk_registry_options){
         .books = &node->books, .loader = node->loader, .scripts = node->scripts });
     return node;

@@ -24,6 +24,7 @@ struct node {
     struct pk_registry *registry;
 };
 struct bed {
+    const struct pk_clock *clock; /* Set before bed_open; NULL: the machine's. */
     char folder[512];
     char *url;
     char database[64]; /* MongoDB's; "": none. */

@@ -602,6 +602,30 @@ TEST(a_node_that_starts_serves_what_is_active_under_its_stored_version)
     assert_string_equal(serving(two, "daily"), version);
 }
 
+/* As at the start of a server: all at once, and one that does not pass keeps nobody else away. */
+TEST(a_node_that_starts_loads_many_and_refuses_only_what_is_bad)
+{
+    enum { MANY = 24, BAD = 13 };
+    BED(bed, false);
+    struct node *one = bed_node(&bed);
+    struct pk_refused refused[2];
+    for (int i = 0; i < MANY; i++) {
+        PK_CLEANUP(pk_freep) char *id = pk_strdupf("m%d", i);
+        (void)put_active(&bed, one, mapper_text(id, "1.0.0", i));
+        (void)put_active(&bed, one, mapper_text(id, "1.1.0", 100 + i));
+    }
+    damage(&bed, one, "m13");
+    struct node *two = bed_node(&bed);
+    assert_ok(pk_registry_refresh(two->registry, &bed.err), &bed.err);
+    for (int i = 0; i < MANY; i++) {
+        PK_CLEANUP(pk_freep) char *id = pk_strdupf("m%d", i);
+        assert_string_equal(serving(two, id), i == BAD ? "1.0.0" : "1.1.0");
+    }
+    assert_int_equal(pk_registry_refused(two->registry, refused, 2), 1);
+    assert_string_equal(refused[0].id, "m13");
+    pk_refused_done(&refused[0]);
+}
+
 /* Which version a call of 'daily' ran; static memory. */
 static const char *run_version(struct node *node)
 {

@@ -149,17 +149,51 @@ TEST(a_byte_order_mark_changes_nothing)
     pk_bundle_unref(without);
 }
 
-TEST(the_hash_tells_names_texts_and_their_borders_apart)
+TEST(a_single_file_is_known_by_its_text_alone)
 {
     static const struct {
         const char *name, *text;
-    } row[] = { { "a.lua", "bc" }, { "ab.lua", "c" }, { "a.lua", "bd" }, { "a.json", "bc" } };
+        bool is_new; /* Unlike all before it. */
+    } row[] = { { "a.lua", "return 1", true },     { "b.lua", "return 1", false },
+                { "init.lua", "return 1", false }, { "a.lua", "return 2", true },
+                { "a.json", "return 1", true },    { "init.json", "return 1", false },
+                { "a.lua", "return 11", true } };
     char seen[PK_COUNT(row)][PK_HASH_TEXT];
     for (size_t i = 0; i < PK_COUNT(row); i++) {
         struct pk_bundle *bundle = NULL;
+        bool is_new = true;
         assert_true(
             pk_bundle_of_text(row[i].name, row[i].text, strlen(row[i].text), &bundle, NULL));
         memcpy(seen[i], bundle->hash_text, PK_HASH_TEXT);
+        for (size_t k = 0; k < i; k++) {
+            is_new = is_new && strcmp(seen[k], seen[i]) != 0;
+        }
+        assert_int_equal(is_new, row[i].is_new);
+        assert_string_equal(bundle->file[0].name, row[i].name); /* It is called so all the same. */
+        pk_bundle_unref(bundle);
+    }
+}
+
+TEST(the_hash_of_a_folder_tells_names_texts_and_their_borders_apart)
+{
+    static const struct {
+        const char *name, *text;
+    } row[] = { { "a.lua", "bc" }, { "ab.lua", "c" }, { "a.lua", "bd" }, { "b.lua", "bc" } };
+    char seen[PK_COUNT(row) + 1][PK_HASH_TEXT];
+    struct pk_bundle *alone = NULL;
+    assert_true(pk_bundle_of_text("init.lua", "x", 1, &alone, NULL));
+    memcpy(seen[PK_COUNT(row)], alone->hash_text, PK_HASH_TEXT);
+    pk_bundle_unref(alone);
+    for (size_t i = 0; i < PK_COUNT(row); i++) {
+        PK_CLEANUP(pk_freep) char *folder = pk_strdupf("hash%zu", i);
+        PK_CLEANUP(pk_freep) char *init = pk_strdupf("%s/init.lua", folder);
+        PK_CLEANUP(pk_freep) char *other = pk_strdupf("%s/%s", folder, row[i].name);
+        make_folder(folder);
+        write_text(init, "x");
+        write_text(other, row[i].text);
+        struct pk_bundle *bundle = read_good(folder);
+        memcpy(seen[i], bundle->hash_text, PK_HASH_TEXT);
+        assert_string_not_equal(seen[PK_COUNT(row)], seen[i]);
         for (size_t k = 0; k < i; k++) {
             assert_string_not_equal(seen[k], seen[i]);
         }

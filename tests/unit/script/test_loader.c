@@ -352,6 +352,59 @@ TEST(an_example_that_fails_says_what_came_and_what_was_expected)
     take_done(&take);
 }
 
+/* Examples go through the library some at a time; what is said of them is in their order. */
+TEST(of_many_examples_each_that_fails_is_said_in_its_place)
+{
+    static const char text[] =
+        "local pk = require \"personakit\"\n"
+        "local list = {}\n"
+        "for i = 1, 40 do\n"
+        "  list[i] = { name = \"n\" .. i, given = { [\"a.b\"] = i },\n"
+        "    expect = { core = { x = (i == 3 or i == 33) and -1 or i } } }\n"
+        "end\n"
+        "return pk.mapper { id = \"many\", examples = list, core = function(m)\n"
+        "  if m[\"a.b\"] == 17 then error(\"no 17\") end\n"
+        "  return { x = m[\"a.b\"] }\n"
+        "end }\n";
+    struct take take;
+    take_text(&take, text);
+    assert_false(take.is_ok);
+    assert_int_equal(take.report.example_count, 40);
+    for (size_t i = 0; i < 40; i++) {
+        PK_CLEANUP(pk_freep) char *name = pk_strdupf("n%zu", i + 1);
+        assert_string_equal(take.report.example[i].name, name);
+        assert_int_equal(take.report.example[i].is_ok, i != 2 && i != 16 && i != 32);
+    }
+    assert_int_equal(take.report.count, 3);
+    assert_non_null(strstr(take.report.finding[0].message, "example 3 ('n3'): core.x is 3"));
+    assert_non_null(strstr(take.report.finding[1].message, "example 17 ('n17'): no 17"));
+    assert_non_null(strstr(take.report.finding[2].message, "example 33 ('n33'): core.x is 33"));
+    assert_non_null(strstr(take.err.message, "example 3 ('n3')"));
+    take_done(&take);
+}
+
+TEST(examples_that_are_too_much_together_are_taken_one_by_one)
+{
+    static const char text[] =
+        "local pk = require \"personakit\"\n"
+        "local list = {}\n"
+        "for i = 1, 16 do\n"
+        "  list[i] = { given = { [\"a.b\"] = (\"x\"):rep(600000) .. i },\n"
+        "    expect = { core = { size = 600000 + #tostring(i) } } }\n"
+        "end\n"
+        "return pk.mapper { id = \"large\", examples = list,\n"
+        "  limits = { soft_ms = 900, hard_ms = 4000, output_bytes = 1048576 },\n"
+        "  core = function(m)\n"
+        "  return { size = #m[\"a.b\"], text = m[\"a.b\"] }\n"
+        "end }\n";
+    struct take take;
+    take_text(&take, text);
+    assert_ok(take.is_ok, &take.err);
+    assert_int_equal(take.report.example_count, 16);
+    assert_int_equal(take.report.count, 0);
+    take_done(&take);
+}
+
 TEST(an_example_that_raises_shows_the_line_and_the_way_there)
 {
     struct take take;
@@ -366,6 +419,41 @@ TEST(an_example_that_raises_shows_the_line_and_the_way_there)
     assert_says(&take, "  at test.lua:3: in 'deep'");
     assert_says(&take, "  at test.lua:7: in ");
     take_done(&take);
+}
+
+/* What the machine says of it helps nobody who writes his first mapper. */
+TEST(the_usual_slips_with_traits_and_methods_are_told_how_to_mend)
+{
+    static const struct {
+        const char *expression, *message, *hint;
+    } row[] = {
+        { "m.work.chronotype", "attempt to index field 'work' (a nil value)",
+          "hint: a trait's path is one text: m[\"work.chronotype\"]" },
+        { "am.work and am.work.no or m.work.focus.peak:upper()", "attempt to index field 'work'",
+          "hint: a trait's path is one text: m[\"work.focus.peak\"]" },
+        { "m:valeu(\"work.chronotype\")", "attempt to call method 'valeu' (a nil value)",
+          "hint: 'm' has :value, :has, :each" },
+    };
+    for (size_t i = 0; i < PK_COUNT(row); i++) {
+        PK_CLEANUP(pk_freep)
+        char *text = pk_strdupf("local pk = require \"personakit\"\nlocal am = {}\n"
+                                "return pk.mapper { id = \"a\", core = function(m)\n"
+                                "  return { x = %s, z = am }\n"
+                                "end, examples = { { given = {}, expect = {} } } }\n",
+                                row[i].expression);
+        struct take take;
+        take_text(&take, text);
+        assert_false(take.is_ok);
+        assert_says(&take, "test.lua:4: error: example 1: ");
+        assert_says(&take, row[i].message);
+        assert_says(&take, row[i].hint);
+        take_done(&take);
+    }
+    refuses("test.lua",
+            "local pk = require \"personakit\"\nlocal t = {}\n"
+            "return pk.mapper { id = \"a\", core = function(m) return { x = t.a.b } end,\n"
+            "  examples = { { given = {}, expect = {} } } }\n",
+            "test.lua:3:", "attempt to index field 'a'");
 }
 
 TEST_WHEN(an_endless_example_ends_at_its_limit_and_its_line_is_named, !IS_SLOW)
@@ -449,6 +537,32 @@ TEST(a_script_of_many_files_requires_them_by_name)
     take_folder(&take, "return { twice = function(x) return 2 * x end }\n");
     assert_ok(take.is_ok, &take.err);
     take_done(&take);
+}
+
+/* One worker, one content, two files: each author sees his own name. */
+TEST(errors_name_the_file_that_was_handed_in_also_when_its_text_is_known_by_another_name)
+{
+    static const char bad[] =
+        "local pk = require \"personakit\"\n"
+        "return pk.mapper { id = \"a\", core = function(m) error(\"no\") end,\n"
+        "  examples = { { given = {}, expect = {} } } }\n";
+    struct pk_jail *jail = jailed_new(1);
+    struct pk_loader *loader = pk_loader_new(&(struct pk_loader_options){ .jail = jail });
+    static const char *const name[] = { "one.lua", "two.lua" };
+    for (size_t i = 0; i < PK_COUNT(name); i++) {
+        struct pk_bundle *bundle = NULL;
+        struct pk_script *script = NULL;
+        struct pk_report report = { 0 };
+        struct pk_error err = { 0 };
+        assert_ok(pk_bundle_of_text(name[i], bad, strlen(bad), &bundle, &err), &err);
+        assert_false(pk_loader_take(loader, bundle, PK_SCRIPT_ANY, &script, &report, &err));
+        assert_string_equal(report.finding[0].file, name[i]);
+        assert_non_null(strstr(report.finding[0].trace, name[i]));
+        pk_report_done(&report);
+        pk_bundle_unref(bundle);
+    }
+    pk_loader_free(loader);
+    pk_jail_free(jail);
 }
 
 TEST(what_is_wrong_in_another_file_is_shown_there)
@@ -538,6 +652,27 @@ TEST(check_tells_of_trait_paths_with_the_nearest_name)
     check_text(&take, text, known, 2);
     assert_says(&take, "test.lua:6: remark: trait path 'other.path' is not known");
     assert_int_equal(take.report.count, 3);
+    take_done(&take);
+}
+
+TEST(check_tells_of_paths_that_are_written_as_fields)
+{
+    struct take take;
+    check_text(&take,
+               "local pk = require \"personakit\"\n"
+               "return pk.mapper { id = \"a\", optional = { \"work.chronotype\" },\n"
+               "  core = function(m)\n"
+               "    if m.x then return { a = m.work.chronotype, b = m:valeu(\"a.b\") } end\n"
+               "    return { c = 1 }\n"
+               "  end,\n"
+               "  examples = { { given = {}, expect = {} } } }\n",
+               NULL, 0);
+    assert_says(&take,
+                "test.lua:4: remark: 'm.work.chronotype' looks for a trait 'work', and then");
+    assert_says(&take, "hint: a trait's path is one text: m[\"work.chronotype\"]");
+    assert_says(&take, "test.lua:4: error: there is no 'm:valeu'");
+    assert_says(&take, "hint: did you mean 'value'?");
+    assert_int_equal(take.report.count, 2);
     take_done(&take);
 }
 

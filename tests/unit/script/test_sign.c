@@ -59,6 +59,25 @@ TEST(a_signature_by_a_trusted_key_counts)
     close_bed(&bed);
 }
 
+TEST(a_file_that_is_renamed_keeps_its_signature)
+{
+    struct bed bed;
+    struct pk_bundle *renamed = NULL;
+    bool is_signed = false;
+    open_bed(&bed);
+    pk_sign_bundle(bed.bundle, &bed.pair);
+    assert_ok(pk_bundle_of_text("other-name.lua", bed.bundle->file[0].text,
+                                bed.bundle->file[0].size, &renamed, &bed.err),
+              &bed.err);
+    renamed->signature = bed.bundle->signature;
+    assert_ok(pk_sign_verify(renamed, (const uint8_t(*)[PK_SIGN_KEY]) & bed.pair.key, 1, true,
+                             &is_signed, &bed.err),
+              &bed.err);
+    assert_true(is_signed);
+    pk_bundle_unref(renamed);
+    close_bed(&bed);
+}
+
 TEST(one_by_another_key_counts_only_where_none_is_required)
 {
     struct bed bed;

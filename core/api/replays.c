@@ -1,0 +1,171 @@
+/* replays.c - Mindscapes made anew, and observations forgotten.
+ *
+ * A dry run is answered with what would change, less what is hidden from who
+ * asks. All else is a task of the person: 202 with its id. */
+/* SPDX-License-Identifier: MIT */
+#include "api/resources.h"
+#include "base/alloc.h"
+#include "base/error.h"
+#include "doc/doc.h"
+#include "doc/schema_curation.h"
+#include "persona/observation.h"
+#include "persona/replay.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- Answers ---- */
+
+static bool show(struct pk_api_call *call, const struct pk_doc *made, struct pk_error *err)
+{
+    bson_t view;
+    pk_doc_view(made, &view);
+    return pk_call_answer(call, &view, 0, err);
+}
+
+static bool answer_task(struct pk_api_call *call, const char *task, struct pk_error *err)
+{
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *doc = pk_replay_doc(task);
+    if (!pk_call_show(call, doc, err)) {
+        return false;
+    }
+    pk_call_wait_tasks(call, &task, 1, NULL, NULL);
+    return true;
+}
+
+static const char *body_text(const struct pk_api_call *call, const char *name)
+{
+    bson_iter_t iter;
+    return call->body && bson_iter_init_find(&iter, call->body, name) && BSON_ITER_HOLDS_UTF8(&iter)
+               ? bson_iter_utf8(&iter, NULL)
+               : NULL;
+}
+
+static bool body_is(const struct pk_api_call *call, const char *name)
+{
+    bson_iter_t iter;
+    return call->body && bson_iter_init_find(&iter, call->body, name) && bson_iter_as_bool(&iter);
+}
+
+/* ---- One person ---- */
+
+/* "traits/work.focus" is the trait 'work.focus'; other parts are no traits. */
+static bool is_hidden(const struct pk_api_call *call, const bson_iter_t *difference)
+{
+    static const char prefix[] = "traits/";
+    bson_iter_t path;
+    if (!bson_iter_recurse(difference, &path) || !bson_iter_find(&path, "path")) {
+        return true;
+    }
+    const char *text = bson_iter_utf8(&path, NULL);
+    return strncmp(text, prefix, sizeof(prefix) - 1) == 0 &&
+           pk_principal_hides(call->who, text + sizeof(prefix) - 1);
+}
+
+static void put_visible(const struct pk_api_call *call, const bson_iter_t *differences, bson_t *out)
+{
+    bson_iter_t each;
+    bson_t list;
+    char number[16];
+    const char *key;
+    uint32_t at = 0;
+    BSON_APPEND_ARRAY_BEGIN(out, "differences", &list);
+    if (bson_iter_recurse(differences, &each)) {
+        while (bson_iter_next(&each)) {
+            if (!is_hidden(call, &each)) {
+                (void)bson_uint32_to_string(at++, &key, number, sizeof(number));
+                (void)bson_append_iter(&list, key, -1, &each);
+            }
+        }
+    }
+    bson_append_array_end(out, &list);
+}
+
+static bool answer_dry(struct pk_api_call *call, const struct pk_remake *replay,
+                       struct pk_error *err)
+{
+    bson_t made = BSON_INITIALIZER;
+    bson_t shown = BSON_INITIALIZER;
+    bson_iter_t iter;
+    bool ok = pk_replay_dry(call->parts->domain, call->object.person, replay, call->deadline_ns,
+                            &made, err);
+    if (ok && bson_iter_init(&iter, &made)) {
+        while (bson_iter_next(&iter)) {
+            if (strcmp(bson_iter_key(&iter), "differences") == 0) {
+                put_visible(call, &iter, &shown);
+            } else {
+                (void)bson_append_iter(&shown, bson_iter_key(&iter), -1, &iter);
+            }
+        }
+        ok = pk_call_answer(call, &shown, 0, err);
+        call->answer->status = 200;
+    }
+    bson_destroy(&made);
+    bson_destroy(&shown);
+    return ok;
+}
+
+static bool replay_person(struct pk_api_call *call, struct pk_error *err)
+{
+    const struct pk_remake replay = { .processor = body_text(call, "processor"),
+                                      .version = body_text(call, "version") };
+    char task[PK_UUID_TEXT];
+    if (replay.version && !replay.processor) {
+        return pk_fail_field(err, PK_INVALID, "processor", "name the processor, too",
+                             "a version of no processor");
+    }
+    if (body_is(call, "dryRun")) {
+        return answer_dry(call, &replay, err);
+    }
+    return pk_replay_person(call->parts->domain, &call->by, call->object.person, &replay, task,
+                            err) &&
+           answer_task(call, task, err);
+}
+
+/* ---- One observation ---- */
+
+static bool find_observation(struct pk_api_call *call, struct pk_object *object,
+                             struct pk_error *err)
+{
+    if (!pk_observation_get(call->parts->domain, pk_call_value(call, "observation"),
+                            call->deadline_ns, &call->found, err)) {
+        return false;
+    }
+    object->is_missing = call->found == NULL;
+    object->person = call->found ? pk_doc_text(call->found, "userId") : NULL;
+    return true;
+}
+
+static bool forget(struct pk_api_call *call, struct pk_error *err)
+{
+    char task[PK_UUID_TEXT];
+    return pk_replay_forget(call->parts->domain, &call->by, pk_doc_id(call->found), task, err) &&
+           answer_task(call, task, err);
+}
+
+/* ---- Routes ---- */
+
+static const struct pk_param person_param[] = {
+    { .name = "person", .type = PK_PARAM_UUID, .help = "The person's id." },
+    { .name = NULL },
+};
+static const struct pk_param observation_param[] = {
+    { .name = "observation", .type = PK_PARAM_UUID, .help = "The observation's id." },
+    { .name = NULL },
+};
+
+static const struct pk_api_row row[] = {
+    { PK_ROW(POST, "/v1/people/{person}/replay", PERSON_REPLAY), .lane = PK_LANE_SCRIPT,
+      .status = 202, .flags = PK_ROW_WRITES | PK_ROW_ONCE | PK_ROW_WAIT, .param = person_param,
+      .body = &pk_schema_replay_person, .subject = pk_subject_person, .run = replay_person,
+      .show = show, .answer = &pk_schema_replay_view, .id = "replayPerson", .tag = "people",
+      .help = "Makes a person's mindscape anew from the person's observations, or says what that "
+              "would change." },
+    { PK_ROW(DELETE, "/v1/observations/{observation}", OBSERVATION_FORGET), .lane = PK_LANE_STORE,
+      .status = 202, .flags = PK_ROW_WRITES | PK_ROW_WAIT, .param = observation_param,
+      .subject = find_observation, .run = forget, .show = show, .answer = &pk_schema_replay_view,
+      .id = "forgetObservation", .tag = "observations",
+      .help = "Forgets an observation and what rested on it: the mindscape is made anew without "
+              "it." },
+};
+const struct pk_api_table pk_api_replays_table = { row, PK_COUNT(row) };

@@ -1,0 +1,521 @@
+/* outbox_run.c - The workers: one task from its claim to its end.
+ *
+ *     handler ──list──▶ + the task's end, at the version of its lease ──▶ one commit
+ *
+ *     committed           it has ended, or waits for its next attempt
+ *     conflict, the end   the lease is lost: another one works on it, or it was discarded
+ *     conflict, another   something that the handler has read has changed: it decides again
+ *     unknown             the task is read: either it has ended, or all of it is done again
+ *     not now             again in a moment, for as long as the lease lasts
+ *     refused             the attempt has failed, as if the handler had said so
+ *
+ * A failed attempt is committed in the same way, alone or, when it was the
+ * last, with what the type's 'failed' adds. What cannot be committed before
+ * the lease is over is left: whoever claims it next begins anew. */
+/* SPDX-License-Identifier: MIT */
+#include "base/alloc.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/crypto.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "doc/doc.h"
+#include "feed/outbox_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { PAUSE_MS = 20, SLOW_NS = 1000000000, DECIDE_FAST = 20 };
+
+enum outcome {
+    OUTCOME_DONE,
+    OUTCOME_FAILED,
+    OUTCOME_AGAIN, /* It waits for its next attempt. */
+    OUTCOME_LOST,
+    OUTCOME_LEFT
+};
+/* What a commit has come to. */
+enum verdict { VERDICT_DONE, VERDICT_DECIDE, VERDICT_LOST, VERDICT_LEFT, VERDICT_REFUSED };
+
+struct ending {
+    enum outcome outcome;
+    int64_t run_after_ms; /* AGAIN, LEFT: wall. */
+};
+
+/* ---- Jobs ---- */
+
+static void view_payload(struct pk_task *task)
+{
+    bson_t view;
+    bson_iter_t iter;
+    uint32_t size = 0;
+    const uint8_t *data = NULL;
+    pk_doc_view(task->doc, &view);
+    if (bson_iter_init_find(&iter, &view, "payload") && BSON_ITER_HOLDS_DOCUMENT(&iter)) {
+        bson_iter_document(&iter, &size, &data);
+        (void)bson_init_static(&task->payload, data, size);
+    } else {
+        bson_init(&task->payload);
+    }
+}
+
+struct pk_job *pk_job_new(struct pk_outbox *outbox, struct pk_entry *entry, struct pk_doc *task,
+                          const struct pk_task_type *type)
+{
+    struct pk_job *job = pk_calloc(1, sizeof(*job));
+    job->entry = entry;
+    job->type = type;
+    job->state = &outbox->type_state[type - outbox->options.type];
+    job->task.outbox = outbox;
+    job->task.doc = pk_doc_ref(task);
+    job->task.id = entry->id;
+    job->task.type = type->name;
+    job->task.person = pk_entry_person(entry);
+    job->task.attempt = pk_doc_int(task, "attempts", 0) + 1;
+    view_payload(&job->task);
+    return job;
+}
+
+void pk_job_free(struct pk_job *job)
+{
+    pk_doc_unref(job->task.doc);
+    pk_free(job);
+}
+
+void pk_job_claimed(struct pk_job *job, struct pk_doc *task, int64_t version)
+{
+    pk_doc_unref(job->task.doc);
+    job->task.doc = pk_doc_ref(task);
+    job->version = version;
+    view_payload(&job->task);
+}
+
+void pk_job_leave_type(struct pk_outbox *outbox, struct pk_job *job)
+{
+    const int64_t now_ms = pk_clock_wall_ms(pk_outbox_books(outbox)->clock);
+    struct pk_entry *parked = pk_entries_take(&job->state->parked);
+    job->state->running--;
+    if (parked) {
+        pk_lines_rest(&outbox->lines, parked, 0, now_ms);
+        pk_outbox_stir(outbox);
+    }
+}
+
+/* ---- Committing ---- */
+
+static const struct pk_books *books_of(const struct pk_job *job)
+{
+    return pk_outbox_books(job->task.outbox);
+}
+
+static int64_t wall_ms(const struct pk_job *job)
+{
+    return pk_clock_wall_ms(books_of(job)->clock);
+}
+
+static bool is_over(const struct pk_job *job)
+{
+    return pk_deadline_passed(books_of(job)->clock, job->task.deadline_ns);
+}
+
+/* A moment that a stop cuts short. */
+static void pause_ms(struct pk_outbox *outbox, int64_t ms)
+{
+    const int64_t until_ns = pk_deadline_in_ms(pk_clock_system(), ms);
+    const struct timespec step = { .tv_nsec = 5 * 1000000 };
+    while (!outbox->is_stopping && !pk_deadline_passed(pk_clock_system(), until_ns)) {
+        (void)nanosleep(&step, NULL);
+    }
+}
+
+/* Nobody knows what came of the commit, or which of its writes objected. */
+static enum verdict look_again(struct pk_job *job)
+{
+    struct pk_error err = { 0 };
+    while (!is_over(job) && !job->task.outbox->is_stopping) {
+        PK_CLEANUP(pk_doc_unrefp) struct pk_doc *task = NULL;
+        if (pk_store_get(books_of(job)->store, "outbox", job->task.id,
+                         pk_deadline_in_ms(books_of(job)->clock, PK_OUTBOX_STORE_MS), &task,
+                         &err)) {
+            if (task && pk_doc_version(task) == job->version) {
+                return VERDICT_DECIDE;
+            }
+            return VERDICT_LOST; /* By our own commit perhaps: who reads it next sees. */
+        }
+        pause_ms(job->task.outbox, PK_OUTBOX_PAUSE_MS);
+    }
+    return VERDICT_LEFT;
+}
+
+/* Commits 'list' and the task as 'change' makes it, which comes last. */
+static enum verdict commit_with(struct pk_job *job, struct pk_writes *list,
+                                const struct pk_task_change *change, struct pk_error *err)
+{
+    struct pk_commit commit = { .conflict_write = -1 };
+    const int last = (int)list->count;
+    PK_CLEANUP(pk_doc_unrefp)
+    struct pk_doc *task = pk_task_change(job->task.doc, change, wall_ms(job));
+    pk_writes_replace(list, "outbox", task, job->version);
+    if (pk_store_commit(books_of(job)->store, list,
+                        pk_deadline_in_ms(books_of(job)->clock, PK_OUTBOX_STORE_MS), &commit,
+                        err)) {
+        return VERDICT_DONE;
+    }
+    if (err->code == PK_UNKNOWN || (err->code == PK_CONFLICT && commit.conflict_write < 0)) {
+        return look_again(job);
+    }
+    if (err->code == PK_CONFLICT) {
+        return commit.conflict_write == last ? VERDICT_LOST : VERDICT_DECIDE;
+    }
+    if (err->code != PK_BUSY && err->code != PK_UNAVAILABLE && err->code != PK_TIMEOUT &&
+        err->code != PK_FULL) {
+        return VERDICT_REFUSED;
+    }
+    pause_ms(job->task.outbox, PK_OUTBOX_PAUSE_MS);
+    return VERDICT_DECIDE;
+}
+
+/* ---- An attempt that has failed ---- */
+
+/* Sending it again cannot help. */
+static bool is_final(enum pk_code code)
+{
+    static const enum pk_code final[] = { PK_INVALID,   PK_NOT_FOUND,   PK_FORBIDDEN,
+                                          PK_TOO_LARGE, PK_UNSUPPORTED, PK_REFUSED };
+    for (size_t i = 0; i < PK_COUNT(final); i++) {
+        if (final[i] == code) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* From half of it to one and a half: those who failed together do not come back together. */
+static int64_t backoff_ms(const struct pk_outbox_options *options, int64_t attempt)
+{
+    int64_t ms = options->backoff_ms;
+    for (int64_t i = 1; i < attempt && ms < options->backoff_max_ms; i++) {
+        ms *= 2;
+    }
+    ms = ms < options->backoff_max_ms ? ms : options->backoff_max_ms;
+    return ms / 2 + (int64_t)(pk_random_u64() % (uint64_t)(ms + 1));
+}
+
+static void describe(const struct pk_error *err, struct pk_buf *out)
+{
+    pk_buf_add_text(out, pk_code_name(err->code));
+    pk_buf_add_text(out, ": ");
+    pk_text_clean(out, err->message, strlen(err->message));
+    if (err->hint) {
+        pk_buf_add_text(out, "; ");
+        pk_buf_add_text(out, err->hint);
+    }
+}
+
+/* What the last attempt leaves behind; a hook that fails itself leaves only the failure. */
+static void fill_failed(struct pk_job *job, const struct pk_error *why, struct pk_writes *list,
+                        bool *is_hooked)
+{
+    const struct pk_task_type *type = job->type;
+    struct pk_error err = { 0 };
+    pk_writes_clear(list);
+    if (*is_hooked && type->failed && !type->failed(type->context, &job->task, why, list, &err)) {
+        pk_log_error(job->task.outbox->options.log, "what follows a task's failure has failed",
+                     PK_STR("task", job->task.id), PK_STR("type", type->name), PK_ERR(&err));
+        pk_writes_clear(list);
+        *is_hooked = false;
+    }
+    pk_task_tell(list, books_of(job), job->task.doc, "task.failed", "endedTaskId");
+}
+
+static struct ending left(const struct pk_job *job)
+{
+    return (struct ending){ OUTCOME_LEFT, wall_ms(job) + PK_OUTBOX_PAUSE_MS };
+}
+
+/* What is tried first is tried whatever the time is; not again when the lease is over or the
+ * server stops. */
+static bool may_try(const struct pk_job *job, int tries)
+{
+    return tries == 0 || !(is_over(job) || job->task.outbox->is_stopping);
+}
+
+/* Back to its line: for its next attempt, or, when the server stops, as if this one had not been.
+ */
+static struct ending put_off(struct pk_job *job, const char *why)
+{
+    PK_CLEANUP(pk_writes_done) struct pk_writes list = { 0 };
+    const bool is_stopped = job->task.outbox->is_stopping;
+    const int64_t after_ms =
+        wall_ms(job) + backoff_ms(&job->task.outbox->options, job->task.attempt);
+    const struct pk_task_change change = { .status = "pending",
+                                           .error = is_stopped ? NULL : why,
+                                           .attempts = is_stopped ? job->task.attempt - 1 : -1,
+                                           .run_after_ms = is_stopped ? 0 : after_ms,
+                                           .progress = -1 };
+    for (int tries = 0; may_try(job, tries); tries++) {
+        struct pk_error err = { 0 };
+        pk_writes_clear(&list);
+        switch (commit_with(job, &list, &change, &err)) {
+        case VERDICT_DONE:
+            return (struct ending){ OUTCOME_AGAIN, after_ms };
+        case VERDICT_LOST:
+            return (struct ending){ .outcome = OUTCOME_LOST };
+        case VERDICT_LEFT:
+        case VERDICT_REFUSED:
+            return left(job);
+        case VERDICT_DECIDE:
+            break;
+        }
+    }
+    return left(job);
+}
+
+static struct ending give_up(struct pk_job *job, const struct pk_error *why, const char *text)
+{
+    PK_CLEANUP(pk_writes_done) struct pk_writes list = { 0 };
+    bool is_hooked = true;
+    for (int tries = 0; may_try(job, tries); tries++) {
+        const int64_t now_ms = wall_ms(job);
+        const struct pk_task_change change = { .status = "failed",
+                                               .error = text,
+                                               .attempts = -1,
+                                               .completed_ms = now_ms,
+                                               .progress = -1 };
+        struct pk_error err = { 0 };
+        fill_failed(job, why, &list, &is_hooked);
+        switch (commit_with(job, &list, &change, &err)) {
+        case VERDICT_DONE:
+            return (struct ending){ .outcome = OUTCOME_FAILED };
+        case VERDICT_LOST:
+            return (struct ending){ .outcome = OUTCOME_LOST };
+        case VERDICT_LEFT:
+            return left(job);
+        case VERDICT_REFUSED: /* By what the hook wants: it is left out. */
+            if (!is_hooked) {
+                return left(job);
+            }
+            is_hooked = false;
+            break;
+        case VERDICT_DECIDE:
+            break;
+        }
+    }
+    return left(job);
+}
+
+static struct ending fail(struct pk_job *job, const struct pk_error *why)
+{
+    PK_CLEANUP(pk_buf_done) struct pk_buf text = { 0 };
+    const bool is_last = is_final(why->code) || (!job->task.outbox->is_stopping &&
+                                                 job->task.attempt >= job->type->attempts_max);
+    describe(why, &text);
+    pk_log_warn(job->task.outbox->options.log, "a task's attempt has failed",
+                PK_STR("task", job->task.id), PK_STR("type", job->type->name),
+                PK_NUM("attempt", job->task.attempt), PK_FLAG("last", is_last), PK_ERR(why));
+    return is_last ? give_up(job, why, pk_buf_text(&text)) : put_off(job, pk_buf_text(&text));
+}
+
+/* ---- An attempt ---- */
+
+static struct ending attempt(struct pk_job *job)
+{
+    PK_CLEANUP(pk_writes_done) struct pk_writes list = { 0 };
+    const struct pk_task_type *type = job->type;
+    for (int tries = 0; may_try(job, tries); tries++) {
+        struct pk_error err = { 0 };
+        pk_writes_clear(&list);
+        if (!type->run(type->context, &job->task, &list, &err)) {
+            return fail(job, &err);
+        }
+        const int64_t now_ms = wall_ms(job);
+        const struct pk_task_change change = {
+            .status = "done",
+            .attempts = -1,
+            .completed_ms = now_ms,
+            .expires_ms = now_ms + job->task.outbox->options.keep_ms,
+            .progress = pk_doc_number(job->task.doc, "progress", -1) >= 0 ? 1 : -1,
+        };
+        switch (commit_with(job, &list, &change, &err)) {
+        case VERDICT_DONE:
+            return (struct ending){ .outcome = OUTCOME_DONE };
+        case VERDICT_LOST:
+            return (struct ending){ .outcome = OUTCOME_LOST };
+        case VERDICT_LEFT:
+            return left(job);
+        case VERDICT_REFUSED:
+            return fail(job, &err);
+        case VERDICT_DECIDE:
+            if (tries >= DECIDE_FAST) { /* Somebody else is quicker every time. */
+                pause_ms(job->task.outbox, PAUSE_MS);
+            }
+            break;
+        }
+    }
+    return left(job);
+}
+
+/* Each time that it was begun, its node ended before it did. */
+static struct ending run(struct pk_job *job)
+{
+    if (job->task.attempt > job->type->attempts_max) {
+        struct pk_error why;
+        (void)pk_fail(&why, PK_INTERNAL, "look at what the server logged before it ended",
+                      "the server ended each of the %u times that it was begun",
+                      job->type->attempts_max);
+        return fail(job, &why);
+    }
+    if (pk_deadline_left_ms(books_of(job)->clock, job->task.deadline_ns, INT64_MAX) <
+        job->type->lease_ms / 2) {
+        return left(job); /* It waited too long: claimed anew. */
+    }
+    return attempt(job);
+}
+
+/* ---- Long work ---- */
+
+bool pk_task_progress(const struct pk_task *task, double progress, struct pk_error *err)
+{
+    struct pk_job *job = (struct pk_job *)(uintptr_t)task; /* Its first member. */
+    const struct pk_books *books = books_of(job);
+    const int64_t now_ms = pk_clock_wall_ms(books->clock);
+    const struct pk_task_change change = { .status = "in_progress",
+                                           .owner = books->node,
+                                           .attempts = -1,
+                                           .lease_until_ms = now_ms + job->type->lease_ms,
+                                           .progress = progress < 0   ? 0
+                                                       : progress > 1 ? 1
+                                                                      : progress };
+    PK_CLEANUP(pk_writes_done) struct pk_writes list = { 0 };
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *doc = pk_task_change(task->doc, &change, now_ms);
+    pk_writes_replace(&list, "outbox", doc, job->version);
+    if (!pk_store_commit(books->store, &list, pk_deadline_in_ms(books->clock, PK_OUTBOX_STORE_MS),
+                         NULL, err)) {
+        return pk_wrap(err, "keep the lease of the task");
+    }
+    job->lease_until_ms = change.lease_until_ms;
+    job->task.deadline_ns = pk_deadline_in_ms(books->clock, job->type->lease_ms);
+    pk_job_claimed(job, doc, list.write[0].version);
+    return true;
+}
+
+bool pk_task_should_stop(const struct pk_task *task)
+{
+    return task->outbox->is_stopping;
+}
+
+/* ---- The thread ---- */
+
+/* Under the lock. */
+static void count_done(struct pk_outbox *outbox)
+{
+    const int64_t now_s = pk_clock_mono_ns(pk_outbox_books(outbox)->clock) / 1000000000;
+    const int64_t first = now_s - outbox->done_s > 60 ? now_s - 60 : outbox->done_s;
+    for (int64_t s = first + 1; s <= now_s; s++) {
+        outbox->done_in[s % 60] = 0;
+    }
+    outbox->done_s = now_s > outbox->done_s ? now_s : outbox->done_s;
+    outbox->done_in[outbox->done_s % 60]++;
+    outbox->stats.done++;
+}
+
+/* Under the lock. */
+static void finish(struct pk_outbox *outbox, struct pk_job *job, const struct ending *ending)
+{
+    const int64_t now_ms = wall_ms(job);
+    pk_job_leave_type(outbox, job);
+    switch (ending->outcome) {
+    case OUTCOME_DONE:
+        count_done(outbox);
+        pk_outbox_end(outbox, job->entry);
+        break;
+    case OUTCOME_FAILED:
+        outbox->stats.failed++;
+        pk_outbox_end(outbox, job->entry);
+        break;
+    case OUTCOME_AGAIN:
+        outbox->stats.retried++;
+        pk_lines_rest(&outbox->lines, job->entry, ending->run_after_ms, now_ms);
+        break;
+    case OUTCOME_LOST:
+        pk_lines_rest(&outbox->lines, job->entry, 0, now_ms);
+        break;
+    case OUTCOME_LEFT:
+        pk_lines_rest(&outbox->lines, job->entry, ending->run_after_ms, now_ms);
+        break;
+    }
+    pk_job_free(job);
+}
+
+/* Under the lock. */
+static struct pk_job *take_ready(struct pk_outbox *outbox)
+{
+    struct pk_job *job = outbox->ready;
+    outbox->ready = job->next;
+    if (!outbox->ready) {
+        outbox->ready_end = &outbox->ready;
+    }
+    outbox->ready_count--;
+    return job;
+}
+
+/* Under the lock, which it leaves meanwhile. */
+static void work(struct pk_outbox *outbox, struct pk_job *job)
+{
+    outbox->running_count++;
+    (void)pthread_mutex_unlock(&outbox->lock);
+    const int64_t begun_ns = pk_clock_mono_ns(pk_clock_system());
+    const struct ending ending = run(job);
+    const int64_t took_ns = pk_clock_mono_ns(pk_clock_system()) - begun_ns;
+    (void)pthread_mutex_lock(&outbox->lock);
+    outbox->running_count--;
+    outbox->work_ns += (took_ns - outbox->work_ns) / 16;
+    outbox->is_slow = outbox->work_ns > SLOW_NS;
+    finish(outbox, job, &ending);
+    if (outbox->lines.due.first || outbox->lines.heap_count > 0) {
+        pk_outbox_stir(outbox);
+    }
+    pk_outbox_unlock(outbox);
+    (void)pthread_mutex_lock(&outbox->lock);
+}
+
+void *pk_outbox_run_worker(void *context)
+{
+    struct pk_outbox *outbox = context;
+    (void)pthread_mutex_lock(&outbox->lock);
+    while (!outbox->is_stopping) {
+        if (outbox->ready) {
+            work(outbox, take_ready(outbox));
+        } else {
+            (void)pthread_cond_wait(&outbox->claimed, &outbox->lock);
+        }
+    }
+    (void)pthread_mutex_unlock(&outbox->lock);
+    return NULL;
+}
+
+/* ---- The stop ---- */
+
+void pk_outbox_give_back(struct pk_outbox *outbox)
+{
+    PK_CLEANUP(pk_writes_done) struct pk_writes list = { 0 };
+    const struct pk_books *books = pk_outbox_books(outbox);
+    struct pk_error err = { 0 };
+    const int64_t now_ms = pk_clock_wall_ms(books->clock);
+    while (outbox->ready) {
+        struct pk_job *job = take_ready(outbox);
+        const struct pk_task_change change = { .status = "pending",
+                                               .attempts = job->task.attempt - 1,
+                                               .progress = -1 };
+        PK_CLEANUP(pk_doc_unrefp)
+        struct pk_doc *task = pk_task_change(job->task.doc, &change, now_ms);
+        pk_writes_replace(&list, "outbox", task, job->version);
+        pk_job_free(job);
+    }
+    if (list.count > 0 &&
+        !pk_store_commit(books->store, &list, pk_deadline_in_ms(books->clock, 1000), NULL, &err)) {
+        pk_log_info(outbox->options.log, "claimed tasks wait until their leases are over",
+                    PK_ERR(&err));
+    }
+}

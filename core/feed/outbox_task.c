@@ -1,0 +1,126 @@
+/* outbox_task.c - Tasks as documents of the collection 'outbox'. */
+/* SPDX-License-Identifier: MIT */
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "doc/doc.h"
+#include "feed/outbox_internal.h"
+
+#include <string.h>
+
+/* ---- Asking for one ---- */
+
+static void add_text(bson_t *bson, const char *name, const char *text)
+{
+    if (text) {
+        BSON_APPEND_UTF8(bson, name, text);
+    }
+}
+
+void pk_task_add(struct pk_writes *list, const struct pk_books *books,
+                 const struct pk_task_new *task, char out_id[PK_UUID_TEXT])
+{
+    const int64_t now_ms = pk_clock_wall_ms(books->clock);
+    bson_t empty = BSON_INITIALIZER;
+    bson_t *bson = bson_new();
+    char id[PK_UUID_TEXT];
+
+    if (task->id) {
+        (void)strncpy(id, task->id, sizeof(id) - 1);
+        id[sizeof(id) - 1] = '\0';
+    } else {
+        pk_uuid_new(id);
+    }
+    BSON_APPEND_UTF8(bson, "_id", id);
+    BSON_APPEND_UTF8(bson, "taskType", task->type);
+    add_text(bson, "userId", task->person);
+    if (task->actor && pk_uuid_is_v4(task->actor, strlen(task->actor))) { /* Not "personakit". */
+        BSON_APPEND_UTF8(bson, "actorId", task->actor);
+    }
+    BSON_APPEND_DOCUMENT(bson, "payload", task->payload ? task->payload : &empty);
+    BSON_APPEND_UTF8(bson, "status", "pending");
+    BSON_APPEND_INT64(bson, "place", (int64_t)list->count);
+    BSON_APPEND_INT64(bson, "attempts", 0);
+    BSON_APPEND_DATE_TIME(bson, "runAfter",
+                          task->run_after_ms > now_ms ? task->run_after_ms : now_ms);
+    BSON_APPEND_DATE_TIME(bson, "createdAt", now_ms);
+    BSON_APPEND_DATE_TIME(bson, "updatedAt", now_ms);
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *doc = pk_doc_take(bson);
+    pk_writes_insert(list, "outbox", doc);
+    if (out_id) {
+        memcpy(out_id, id, PK_UUID_TEXT);
+    }
+    bson_destroy(&empty);
+}
+
+/* ---- Changing one ---- */
+
+static bool is_kept(const char *name, const struct pk_task_change *change)
+{
+    return strcmp(name, "status") != 0 && strcmp(name, "updatedAt") != 0 &&
+           strcmp(name, "leaseOwner") != 0 && strcmp(name, "leaseUntil") != 0 &&
+           strcmp(name, "completedAt") != 0 && strcmp(name, "expiresAt") != 0 &&
+           !(strcmp(name, "attempts") == 0 && change->attempts >= 0) &&
+           !(strcmp(name, "runAfter") == 0 && change->run_after_ms != 0) &&
+           !(strcmp(name, "lastError") == 0 && change->error) &&
+           !(strcmp(name, "progress") == 0 && change->progress >= 0);
+}
+
+static void add_date(bson_t *bson, const char *name, int64_t wall_ms)
+{
+    if (wall_ms != 0) {
+        BSON_APPEND_DATE_TIME(bson, name, wall_ms);
+    }
+}
+
+struct pk_doc *pk_task_change(const struct pk_doc *task, const struct pk_task_change *change,
+                              int64_t now_ms)
+{
+    bson_t *bson = bson_new();
+    bson_iter_t field;
+    bson_t view;
+
+    pk_doc_view(task, &view);
+    (void)bson_iter_init(&field, &view);
+    while (bson_iter_next(&field)) {
+        if (is_kept(bson_iter_key(&field), change)) {
+            (void)bson_append_iter(bson, NULL, 0, &field);
+        }
+    }
+    BSON_APPEND_UTF8(bson, "status", change->status);
+    if (change->attempts >= 0) {
+        BSON_APPEND_INT64(bson, "attempts", change->attempts);
+    }
+    if (change->progress >= 0) {
+        BSON_APPEND_DOUBLE(bson, "progress", change->progress);
+    }
+    add_text(bson, "lastError", change->error);
+    add_text(bson, "leaseOwner", change->owner);
+    add_date(bson, "leaseUntil", change->lease_until_ms);
+    add_date(bson, "runAfter", change->run_after_ms);
+    add_date(bson, "completedAt", change->completed_ms);
+    add_date(bson, "expiresAt", change->expires_ms);
+    BSON_APPEND_DATE_TIME(bson, "updatedAt", now_ms);
+    return pk_doc_take(bson);
+}
+
+bool pk_task_is_open(const struct pk_doc *task)
+{
+    const char *status = pk_doc_text(task, "status");
+    return status && (strcmp(status, "pending") == 0 || strcmp(status, "in_progress") == 0);
+}
+
+void pk_task_tell(struct pk_writes *list, const struct pk_books *books, const struct pk_doc *task,
+                  const char *type, const char *fact)
+{
+    pk_news_add(list, books,
+                &(struct pk_news){ .type = type,
+                                   .entity_type = "task",
+                                   .entity_id = pk_doc_id(task),
+                                   .service = "feed",
+                                   .person = pk_doc_text(task, "userId"),
+                                   .fact = (const struct pk_fact[]){
+                                       { fact, pk_doc_id(task) },
+                                       { "taskType", pk_doc_text(task, "taskType") },
+                                       { NULL, NULL },
+                                   } });
+}

@@ -1,0 +1,175 @@
+/* flight.c - A table of what is under way, and a condition to wait on.
+ *
+ * A flight is in the table from its start to its landing, and lives until the
+ * last one who boarded it has read its outcome. Those under way are few (one per
+ * executor), so one lock and a list do.
+ *
+ * Locked: everything, by 'lock'. */
+/* SPDX-License-Identifier: MIT */
+#include "persona/flight.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "doc/doc.h"
+
+#include <pthread.h>
+#include <string.h>
+#include <time.h>
+
+enum { WAIT_MAX_MS = 60000 };
+
+struct pk_flight {
+    struct pk_flight *next; /* In the table. */
+    char *key;
+    int64_t version;
+    bool has_landed;
+    unsigned refs; /* Pilot and passengers. */
+    struct pk_flight_outcome outcome;
+    pthread_cond_t landed;
+};
+struct pk_flights {
+    const struct pk_clock *clock;
+    pthread_mutex_t lock;
+    struct pk_flight *first;
+    struct pk_flight_stats stats;
+};
+
+struct pk_flights *pk_flights_new(const struct pk_clock *clock)
+{
+    struct pk_flights *flights = pk_calloc(1, sizeof(*flights));
+    flights->clock = clock;
+    (void)pthread_mutex_init(&flights->lock, NULL);
+    return flights;
+}
+
+void pk_flights_free(struct pk_flights *flights)
+{
+    if (flights) {
+        (void)pthread_mutex_destroy(&flights->lock);
+        pk_free(flights);
+    }
+}
+
+static struct pk_flight *take_off(struct pk_flights *flights, const struct pk_flight_want *want)
+{
+    struct pk_flight *flight = pk_calloc(1, sizeof(*flight));
+    pthread_condattr_t attr;
+    (void)pthread_condattr_init(&attr);
+    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&flight->landed, &attr);
+    (void)pthread_condattr_destroy(&attr);
+    flight->key = pk_strdup(want->key);
+    flight->version = want->version;
+    flight->refs = 1;
+    flight->next = flights->first;
+    flights->first = flight;
+    flights->stats.flown++;
+    return flight;
+}
+
+static void leave(struct pk_flight *flight)
+{
+    if (--flight->refs == 0) {
+        pk_doc_unref(flight->outcome.doc);
+        (void)pthread_cond_destroy(&flight->landed);
+        pk_free(flight->key);
+        pk_free(flight);
+    }
+}
+
+static struct pk_flight *find(const struct pk_flights *flights, const char *key)
+{
+    struct pk_flight *flight = flights->first;
+    while (flight && strcmp(flight->key, key) != 0) {
+        flight = flight->next;
+    }
+    return flight;
+}
+
+static struct timespec time_in_ms(int64_t ms)
+{
+    struct timespec at;
+    (void)clock_gettime(CLOCK_MONOTONIC, &at);
+    at.tv_sec += ms / 1000;
+    at.tv_nsec += (ms % 1000) * 1000000;
+    if (at.tv_nsec >= 1000000000) {
+        at.tv_sec++;
+        at.tv_nsec -= 1000000000;
+    }
+    return at;
+}
+
+/* Waits for the landing; false: until the deadline there was none. */
+static bool ride(struct pk_flights *flights, struct pk_flight *flight, const struct timespec *until,
+                 struct pk_flight_outcome *outcome)
+{
+    int late = 0;
+    flight->refs++;
+    while (!flight->has_landed && late == 0) {
+        late = pthread_cond_timedwait(&flight->landed, &flights->lock, until);
+    }
+    const bool has_landed = flight->has_landed;
+    if (has_landed) {
+        *outcome = flight->outcome;
+        outcome->doc = outcome->doc ? pk_doc_ref(outcome->doc) : NULL;
+    }
+    leave(flight);
+    return has_landed;
+}
+
+static enum pk_flight_part board(struct pk_flights *flights, const struct pk_flight_want *want,
+                                 const struct timespec *until, struct pk_flight **out,
+                                 struct pk_flight_outcome *outcome)
+{
+    for (struct pk_flight *flight; (flight = find(flights, want->key)) != NULL;) {
+        const bool is_old = flight->version < want->version;
+        if (!ride(flights, flight, until, outcome)) {
+            return PK_FLIGHT_MISSED;
+        }
+        if (!is_old) {
+            flights->stats.shared++;
+            return PK_FLIGHT_PASSENGER;
+        }
+        pk_doc_unref(outcome->doc);
+        *outcome = (struct pk_flight_outcome){ 0 };
+    }
+    *out = take_off(flights, want);
+    return PK_FLIGHT_PILOT;
+}
+
+enum pk_flight_part pk_flight_board(struct pk_flights *flights, const struct pk_flight_want *want,
+                                    struct pk_flight **out, struct pk_flight_outcome *outcome)
+{
+    const struct timespec until =
+        time_in_ms(pk_deadline_left_ms(flights->clock, want->deadline_ns, WAIT_MAX_MS));
+    *outcome = (struct pk_flight_outcome){ 0 };
+    (void)pthread_mutex_lock(&flights->lock);
+    const enum pk_flight_part part = board(flights, want, &until, out, outcome);
+    (void)pthread_mutex_unlock(&flights->lock);
+    return part;
+}
+
+void pk_flight_land(struct pk_flights *flights, struct pk_flight *flight,
+                    const struct pk_flight_outcome *outcome)
+{
+    (void)pthread_mutex_lock(&flights->lock);
+    struct pk_flight **at = &flights->first;
+    while (*at != flight) {
+        at = &(*at)->next;
+    }
+    *at = flight->next;
+    flight->outcome = *outcome;
+    flight->outcome.err.field = NULL; /* Lives as long as the pilot's input only. */
+    flight->outcome.doc = outcome->doc ? pk_doc_ref(outcome->doc) : NULL;
+    flight->has_landed = true;
+    (void)pthread_cond_broadcast(&flight->landed);
+    leave(flight);
+    (void)pthread_mutex_unlock(&flights->lock);
+}
+
+void pk_flights_stats(struct pk_flights *flights, struct pk_flight_stats *out)
+{
+    (void)pthread_mutex_lock(&flights->lock);
+    *out = flights->stats;
+    (void)pthread_mutex_unlock(&flights->lock);
+}

@@ -1,0 +1,21 @@
+/* mindscape_internal.h - What the files of mindscape.h share. For mindscape_*.c only. */
+/* SPDX-License-Identifier: MIT */
+#ifndef PK_PERSONA_MINDSCAPE_INTERNAL_H
+#define PK_PERSONA_MINDSCAPE_INTERNAL_H
+
+#include "persona/mindscape.h"
+
+/* The list of traits (an array's document) as of 'at_ms'; initialised here, on success only. */
+bool mindscape_past(const struct pk_domain *domain, const struct pk_doc *mindscape, int64_t at_ms,
+                    int64_t deadline_ns, bson_t *out, struct pk_error *err);
+/* Appends traits as a nested object of their values, 'traits'; 'list' is sorted by path. */
+void mindscape_tree(const bson_t *list, bson_t *out);
+/* Appends 'hotLayer' and 'warmLayer', in HTTP's spelling. */
+bool mindscape_layers(const struct pk_domain *domain, const char *person, bool has_embeddings,
+                      int64_t deadline_ns, bson_t *out, struct pk_error *err);
+/* Adds 'embedding' and 'embeddingModel' to those traits of 'list' (HTTP's spelling) that have one;
+ * 'out' is initialised here, on success only. */
+bool mindscape_embed(const struct pk_domain *domain, const char *person, const bson_t *list,
+                     int64_t deadline_ns, bson_t *out, struct pk_error *err);
+
+#endif

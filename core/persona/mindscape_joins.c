@@ -1,0 +1,300 @@
+/* mindscape_joins.c - What lies beside the mindscape, joined when it is asked for; and the tree. */
+/* SPDX-License-Identifier: MIT */
+#include "persona/mindscape_internal.h"
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "doc/doc.h"
+#include "doc/names.h"
+#include "store/store.h"
+
+#include <string.h>
+
+enum { WARM_MAX = 200 }; /* Texts of the warm layer; hot ones: a page. */
+
+static const char *array_key(uint32_t at, char room[16])
+{
+    const char *key = NULL;
+    (void)bson_uint32_to_string(at, &key, room, 16);
+    return key;
+}
+
+static bool view_of(const bson_iter_t *item, bson_t *out)
+{
+    const uint8_t *data = NULL;
+    uint32_t size = 0;
+    if (!BSON_ITER_HOLDS_DOCUMENT(item)) {
+        return false;
+    }
+    bson_iter_document(item, &size, &data);
+    return bson_init_static(out, data, size);
+}
+
+static const char *text_in(const bson_t *doc, const char *name)
+{
+    bson_iter_t iter;
+    return bson_iter_init_find(&iter, doc, name) && BSON_ITER_HOLDS_UTF8(&iter)
+               ? bson_iter_utf8(&iter, NULL)
+               : "";
+}
+
+/* ---- The tree ---- */
+
+struct leaf {
+    const char *path;
+    const uint8_t *data; /* The trait. */
+    uint32_t size;
+};
+
+static void put_value(const struct leaf *leaf, const char *key, size_t length, bson_t *out)
+{
+    bson_t trait;
+    bson_iter_t value;
+    if (bson_init_static(&trait, leaf->data, leaf->size) &&
+        bson_iter_init_find(&value, &trait, "value")) {
+        (void)bson_append_iter(out, key, (int)length, &value);
+    }
+}
+
+/* Leaves by the segment that begins at 'depth'. Sorting by bytes may part what belongs together
+ * ('a-b' comes between 'a' and 'a.b'), so each segment takes all of its own. */
+static void put_level(const struct leaf *const *leaf, size_t count, size_t depth, bson_t *out)
+{
+    PK_CLEANUP(pk_freep) bool *is_put = pk_calloc(count + 1, sizeof(*is_put));
+    PK_CLEANUP(pk_freep)
+    const struct leaf **below = pk_calloc(count + 1, sizeof(*below));
+    for (size_t i = 0; i < count; i++) {
+        const char *segment = leaf[i]->path + depth;
+        const size_t length = strcspn(segment, ".");
+        const struct leaf *self = NULL;
+        size_t inside = 0;
+        bson_t child;
+        for (size_t k = i; k < count && !is_put[i]; k++) {
+            const char *other = leaf[k]->path + depth;
+            if (is_put[k] || strncmp(other, segment, length) != 0 ||
+                (other[length] != '.' && other[length] != '\0')) {
+                continue;
+            }
+            is_put[k] = k != i;
+            if (other[length] == '.') {
+                below[inside++] = leaf[k];
+            } else {
+                self = leaf[k];
+            }
+        }
+        if (is_put[i]) {
+            continue;
+        }
+        if (inside == 0 && self) {
+            put_value(self, segment, length, out);
+            continue;
+        }
+        bson_append_document_begin(out, segment, (int)length, &child);
+        if (self) { /* A trait that has others below it: its own value is under "". */
+            put_value(self, "", 0, &child);
+        }
+        put_level(below, inside, depth + length + 1, &child);
+        bson_append_document_end(out, &child);
+    }
+}
+
+void mindscape_tree(const bson_t *list, bson_t *out)
+{
+    bson_iter_t item;
+    bson_t trait, child;
+    const size_t capacity = bson_count_keys(list) + 1;
+    PK_CLEANUP(pk_freep) struct leaf *leaf = pk_calloc(capacity, sizeof(*leaf));
+    PK_CLEANUP(pk_freep) const struct leaf **order = pk_calloc(capacity, sizeof(*order));
+    size_t count = 0;
+
+    for (bool is_ok = bson_iter_init(&item, list); is_ok && bson_iter_next(&item);) {
+        if (view_of(&item, &trait)) {
+            leaf[count] = (struct leaf){
+                .path = text_in(&trait, "id"),
+                .data = bson_get_data(&trait),
+                .size = trait.len,
+            };
+            order[count] = &leaf[count];
+            count++;
+        }
+    }
+    BSON_APPEND_DOCUMENT_BEGIN(out, "traits", &child);
+    put_level(order, count, 0, &child);
+    bson_append_document_end(out, &child);
+}
+
+/* ---- Layers of knowledge ---- */
+
+static bool append_doc(const char *collection, const struct pk_doc *doc, bool has_embeddings,
+                       uint32_t at, bson_t *out, struct pk_error *err)
+{
+    bson_t view, kept = BSON_INITIALIZER, http;
+    char room[16];
+    pk_doc_view(doc, &view);
+    if (has_embeddings) {
+        (void)bson_concat(&kept, &view);
+    } else {
+        bson_copy_to_excluding_noinit(&view, &kept, "embedding", NULL);
+    }
+    const bool is_ok =
+        pk_names_translate(collection, PK_SPELLING_STORED, PK_SPELLING_HTTP, &kept, &http, err);
+    if (is_ok) {
+        BSON_APPEND_DOCUMENT(out, array_key(at, room), &http);
+        bson_destroy(&http);
+    }
+    bson_destroy(&kept);
+    return is_ok;
+}
+
+static bool append_page(const struct pk_page *page, const char *collection, const char *name,
+                        bool has_embeddings, bson_t *out, struct pk_error *err)
+{
+    bson_t list;
+    bool is_ok = true;
+    uint32_t at = 0;
+    BSON_APPEND_ARRAY_BEGIN(out, name, &list);
+    for (size_t i = 0; i < page->count && is_ok; i++) {
+        is_ok = append_doc(collection, page->doc[i], has_embeddings, at++, &list, err);
+    }
+    bson_append_array_end(out, &list);
+    return is_ok;
+}
+
+/* Those of the warm layer are texts; the embedding of a trait has none, and no content type. */
+bool mindscape_layers(const struct pk_domain *domain, const char *person, bool has_embeddings,
+                      int64_t deadline_ns, bson_t *out, struct pk_error *err)
+{
+    PK_CLEANUP(pk_page_done) struct pk_page hot = { 0 };
+    PK_CLEANUP(pk_page_done) struct pk_page warm = { 0 };
+    const struct pk_query ask_hot = {
+        .collection = "knowledge",
+        .index = "by_user_key",
+        .equal = { PK_TEXT(person) },
+        .equal_count = 1,
+        .limit = PK_PAGE_MAX,
+    };
+    const struct pk_query ask_warm = {
+        .collection = "vectors",
+        .index = "by_user_type",
+        .equal = { PK_TEXT(person) },
+        .equal_count = 1,
+        .min = { .is_set = true, .value = PK_TEXT("") },
+        .limit = WARM_MAX,
+    };
+    if (!pk_store_find(domain->books->store, &ask_hot, deadline_ns, &hot, err) ||
+        !pk_store_find(domain->books->store, &ask_warm, deadline_ns, &warm, err)) {
+        return pk_wrap(err, "read the knowledge");
+    }
+    if (!append_page(&hot, "knowledge", "hotLayer", true, out, err) ||
+        !append_page(&warm, "vectors", "warmLayer", has_embeddings, out, err)) {
+        return false;
+    }
+    if (hot.next || warm.next) {
+        BSON_APPEND_BOOL(out, "isCut", true);
+    }
+    return true;
+}
+
+/* ---- Embeddings of traits ---- */
+
+struct embeddings {
+    struct pk_page *page;
+    size_t count;
+};
+
+static void embeddings_done(struct embeddings *all)
+{
+    for (size_t i = 0; i < all->count; i++) {
+        pk_page_done(&all->page[i]);
+    }
+    pk_free(all->page);
+}
+
+static bool read_embeddings(const struct pk_domain *domain, const char *person, int64_t deadline_ns,
+                            struct embeddings *out, struct pk_error *err)
+{
+    const char *cursor = NULL;
+    do {
+        out->page = pk_realloc(out->page, (out->count + 1) * sizeof(*out->page));
+        struct pk_page *page = &out->page[out->count];
+        *page = (struct pk_page){ 0 };
+        const struct pk_query query = {
+            .collection = "vectors",
+            .index = "by_user_trait",
+            .equal = { PK_TEXT(person) },
+            .equal_count = 1,
+            .limit = PK_PAGE_MAX,
+            .cursor = cursor,
+        };
+        if (!pk_store_find(domain->books->store, &query, deadline_ns, page, err)) {
+            return pk_wrap(err, "read the traits' embeddings");
+        }
+        out->count++;
+        cursor = page->next;
+    } while (cursor);
+    return true;
+}
+
+/* Both are in the order of their paths, so one look at each is enough. */
+struct place {
+    size_t page, at;
+};
+
+static const struct pk_doc *embedding_of(const struct embeddings *all, struct place *place,
+                                         const char *path)
+{
+    while (place->page < all->count) {
+        const struct pk_page *page = &all->page[place->page];
+        const struct pk_doc *doc = place->at < page->count ? page->doc[place->at] : NULL;
+        const char *trait = doc ? pk_doc_text(doc, "traitId") : NULL;
+        const int order = trait ? strcmp(trait, path) : -1;
+        if (order == 0) {
+            return doc;
+        }
+        if (order > 0) {
+            return NULL;
+        }
+        place->page += doc == NULL;
+        place->at = doc ? place->at + 1 : 0;
+    }
+    return NULL;
+}
+
+static void append_embedding(const struct pk_doc *vector, bson_t *trait)
+{
+    bson_t view;
+    bson_iter_t iter;
+    pk_doc_view(vector, &view);
+    if (bson_iter_init_find(&iter, &view, "embedding")) {
+        (void)bson_append_iter(trait, "embedding", -1, &iter);
+    }
+    if (bson_iter_init_find(&iter, &view, "embeddingModel")) {
+        (void)bson_append_iter(trait, "embeddingModel", -1, &iter);
+    }
+}
+
+bool mindscape_embed(const struct pk_domain *domain, const char *person, const bson_t *list,
+                     int64_t deadline_ns, bson_t *out, struct pk_error *err)
+{
+    PK_CLEANUP(embeddings_done) struct embeddings all = { 0 };
+    struct place place = { 0 };
+    bson_iter_t item;
+    bson_t trait, child;
+    if (!read_embeddings(domain, person, deadline_ns, &all, err)) {
+        return false;
+    }
+    bson_init(out);
+    for (bool is_ok = bson_iter_init(&item, list); is_ok && bson_iter_next(&item);) {
+        if (!view_of(&item, &trait)) {
+            continue;
+        }
+        BSON_APPEND_DOCUMENT_BEGIN(out, bson_iter_key(&item), &child);
+        (void)bson_concat(&child, &trait);
+        const struct pk_doc *vector = embedding_of(&all, &place, text_in(&trait, "traitName"));
+        if (vector) {
+            append_embedding(vector, &child);
+        }
+        bson_append_document_end(out, &child);
+    }
+    return true;
+}

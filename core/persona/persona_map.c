@@ -1,0 +1,499 @@
+/* persona_map.c - A request to map: what is cached, else one mapping for all who want the same.
+ *
+ *     look      the scripts that serve, the mindscape (first), what is cached, whether it is fresh
+ *     answer    what is fresh; or what is stale, when that will do
+ *     board     one of those who want the same maps, the others get what he makes
+ *     produce   run the stale half, make the document, write it in one list with its record
+ *
+ * The document is inserted, or replaced at the version that was read: who loses that race reads
+ * what the winner wrote, and looks again.
+ *
+ * Where something is hidden from who asks, the mapper is run without it. If
+ * the result never looked at what is hidden, it is what everybody would get,
+ * and lies where everybody's lies; else it has a place of its own. */
+/* SPDX-License-Identifier: MIT */
+#include "persona/persona_internal.h"
+
+#include "access/access.h"
+#include "base/alloc.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "doc/doc.h"
+#include "doc/path.h"
+#include "persona/mindscape.h"
+#include "store/store.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { ATTEMPTS = 8 };
+
+/* ---- Looking ---- */
+
+/* The same words whether there is no such thing or he may not see it. */
+static bool is_missing(const struct mapping *mapping, struct pk_error *err)
+{
+    const struct pk_map_request *request = mapping->request;
+    const struct pk_object object = { .person = request->person,
+                                      .mapper = request->mapper,
+                                      .detail = request->detail,
+                                      .is_missing = true };
+    if (request->who && !pk_access_check(request->who, PK_ACT_PERSONA_MAP, &object, err)) {
+        return false;
+    }
+    return pk_fail(err, PK_NOT_FOUND, "look at the ids", "there is no such person or mapper");
+}
+
+static bool load(const struct mapping *mapping, const char *id, struct pk_doc **out,
+                 struct pk_error *err)
+{
+    return pk_store_get(mapping->domain->books->store, "personas", id,
+                        mapping->request->deadline_ns, out, err);
+}
+
+/* Finds what is cached for who asks, and where what will be made lies. */
+static bool find_stored(struct mapping *mapping, struct pk_error *err)
+{
+    mapping->place = &mapping->common;
+    if (!load(mapping, mapping->common.id, &mapping->stored, err)) {
+        return false;
+    }
+    if (!mapping->has_hidden ||
+        (mapping->stored && !persona_meets_hidden(mapping->stored, mapping->request->who))) {
+        return true;
+    }
+    pk_doc_unref(mapping->stored);
+    mapping->stored = NULL;
+    mapping->place = &mapping->own;
+    return load(mapping, mapping->own.id, &mapping->stored, err);
+}
+
+static void forget(struct mapping *mapping)
+{
+    pk_doc_unref(mapping->mindscape);
+    pk_doc_unref(mapping->stored);
+    mapping->mindscape = mapping->stored = NULL;
+    mapping->fresh = (struct pk_fresh){ PK_STALE_READ, PK_STALE_READ };
+}
+
+/* 'is_again': the last look was overtaken, so this one asks the store itself. */
+static bool look(struct mapping *mapping, bool is_again, struct pk_error *err)
+{
+    const struct pk_map_request *request = mapping->request;
+    forget(mapping);
+    mapping->now_ms = pk_clock_wall_ms(mapping->domain->books->clock);
+    if (!(is_again ? pk_mindscape_read : pk_mindscape_get)(
+            mapping->domain, request->person, request->deadline_ns, &mapping->mindscape, err)) {
+        return false;
+    }
+    if (!mapping->mindscape) {
+        return is_missing(mapping, err);
+    }
+    if (request->purpose &&
+        !pk_consent_check(mapping->domain, request->person, request->purpose, mapping->now_ms,
+                          request->deadline_ns, &mapping->consent, err)) {
+        return false;
+    }
+    return find_stored(mapping, err) &&
+           (!mapping->stored ||
+            persona_is_fresh(mapping->domain, mapping->stored, mapping->mapper->version,
+                             mapping->now_ms, request->deadline_ns, &mapping->mindscape,
+                             &mapping->fresh, err)) &&
+           (mapping->mindscape || is_missing(mapping, err));
+}
+
+/* ---- Writing ---- */
+
+static void announce(const struct mapping *mapping, const struct pk_doc *doc,
+                     struct pk_writes *list)
+{
+    const char *before = mapping->stored && strcmp(pk_doc_id(mapping->stored), pk_doc_id(doc)) == 0
+                             ? pk_doc_text(mapping->stored, "personaInstanceId")
+                             : NULL;
+    const struct pk_fact fact[] = {
+        { "personaId", pk_doc_id(doc) },
+        { "mapperId", pk_doc_text(doc, "mapperId") },
+        { "mapperVersion", pk_doc_text(doc, "mapperVersion") },
+        { "detailLevel", pk_doc_text(doc, "detailLevel") },
+        { "replaces", before },
+        { NULL, NULL },
+    };
+    pk_news_add(list, mapping->domain->books,
+                &(struct pk_news){ .type = "persona.generated",
+                                   .entity_type = "persona",
+                                   .entity_id = pk_doc_text(doc, "personaInstanceId"),
+                                   .service = "mapper",
+                                   .person = mapping->request->person,
+                                   .fact = fact });
+}
+
+/* Whether one more variant may be kept: those of this person, mapper and detail are counted. */
+static bool has_room(const struct mapping *mapping, const struct variant *as, bool *out,
+                     struct pk_error *err)
+{
+    PK_CLEANUP(pk_page_done) struct pk_page page = { 0 };
+    const struct pk_query query = { .collection = "personas",
+                                    .index = "by_mapper_user",
+                                    .equal = { PK_TEXT(mapping->request->mapper),
+                                               PK_TEXT(mapping->request->person) },
+                                    .equal_count = 2,
+                                    .limit = (PERSONA_VARIANTS_MAX + 1) * PK_DETAIL_COUNT };
+    const char *detail = pk_detail_name(mapping->request->detail);
+    size_t count = 0;
+    *out = true;
+    if (!as->name[0]) {
+        return true;
+    }
+    if (!pk_store_find(mapping->domain->books->store, &query, mapping->request->deadline_ns, &page,
+                       err)) {
+        return false;
+    }
+    for (size_t i = 0; i < page.count; i++) {
+        count += pk_doc_text(page.doc[i], "variant") &&
+                 strcmp(pk_doc_text(page.doc[i], "detailLevel"), detail) == 0;
+    }
+    *out = count < PERSONA_VARIANTS_MAX;
+    return true;
+}
+
+/* 'target' is what lies in its place now, or NULL. */
+static bool write_down(const struct mapping *mapping, const struct made *made,
+                       const struct variant *as, const struct pk_doc *target,
+                       struct product *product, struct pk_error *err)
+{
+    PK_CLEANUP(pk_writes_done) struct pk_writes list = { 0 };
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *row = NULL;
+    bool is_kept = true;
+    bson_t view;
+
+    if (!target && !has_room(mapping, as, &is_kept, err)) {
+        return false;
+    }
+    if (target) {
+        pk_writes_replace(&list, "personas", product->doc, pk_doc_version(target));
+    } else if (is_kept) {
+        pk_writes_insert(&list, "personas", product->doc);
+    }
+    const size_t own = list.count;
+    pk_writes_expect_absent(&list, "tombstones", mapping->request->person);
+    if (mapping->request->purpose) {
+        pk_consent_expect(&list, mapping->request->person, mapping->request->purpose,
+                          &mapping->consent);
+    }
+    if (product->is_new) {
+        row = persona_log_row(mapping, made, product->doc);
+        pk_writes_insert(&list, "persona_log", row);
+        announce(mapping, product->doc, &list);
+    }
+    if (!pk_store_commit(mapping->domain->books->store, &list, mapping->request->deadline_ns, NULL,
+                         err)) {
+        return false;
+    }
+    if (own > 0) {
+        pk_doc_view(product->doc, &view);
+        struct pk_doc *stored = pk_doc_new_versioned(&view, list.write[0].version);
+        pk_doc_unref(product->doc);
+        product->doc = stored;
+    }
+    return true;
+}
+
+/* ---- Making ---- */
+
+/* Puts what was made where it belongs: the common place when hiding has changed nothing. */
+static bool make(const struct mapping *mapping, const struct made *made,
+                 const struct variant **out_as, struct product *out, struct pk_error *err)
+{
+    const struct variant *as = mapping->place;
+    if (!persona_make(mapping, made, as, mapping->stored, out, err)) {
+        return false;
+    }
+    const bool meets = mapping->has_hidden && persona_meets_hidden(out->doc, mapping->request->who);
+    const struct variant *other = meets ? &mapping->own : &mapping->common;
+    const bool is_placed = !mapping->has_hidden || as == other || (!meets && mapping->stored);
+    *out_as = as;
+    if (!is_placed) {
+        pk_doc_unref(out->doc);
+        *out = (struct product){ 0 };
+        *out_as = other;
+        return persona_make(mapping, made, other, mapping->stored, out, err);
+    }
+    return true;
+}
+
+static bool run(const struct mapping *mapping, struct made *made, struct pk_error *err)
+{
+    const bool wants_core = mapping->fresh.core != PK_FRESH;
+    const bool wants_overlay = mapping->fresh.overlay != PK_FRESH;
+    assert(wants_core || wants_overlay);
+    if (!persona_run(mapping, wants_core, wants_overlay, made, err)) {
+        return false;
+    }
+    /* A half of one version does not go with a half of another. */
+    if (wants_core && wants_overlay) {
+        return true;
+    }
+    if (strcmp(made->ran->version, pk_doc_text(mapping->stored, "mapperVersion")) == 0) {
+        return true;
+    }
+    made_done(made);
+    return persona_run(mapping, true, true, made, err);
+}
+
+/* PK_CONFLICT with '*out_lost': somebody else's write came first. */
+static bool produce(struct mapping *mapping, struct product *out, bool *out_lost,
+                    struct pk_error *err)
+{
+    PK_CLEANUP(made_done) struct made made = { 0 };
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *target = NULL;
+    const struct variant *as = NULL;
+
+    *out_lost = false;
+    if (!run(mapping, &made, err) || !make(mapping, &made, &as, out, err)) {
+        return false;
+    }
+    if (as == mapping->place) {
+        target = mapping->stored ? pk_doc_ref(mapping->stored) : NULL;
+    } else if (!load(mapping, as->id, &target, err)) {
+        return false;
+    }
+    if (!write_down(mapping, &made, as, target, out, err)) {
+        *out_lost = err->code == PK_CONFLICT;
+        pk_doc_unref(out->doc);
+        *out = (struct product){ 0 };
+        return false;
+    }
+    if (!out->is_new) {
+        atomic_fetch_add(&mapping->personas->unchanged, 1);
+    }
+    return true;
+}
+
+/* One mapping, repeated while others write first. The first look is done. */
+static bool fly(struct mapping *mapping, struct product *out, struct pk_error *err)
+{
+    struct pk_error why = { 0 };
+    for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+        bool is_lost = false;
+        if (attempt > 0 && !look(mapping, true, err)) {
+            return false;
+        }
+        if (mapping->stored && pk_fresh_is(&mapping->fresh)) {
+            out->doc = pk_doc_ref(mapping->stored); /* The winner's. */
+            return true;
+        }
+        if (produce(mapping, out, &is_lost, &why)) {
+            return true;
+        }
+        if (!is_lost) {
+            *err = why;
+            return false;
+        }
+    }
+    return pk_fail(err, PK_BUSY, "try again", "this persona is written by too many at once: %s",
+                   why.message);
+}
+
+/* ---- Sharing ---- */
+
+static void name_flight(const struct mapping *mapping, char *out, size_t size)
+{
+    (void)snprintf(out, size, "%s %s %s", mapping->own.id, mapping->mapper->version,
+                   mapping->mapper->bundle->hash_text);
+}
+
+/* Maps, or rides with somebody who does. '*out' is a reference. */
+static bool map(struct mapping *mapping, struct pk_doc **out, struct pk_error *err)
+{
+    struct pk_personas *personas = mapping->personas;
+    struct pk_flight *flight = NULL;
+    struct pk_flight_outcome outcome = { 0 };
+    struct product product = { 0 };
+    char name[PERSONA_ID + PK_SCRIPT_VERSION + PK_HASH_TEXT + 2];
+
+    name_flight(mapping, name, sizeof(name));
+    const struct pk_flight_want want = { .key = name,
+                                         .version = pk_doc_int(mapping->mindscape, "version", 0),
+                                         .deadline_ns = mapping->request->deadline_ns };
+    switch (pk_flight_board(personas->flights, &want, &flight, &outcome)) {
+    case PK_FLIGHT_PILOT:
+        if (fly(mapping, &product, &outcome.err)) {
+            outcome.doc = product.doc;
+            outcome.is_new = product.is_new;
+        }
+        pk_flight_land(personas->flights, flight, &outcome);
+        break;
+    case PK_FLIGHT_PASSENGER:
+        break;
+    case PK_FLIGHT_MISSED:
+        return pk_fail(err, PK_TIMEOUT, "try again", "mapping takes longer than the request may");
+    }
+    if (!outcome.doc) {
+        *err = outcome.err;
+        return false;
+    }
+    *out = outcome.doc;
+    return true;
+}
+
+/* ---- Answering ---- */
+
+static void warn(struct pk_mapped *out, const char *text)
+{
+    out->warning = pk_realloc(out->warning, (out->warning_count + 1) * sizeof(*out->warning));
+    out->warning[out->warning_count++] = pk_strdup(text);
+}
+
+void pk_mapped_done(struct pk_mapped *mapped)
+{
+    for (size_t i = 0; i < mapped->warning_count; i++) {
+        pk_free(mapped->warning[i]);
+    }
+    pk_free(mapped->warning);
+    pk_doc_unref(mapped->persona);
+    *mapped = (struct pk_mapped){ 0 };
+}
+
+static bool has_section(const struct pk_doc *persona, const char *name)
+{
+    static const char *const half[] = { "coreSnapshot", "overlaySlice" };
+    bson_t view;
+    bson_iter_t iter, field;
+    pk_doc_view(persona, &view);
+    for (size_t i = 0; i < PK_COUNT(half); i++) {
+        if (bson_iter_init_find(&iter, &view, half[i]) && bson_iter_recurse(&iter, &field) &&
+            bson_iter_find(&field, name) && !BSON_ITER_HOLDS_NULL(&field)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void note_missing(const struct pk_doc *persona, const char *name, struct pk_mapped *out,
+                         struct pk_buf *missing)
+{
+    PK_CLEANUP(pk_freep) char *text = pk_strdupf("required section '%.100s' is missing", name);
+    if (has_section(persona, name)) {
+        return;
+    }
+    for (size_t i = 0; i < out->warning_count; i++) {
+        if (strcmp(out->warning[i], text) == 0) {
+            return;
+        }
+    }
+    warn(out, text);
+    pk_buf_printf(missing, "%s'%.100s'", missing->size ? ", " : "", name);
+}
+
+/* A section of the mapper's template that a persona of this detail must have; or NULL. */
+static const char *required_section(const bson_iter_t *item, enum pk_detail detail)
+{
+    bson_iter_t field;
+    const char *name = NULL, *least = NULL;
+    bool is_required = false;
+    for (bool more = bson_iter_recurse(item, &field); more && bson_iter_next(&field);) {
+        const char *key = bson_iter_key(&field);
+        if (strcmp(key, "sectionName") == 0 && BSON_ITER_HOLDS_UTF8(&field)) {
+            name = bson_iter_utf8(&field, NULL);
+        } else if (strcmp(key, "detail") == 0 && BSON_ITER_HOLDS_UTF8(&field)) {
+            least = bson_iter_utf8(&field, NULL);
+        } else if (strcmp(key, "required") == 0) {
+            is_required = bson_iter_as_bool(&field);
+        }
+    }
+    return is_required && (!least || pk_detail_find(least) <= detail) ? name : NULL;
+}
+
+/* Sections that the mapper or the request calls required, and that are not there. */
+static bool check_sections(const struct mapping *mapping, struct pk_mapped *out,
+                           struct pk_error *err)
+{
+    PK_CLEANUP(pk_buf_done) struct pk_buf missing = { 0 };
+    const struct pk_map_request *request = mapping->request;
+    bson_iter_t iter, sections, item;
+
+    if (bson_iter_init(&iter, &mapping->mapper->manifest) &&
+        bson_iter_find_descendant(&iter, "outputTemplate.sections", &sections) &&
+        BSON_ITER_HOLDS_ARRAY(&sections) && bson_iter_recurse(&sections, &item)) {
+        while (bson_iter_next(&item)) {
+            const char *name = required_section(&item, request->detail);
+            if (name) {
+                note_missing(out->persona, name, out, &missing);
+            }
+        }
+    }
+    for (const char *const *name = request->sections; name && *name; name++) {
+        note_missing(out->persona, *name, out, &missing);
+    }
+    if (request->is_strict && missing.size > 0) {
+        return pk_fail(err, PK_CONFLICT, "ask without 'strict', or for a higher detail level",
+                       "the persona lacks the required sections %s", pk_buf_text(&missing));
+    }
+    return true;
+}
+
+static bool answer(struct mapping *mapping, struct pk_doc *doc, enum pk_cache_status status,
+                   struct pk_mapped *out, struct pk_error *err)
+{
+    const struct pk_principal *who = mapping->request->who;
+    out->persona = persona_marked(doc, status == PK_PERSONA_STALE);
+    out->status = status;
+    out->tokens = pk_doc_int(doc, "generationMetadata.totalTokensUsed", 0);
+    out->took_ns = pk_clock_mono_ns(mapping->domain->books->clock) - mapping->started_ns;
+    if (status == PK_PERSONA_STALE) {
+        warn(out, "the persona is out of date: something that it rests on has changed since");
+    }
+    if (!check_sections(mapping, out, err)) {
+        pk_mapped_done(out);
+        return false;
+    }
+    atomic_fetch_add(&mapping->personas->by_status[status], 1);
+    uses_add(mapping->personas->uses, pk_doc_id(doc), who ? who->actor_id : NULL);
+    return true;
+}
+
+static bool serve(struct mapping *mapping, struct pk_mapped *out, struct pk_error *err)
+{
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *made = NULL;
+    if (!look(mapping, false, err)) {
+        return false;
+    }
+    if (mapping->stored && pk_fresh_is(&mapping->fresh)) {
+        return answer(mapping, mapping->stored, PK_PERSONA_FRESH, out, err);
+    }
+    if (mapping->stored && mapping->request->is_stale_fine) {
+        return answer(mapping, mapping->stored, PK_PERSONA_STALE, out, err);
+    }
+    return map(mapping, &made, err) && answer(mapping, made, PK_PERSONA_REGENERATED, out, err);
+}
+
+bool pk_persona_map(struct pk_personas *personas, const struct pk_map_request *request,
+                    struct pk_mapped *out, struct pk_error *err)
+{
+    struct pk_error local = { 0 };
+    struct mapping mapping = { .personas = personas,
+                               .domain = personas->domain,
+                               .request = request,
+                               .started_ns = pk_clock_mono_ns(personas->domain->books->clock) };
+    bool ok = false;
+
+    err = err ? err : &local;
+    *out = (struct pk_mapped){ 0 };
+    mapping.has_hidden =
+        request->who && (request->who->hidden.name_count > 0 || request->who->hidden.is_all);
+    mapping.pinned = pk_scripts_pin(mapping.domain->scripts);
+    mapping.mapper = pk_generation_find(mapping.pinned, PK_SCRIPT_MAPPER, request->mapper);
+    if (!mapping.mapper) {
+        ok = is_missing(&mapping, err);
+    } else {
+        variant_init(&mapping.common, request, mapping.mapper, false);
+        variant_init(&mapping.own, request, mapping.mapper, mapping.has_hidden);
+        ok = serve(&mapping, out, err);
+        variant_done(&mapping.common);
+        variant_done(&mapping.own);
+    }
+    forget(&mapping);
+    pk_generation_unpin(mapping.pinned);
+    return ok;
+}
