@@ -167,6 +167,7 @@ static char *main_text(long number, enum badness badness)
         "local helper = require \"helper\"\n"
         "return pk.mapper {\n"
         "  id = \"turn\", version = \"1.0.0\", name = \"Turn\", purpose = \"Turns\",\n"
+        "  limits = { soft_ms = 1000, hard_ms = 5000 },\n" /* A stall is no failed call. */
         "  overlay = function(m, ctx)\n"
         "    return { main = %ld, helper = helper.number }%s\n"
         "  end,\n"
