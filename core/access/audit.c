@@ -117,7 +117,7 @@ void pk_news_add(struct pk_writes *list, const struct pk_books *books, const str
     bson_t payload;
     char id[PK_UUID_TEXT];
 
-    pk_uuid_new(id);
+    pk_uuid_ordered(now_ms, id);
     BSON_APPEND_UTF8(bson, "_id", id);
     BSON_APPEND_UTF8(bson, "eventType", news->type);
     BSON_APPEND_DATE_TIME(bson, "timestamp", now_ms);

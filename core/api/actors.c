@@ -44,9 +44,53 @@ static bool find_self(struct pk_api_call *call, struct pk_object *object, struct
 
 /* ---- Showing ---- */
 
+/* Two counts become the mean that they stand for: the share of words that were filled in. */
+static void append_usage(const bson_iter_t *usage, bson_t *out)
+{
+    bson_iter_t field;
+    bson_t child;
+    double words = 0, sent = 0;
+    BSON_APPEND_DOCUMENT_BEGIN(out, "usageMetadata", &child);
+    for (bool more = bson_iter_recurse(usage, &field); more && bson_iter_next(&field);) {
+        const char *key = bson_iter_key(&field);
+        if (strcmp(key, "feedbackWords") == 0) {
+            words = bson_iter_as_double(&field);
+            continue;
+        }
+        if (strcmp(key, "totalFeedbackProvided") == 0) {
+            sent = bson_iter_as_double(&field);
+        }
+        (void)bson_append_iter(&child, NULL, 0, &field);
+    }
+    if (sent > 0) {
+        BSON_APPEND_DOUBLE(&child, "averageFeedbackQuality",
+                           round(words / (sent * PK_FEEDBACK_WORDS) * 1e4) / 1e4);
+    }
+    bson_append_document_end(out, &child);
+}
+
+/* As it is shown; a reference under the same version. */
+static struct pk_doc *shown(const struct pk_doc *actor)
+{
+    PK_CLEANUP(bson_destroy) bson_t made = BSON_INITIALIZER;
+    bson_t view;
+    bson_iter_t iter;
+    pk_doc_view(actor, &view);
+    for (bool more = bson_iter_init(&iter, &view); more && bson_iter_next(&iter);) {
+        if (strcmp(bson_iter_key(&iter), "usageMetadata") == 0 &&
+            BSON_ITER_HOLDS_DOCUMENT(&iter)) {
+            append_usage(&iter, &made);
+        } else {
+            (void)bson_append_iter(&made, NULL, 0, &iter);
+        }
+    }
+    return pk_doc_new_versioned(&made, pk_doc_version(actor));
+}
+
 static bool show(struct pk_api_call *call, const struct pk_doc *actor, struct pk_error *err)
 {
-    return pk_call_answer_doc(call, "actors", actor, err);
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *doc = shown(actor);
+    return pk_call_answer_doc(call, "actors", doc, err);
 }
 
 static bool show_created(struct pk_api_call *call, const struct pk_doc *actor, struct pk_error *err)
@@ -69,7 +113,8 @@ static bool list(struct pk_api_call *call, struct pk_error *err)
     }
     pk_call_list_begin(call);
     for (size_t i = 0; i < page.count; i++) {
-        if (!pk_call_list_add_doc(call, "actors", page.doc[i], err)) {
+        PK_CLEANUP(pk_doc_unrefp) struct pk_doc *doc = shown(page.doc[i]);
+        if (!pk_call_list_add_doc(call, "actors", doc, err)) {
             return false;
         }
     }

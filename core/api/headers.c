@@ -90,25 +90,37 @@ static void look_at(const char *accept, const char *type, int *best, bool *is_ta
     }
 }
 
+/* How well a type fits what is asked for, over all headers; 0: it is not taken. */
+static int look_for(const struct pk_api_call *call, const char *type)
+{
+    bool is_taken = false;
+    int best = 0;
+    for (size_t i = 0; i < call->request->header_count; i++) {
+        if (strcmp(call->request->header[i].name, "accept") == 0) {
+            look_at(call->request->header[i].value, type, &best, &is_taken);
+        }
+    }
+    return is_taken ? best : 0;
+}
+
 bool pk_call_check_accept(struct pk_api_call *call, struct pk_error *err)
 {
     const struct pk_api_row *row = call->row;
     const char *type = row->answer_type ? row->answer_type : "application/json";
     const bool has_type = row->answer || row->answer_type;
     const char *given = NULL;
-    bool is_taken = false;
-    int best = 0;
 
     if (!has_type || pk_header_count(call->request, "accept", &given) == 0) {
         return true;
     }
     type = pk_arena_strndup(&call->request->arena, type, strcspn(type, ";"));
-    for (size_t i = 0; i < call->request->header_count; i++) {
-        if (strcmp(call->request->header[i].name, "accept") == 0) {
-            look_at(call->request->header[i].value, type, &best, &is_taken);
-        }
+    const int best = look_for(call, type);
+    if (row->text_answer) { /* The more exactly named one; JSON when both are alike. */
+        const char *text = pk_arena_strndup(&call->request->arena, row->text_answer,
+                                            strcspn(row->text_answer, ";"));
+        call->wants_text = look_for(call, text) > best;
     }
-    if (!is_taken && *given) {
+    if (best == 0 && !call->wants_text && *given) {
         return pk_fail_field(err, PK_NOT_ACCEPTABLE, "Accept",
                              "send 'Accept: */*', or leave it out", "what is answered here is '%s'",
                              type);

@@ -110,9 +110,10 @@ static bool post_one(struct pk_api_call *call, const bson_t *said, struct pk_err
     const struct pk_accept_rules rules = { may, call };
     PK_CLEANUP(pk_accepted_done) struct pk_accepted accepted = { .is_ok = false };
     struct sent *sent = pk_arena_alloc(&call->request->arena, sizeof(*sent));
+    const struct pk_sent one = { bson_get_data(said), said->len };
     sent->task = accepted.task;
     call->own = sent;
-    if (!pk_observation_accept(call->parts->domain, &call->by, &rules, &said, 1, &accepted, err)) {
+    if (!pk_observation_accept(call->parts->domain, &call->by, &rules, &one, 1, &accepted, err)) {
         return false;
     }
     if (!accepted.is_ok) {
@@ -190,24 +191,25 @@ static void put_result(struct results *results, const char *where, size_t at,
     pk_json_close(results->out, '}');
 }
 
-/* What is taken at a time: those that could be read, and what became of all. */
+/* One of those that are taken at a time. */
+struct one {
+    size_t at;           /* Its place. */
+    struct pk_sent sent; /* 'data' NULL: it could not be read, and 'accepted' says why. */
+    uint8_t *owned;      /* Of libbson, to be freed; or NULL. */
+    struct pk_accepted accepted;
+};
 struct chunk {
-    const char *where;
-    size_t at[PK_OBSERVATIONS_MAX]; /* The place of each. */
-    bson_t read[PK_OBSERVATIONS_MAX];
-    bool is_read[PK_OBSERVATIONS_MAX]; /* Else 'accepted' says why not. */
-    bool is_owned[PK_OBSERVATIONS_MAX];
-    struct pk_accepted accepted[PK_OBSERVATIONS_MAX];
+    const char *where; /* "index" or "line". */
+    struct one one[PK_OBSERVATIONS_MAX];
     size_t count, bytes;
 };
 
 static void chunk_clear(struct chunk *chunk)
 {
     for (size_t i = 0; i < chunk->count; i++) {
-        if (chunk->is_owned[i]) {
-            bson_destroy(&chunk->read[i]);
-        }
-        pk_accepted_done(&chunk->accepted[i]);
+        bson_free(chunk->one[i].owned);
+        pk_accepted_done(&chunk->one[i].accepted);
+        chunk->one[i] = (struct one){ .at = 0 };
     }
     chunk->count = chunk->bytes = 0;
 }
@@ -222,13 +224,13 @@ static bool accept_chunk(struct chunk *chunk, struct results *results, struct pk
 {
     struct pk_api_call *call = results->call;
     const struct pk_accept_rules rules = { may, call };
-    PK_CLEANUP(pk_freep) const bson_t **sent = pk_calloc(chunk->count + 1, sizeof(*sent));
+    PK_CLEANUP(pk_freep) struct pk_sent *sent = pk_calloc(chunk->count + 1, sizeof(*sent));
     PK_CLEANUP(pk_freep)
     struct pk_accepted *accepted = pk_calloc(chunk->count + 1, sizeof(*accepted));
     size_t count = 0;
     for (size_t i = 0; i < chunk->count; i++) {
-        if (chunk->is_read[i]) {
-            sent[count++] = &chunk->read[i];
+        if (chunk->one[i].sent.data) {
+            sent[count++] = chunk->one[i].sent;
         }
     }
     if (!pk_observation_accept(call->parts->domain, &call->by, &rules, sent, count, accepted,
@@ -236,10 +238,11 @@ static bool accept_chunk(struct chunk *chunk, struct results *results, struct pk
         return false;
     }
     for (size_t i = 0, k = 0; i < chunk->count; i++) {
-        if (chunk->is_read[i]) {
-            chunk->accepted[i] = accepted[k++];
+        struct one *one = &chunk->one[i];
+        if (one->sent.data) {
+            one->accepted = accepted[k++];
         }
-        put_result(results, chunk->where, chunk->at[i], &chunk->accepted[i]);
+        put_result(results, chunk->where, one->at, &one->accepted);
     }
     chunk_clear(chunk);
     return true;
@@ -300,16 +303,14 @@ static bool post_list(struct pk_api_call *call, const bson_t *said, struct pk_er
     PK_CLEANUP(chunk_freep) struct chunk *chunk = pk_calloc(1, sizeof(*chunk));
     chunk->where = "index";
     while (bson_iter_next(&item)) {
-        const size_t i = chunk->count++;
-        chunk->at[i] = i;
-        chunk->is_read[i] = BSON_ITER_HOLDS_DOCUMENT(&item);
-        if (chunk->is_read[i]) {
-            const uint8_t *data;
+        struct one *one = &chunk->one[chunk->count];
+        one->at = chunk->count++;
+        if (BSON_ITER_HOLDS_DOCUMENT(&item)) {
             uint32_t size;
-            bson_iter_document(&item, &size, &data);
-            (void)bson_init_static(&chunk->read[i], data, size);
+            bson_iter_document(&item, &size, &one->sent.data);
+            one->sent.size = size;
         } else {
-            (void)pk_fail(&chunk->accepted[i].err, PK_INVALID, "send a JSON object",
+            (void)pk_fail(&one->accepted.err, PK_INVALID, "send a JSON object",
                           "the observation is not an object");
         }
     }
@@ -355,11 +356,15 @@ static bool check_lines(const struct pk_buf *body, struct pk_error *err)
 
 static void add_line(struct chunk *chunk, size_t number, const char *text, size_t size)
 {
-    const size_t i = chunk->count++;
-    chunk->at[i] = number;
-    chunk->is_read[i] = chunk->is_owned[i] =
-        pk_json_read(&chunk->read[i], text, size, NULL, &chunk->accepted[i].err);
+    struct one *one = &chunk->one[chunk->count++];
+    uint32_t length = 0;
+    bson_t said;
+    one->at = number;
     chunk->bytes += size;
+    if (pk_json_read(&said, text, size, NULL, &one->accepted.err)) {
+        one->owned = bson_destroy_with_steal(&said, true, &length);
+        one->sent = (struct pk_sent){ one->owned, length };
+    }
 }
 
 static bool post_lines(struct pk_api_call *call, struct pk_error *err)

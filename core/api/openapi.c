@@ -57,8 +57,9 @@ static const struct answer_header {
       "The path of what was made." },
     { WHEN_WRITTEN, "PersonaKit-Cursor", "{\"type\":\"string\",\"minLength\":1}",
       "The write's place in the feed: send it as ?after= to read what was written." },
-    { WHEN_WAITED, "PersonaKit-Processed", "{\"type\":\"string\",\"enum\":[\"true\",\"false\"]}",
-      "After ?wait=processed: whether the write has had its effects; 'false' goes with 202." },
+    { WHEN_WAITED, "PersonaKit-Processed",
+      "{\"type\":\"string\",\"enum\":[\"true\",\"failed\",\"false\"]}",
+      "After ?wait=processed: whether the write has had its effects; 'false' (and 202): not yet." },
     { WHEN_KEYED, "RateLimit-Limit", "{\"type\":\"integer\",\"minimum\":0}",
       "Requests in a full window, of the limit that is nearest; per server." },
     { WHEN_KEYED, "RateLimit-Remaining", "{\"type\":\"integer\",\"minimum\":0}",
@@ -172,6 +173,13 @@ static void put_content(struct writer *writer, const struct pk_api_row *row)
         pk_json_close(out, '}');
     }
     pk_json_close(out, '}');
+    if (row->text_answer) {
+        pk_json_open(out, row->text_answer, '{');
+        pk_json_open(out, "schema", '{');
+        pk_json_put_text(out, "type", "string");
+        pk_json_close(out, '}');
+        pk_json_close(out, '}');
+    }
     pk_json_close(out, '}');
 }
 
@@ -187,12 +195,17 @@ static void put_success(struct writer *writer, const struct pk_api_row *row)
         put_content(writer, row);
     }
     pk_json_close(out, '}');
-    if (row->flags & PK_ROW_WAIT) {
-        pk_json_open(out, "202", '{');
+    if (row->flags & PK_ROW_WAIT) { /* The other of the two. */
+        const bool is_late = row->status == 202;
+        pk_json_open(out, is_late ? "200" : "202", '{');
         pk_json_put_text(out, "description",
-                         "Done, and still to be processed: ?wait=processed has waited in vain.");
+                         is_late ? "Done and processed: ?wait=processed has seen it."
+                                 : "Done, and still to be processed: ?wait=processed has waited in "
+                                   "vain.");
         put_headers(out, row);
-        put_content(writer, row);
+        if (has_content(row)) {
+            put_content(writer, row);
+        }
         pk_json_close(out, '}');
     }
     if (row->many) {

@@ -143,7 +143,50 @@ static bool forget(struct pk_api_call *call, struct pk_error *err)
            answer_task(call, task, err);
 }
 
+/* ---- All people ---- */
+
+static bool start_all(struct pk_api_call *call, struct pk_error *err)
+{
+    char task[PK_UUID_TEXT];
+    bson_iter_t rate;
+    const double per_second =
+        bson_iter_init_find(&rate, call->body, "perSecond") ? bson_iter_as_double(&rate) : 0;
+    if (!pk_replay_all(call->parts->domain, &call->by, body_text(call, "processor"),
+                       body_text(call, "version"), per_second, task, err)) {
+        return false;
+    }
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *doc = pk_replay_doc(task);
+    return pk_call_show(call, doc, err);
+}
+
+static bool show_all(struct pk_api_call *call, struct pk_error *err)
+{
+    bson_t state = BSON_INITIALIZER;
+    const bool ok = pk_replay_all_show(call->parts->domain, call->deadline_ns, &state, err) &&
+                    pk_call_answer(call, &state, 0, err);
+    bson_destroy(&state);
+    return ok;
+}
+
+static bool set_pause(struct pk_api_call *call, bool is_paused, struct pk_error *err)
+{
+    return pk_replay_all_pause(call->parts->domain, &call->by, is_paused, err) &&
+           show_all(call, err);
+}
+
+static bool pause_all(struct pk_api_call *call, struct pk_error *err)
+{
+    return set_pause(call, true, err);
+}
+
+static bool resume_all(struct pk_api_call *call, struct pk_error *err)
+{
+    return set_pause(call, false, err);
+}
+
 /* ---- Routes ---- */
+
+static const enum pk_code conflict[] = { PK_CONFLICT, PK_OK };
 
 static const struct pk_param person_param[] = {
     { .name = "person", .type = PK_PARAM_UUID, .help = "The person's id." },
@@ -167,5 +210,21 @@ static const struct pk_api_row row[] = {
       .id = "forgetObservation", .tag = "observations",
       .help = "Forgets an observation and what rested on it: the mindscape is made anew without "
               "it." },
+    { PK_ROW(POST, "/v1/admin/replays", OUTBOX_MANAGE), .lane = PK_LANE_STORE, .status = 202,
+      .flags = PK_ROW_WRITES | PK_ROW_ONCE, .body = &pk_schema_replay_all, .run = start_all,
+      .show = show, .answer = &pk_schema_replay_view, .id = "replayAll", .tag = "people",
+      .help = "Applies a version of a processor to everybody who has sent what it takes, a few a "
+              "second.",
+      .fails = conflict },
+    { PK_ROW(GET, "/v1/admin/replays", OUTBOX_MANAGE), .lane = PK_LANE_STORE, .flags = PK_ROW_AFTER,
+      .run = show_all, .answer = &pk_schema_replay_state, .id = "showReplayAll", .tag = "people",
+      .help = "Says how far the last replay of all people has got." },
+    { PK_ROW(POST, "/v1/admin/replays/pause", OUTBOX_MANAGE), .lane = PK_LANE_STORE,
+      .flags = PK_ROW_WRITES, .run = pause_all, .answer = &pk_schema_replay_state,
+      .id = "pauseReplayAll", .tag = "people", .help = "Lets the replay of all people rest.",
+      .fails = conflict },
+    { PK_ROW(POST, "/v1/admin/replays/resume", OUTBOX_MANAGE), .lane = PK_LANE_STORE,
+      .flags = PK_ROW_WRITES, .run = resume_all, .answer = &pk_schema_replay_state,
+      .id = "resumeReplayAll", .tag = "people", .help = "Lets it go on.", .fails = conflict },
 };
 const struct pk_api_table pk_api_replays_table = { row, PK_COUNT(row) };

@@ -98,6 +98,8 @@ struct pk_api_row {
     const struct pk_schema *answer;  /* The same; NULL: none, or not JSON. */
     const struct pk_schema *many;    /* Answered with 207 to who sends many at once; or NULL. */
     const char *answer_type;         /* NULL: application/json. */
+    const char *text_answer;         /* Beside it, this type, for people: call->wants_text says
+                                      * that it is asked for; NULL: none. */
     const struct pk_param *param;    /* Of path and query; ended by a NULL name; or NULL. */
     pk_subject_fn *subject;
     pk_show_fn *show;          /* Rows with PK_ROW_ONCE need one, unless PK_ROW_SECRET. */
@@ -143,6 +145,7 @@ struct pk_api_call {
     const char *value[PK_PARAMS_MAX]; /* Parameters by their row in row->param; NULL: not given. */
     int64_t number[PK_PARAMS_MAX];    /* The same for INT, BOOL and TIME. */
     const char *findings;             /* JSON array for a problem's member of that name; or NULL. */
+    bool wants_text;                  /* row->text_answer rather than JSON. */
     size_t limit;                     /* PK_ROW_LIST: ?limit=, or 100. */
     const char *cursor;               /* PK_ROW_LIST: ?cursor=, or NULL. */
     void *own;                        /* The handler's, for its 'show'. */
@@ -192,10 +195,11 @@ void pk_call_wrote(struct pk_api_call *call, const char *cursor);
 
 /* On a row with PK_ROW_WAIT, when the answer was made and ?wait=processed has come (else it does
  * nothing): the answer goes out when these tasks have ended, or PK_AFTER_MAX_MS later; no thread
- * waits. It says "PersonaKit-Processed: true", or "false" and 202 instead of 200 or 201: what was
- * written is written, and is still to be processed. 'finish' (may be NULL) makes the answer anew,
- * with 'own' (in the request's arena) as call->own; if it fails, the answer that was made goes out.
- * One task, or a few: of many a client sends the cursor to the read that follows. */
+ * waits. It says "PersonaKit-Processed: true" (and 200 where the row says 202); "failed" when a
+ * task has failed; or "false" and 202 instead of 200 or 201: what was written is written, and is
+ * still to be processed. 'finish' (may be NULL) makes the answer anew, with 'own' (in the request's
+ * arena) as call->own; if it fails, the answer that was made goes out. One task, or a few: of many
+ * a client sends the cursor to the read that follows. */
 void pk_call_wait_tasks(struct pk_api_call *call, const char *const *task, size_t count,
                         pk_run_fn *finish, void *own);
 

@@ -17,9 +17,14 @@
 #include "base/alloc.h"
 #include "base/arena.h"
 #include "base/error.h"
+#include "doc/doc.h"
 #include "feed/outbox.h"
 #include "net/stream.h"
 #include "persona/domain.h"
+
+#include <string.h>
+
+enum { ASKED_MAX = 16 };
 
 bool pk_row_may_wait(const struct pk_api_row *row)
 {
@@ -90,6 +95,8 @@ bool pk_call_wait_effects(struct pk_api_call *call, struct pk_error *err)
 struct kept {
     pk_run_fn *finish;
     void *own;
+    const char **task; /* Those of which it is told whether they have failed. */
+    size_t count;
     bool is_refused; /* Not all tasks could be waited for. */
 };
 /* What the tasks' ends share. */
@@ -121,20 +128,46 @@ static void make_anew(struct pk_api_call *call, pk_run_fn *finish)
     *answer = made;
 }
 
+/* A task that has failed or was given up has ended, too. */
+static bool has_failed(const struct pk_api_call *call, const struct kept *kept)
+{
+    for (size_t i = 0; i < kept->count; i++) {
+        PK_CLEANUP(pk_doc_unrefp) struct pk_doc *task = NULL;
+        if (pk_outbox_get(call->parts->books, kept->task[i], &task, NULL) &&
+            strcmp(pk_doc_text(task, "status"), "done") != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* 202 says that the effects are still to come, whatever the row says without a wait. */
+static void tell(struct pk_api_call *call, const struct kept *kept)
+{
+    struct pk_answer *answer = call->answer;
+    const bool has_ended = !call->request->is_timed_out && !kept->is_refused;
+    const bool is_done = has_ended && !has_failed(call, kept);
+    if (!has_ended && (answer->status == 200 || answer->status == 201)) {
+        answer->status = 202;
+    } else if (is_done && answer->status == 202) {
+        answer->status = 200;
+    }
+    (void)pk_answer_header(call->request, answer, "PersonaKit-Processed",
+                           is_done     ? "true"
+                           : has_ended ? "failed"
+                                       : "false",
+                           NULL);
+}
+
 static void go_on(void *context, struct pk_request *request, struct pk_answer *answer)
 {
     PK_CLEANUP(pk_call_end) struct pk_api_call call = { .round = 2 };
     const struct kept *kept = request->kept;
-    const bool has_ended = !request->is_timed_out && !kept->is_refused;
     const int64_t store_ns = pk_store_thread_ns();
 
     pk_call_begin(&call, context, request, answer);
     call.own = kept->own;
-    if (!has_ended && (answer->status == 200 || answer->status == 201)) {
-        answer->status = 202;
-    }
-    (void)pk_answer_header(request, answer, "PersonaKit-Processed", has_ended ? "true" : "false",
-                           NULL);
+    tell(&call, kept);
     if (kept->finish && pk_call_read_params(&call, NULL)) {
         make_anew(&call, kept->finish);
     }
@@ -151,6 +184,11 @@ void pk_call_wait_tasks(struct pk_api_call *call, const char *const *task, size_
     struct kept *kept = pk_arena_alloc(&call->request->arena, sizeof(*kept));
     struct count *shared = pk_alloc(sizeof(*shared));
     *kept = (struct kept){ .finish = finish, .own = own };
+    kept->count = count < ASKED_MAX ? count : ASKED_MAX;
+    kept->task = pk_arena_alloc(&call->request->arena, kept->count * sizeof(*kept->task));
+    for (size_t i = 0; i < kept->count; i++) {
+        kept->task[i] = pk_arena_strdup(&call->request->arena, task[i]);
+    }
     call->request->kept = kept;
     shared->parked =
         pk_answer_park(call->request, call->answer, PK_AFTER_MAX_MS, call->row->lane, go_on);

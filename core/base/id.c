@@ -32,13 +32,12 @@ static bool is_hex(char c)
     return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
 }
 
-void pk_uuid_new(char out[PK_UUID_TEXT])
+/* Sets version and variant, and writes it. */
+static void print_uuid(uint8_t byte[16], char *out)
 {
     static const uint8_t part[] = { 4, 2, 2, 2, 6 }; /* Bytes between the dashes. */
-    uint8_t byte[16];
     const uint8_t *at = byte;
 
-    pk_random(byte, sizeof(byte));
     byte[6] = (uint8_t)((byte[6] & 0x0f) | 0x40); /* Version 4. */
     byte[8] = (uint8_t)((byte[8] & 0x3f) | 0x80); /* RFC 4122's variant. */
     for (size_t i = 0; i < sizeof(part); i++) {
@@ -48,6 +47,23 @@ void pk_uuid_new(char out[PK_UUID_TEXT])
         *out++ = '-';
     }
     out[-1] = '\0';
+}
+
+void pk_uuid_new(char out[PK_UUID_TEXT])
+{
+    uint8_t byte[16];
+    pk_random(byte, sizeof(byte));
+    print_uuid(byte, out);
+}
+
+void pk_uuid_ordered(int64_t wall_ms, char out[PK_UUID_TEXT])
+{
+    uint8_t byte[16];
+    pk_random(byte, sizeof(byte));
+    for (int i = 0; i < 6; i++) {
+        byte[i] = (uint8_t)((uint64_t)wall_ms >> (8 * (5 - i)));
+    }
+    print_uuid(byte, out);
 }
 
 bool pk_uuid_is_v4(const char *text, size_t length)

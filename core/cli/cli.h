@@ -167,6 +167,7 @@ extern const struct pk_command pk_command_condition_rollback;
 extern const struct pk_command pk_command_condition_deprecate;
 extern const struct pk_command pk_command_generations;
 extern const struct pk_command pk_command_script_lift;
+extern const struct pk_command pk_command_person_replay;
 extern const struct pk_command pk_command_task_list;
 extern const struct pk_command pk_command_task_show;
 extern const struct pk_command pk_command_task_retry;

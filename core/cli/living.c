@@ -11,6 +11,7 @@
 #include "cli/scripting.h"
 #include "doc/doc.h"
 #include "net/hot.h"
+#include "persona/feedback.h"
 #include "persona/mindscape.h"
 #include "persona/people.h"
 #include "persona/persona.h"
@@ -33,6 +34,12 @@ static const struct pk_task_type task_table[] = {
     { .name = "forget_observation",
       .run = pk_forget_run,
       .help = "Takes an observation away, and what rested on it." },
+    { .name = "replay_all",
+      .run = pk_replay_all_run,
+      .help = "Applies a version of a processor to all people, a few a second." },
+    { .name = PK_FEEDBACK_TASK,
+      .run = pk_feedback_run,
+      .help = "Runs the processors that accept feedback over one." },
 };
 
 static void list_tasks(struct pk_living *living)

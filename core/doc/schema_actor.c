@@ -46,7 +46,8 @@ const struct pk_schema pk_schema_capabilities = {
 static const struct pk_field usage_field[] = {
     ROW_COUNT("totalPersonasRequested", REQ, "How many personas it asked for."),
     ROW_COUNT("totalFeedbackProvided", REQ, "How often it gave feedback."),
-    ROW_NUMBER("averageFeedbackQuality", OPT, 0, 5, "How useful its feedback was."),
+    ROW_COUNT("feedbackWords", OPT, "Parts of its feedback's words that said something, of 5 each."),
+    ROW_UNIT("averageFeedbackQuality", OPT, "The share of them; computed when read."),
     ROW_DATE("lastActiveAt", OPT, "When it last asked for something."),
 };
 const struct pk_schema pk_schema_actor_usage = {
@@ -159,6 +160,18 @@ static const char *const feedback_status[] = { "pending", "processed", "incorpor
         ROW_TEXT("ruleId", OPT, 255, "The rule that this is about."),                \
         ROW_STRING("mapperVersion", PK_FORMAT_SEMVER, OPT, "The mapper's version.")
 
+static const struct pk_field lesson_field[] = {
+    ROW_STRING("processorId", PK_FORMAT_SCRIPT_ID, REQ, "The processor."),
+    ROW_STRING("processorVersion", PK_FORMAT_SEMVER, REQ, "Its version."),
+    ROW_ARRAY("operations", REQ, LIST_LONG, &pk_item_free, "What it makes of the feedback."),
+};
+static const struct pk_schema lesson_schema = {
+    .name = "FeedbackLesson",
+    FIELDS(lesson_field),
+    .help = "What a processor makes of feedback.",
+};
+static const struct pk_field lesson_item = ROW_OBJECT(NULL, OPT, &lesson_schema, "A lesson.");
+
 static const struct pk_field feedback_field[] = {
     ROW_UUID("_id", REQ, "Its id."),
     ROW_UUID("userId", REQ, "The person whom the persona shows."),
@@ -170,10 +183,30 @@ static const struct pk_field feedback_field[] = {
     ROW_TEXT("submittedBy", REQ, TEXT_WORD, "Who sent it; not always who used the persona."),
     ROW_ENUM("processingStatus", REQ, feedback_status, "How far it has got."),
     ROW_DATE("processedAt", OPT, "When it was counted."),
+    ROW_ARRAY("lessons", OPT, LIST_SHORT, &lesson_item, "What processors make of it."),
 };
 const struct pk_schema pk_schema_feedback = {
     .name = "Feedback",
     FIELDS(feedback_field),
+    .help = "What came of using a persona.",
+};
+
+static const struct pk_field feedback_view_field[] = {
+    ROW_UUID("feedbackId", REQ, "Its id."),
+    ROW_UUID("personId", REQ, "The person whom the persona shows."),
+    ROW_UUID("personaInstanceId", REQ, "The generation that this is about."),
+    ROW_STRING("mapperId", PK_FORMAT_SCRIPT_ID, REQ, "The mapper that made it."),
+    ROW_TEXT("actorId", REQ, TEXT_WORD, "Who used the persona."),
+    SAID_FIELDS,
+    ROW_DATE("submittedAt", REQ, "When it came."),
+    ROW_TEXT("submittedBy", REQ, TEXT_WORD, "Who sent it; not always who used the persona."),
+    ROW_ENUM("processingStatus", REQ, feedback_status, "How far it has got."),
+    ROW_DATE("processedAt", OPT, "When it was counted."),
+    ROW_ARRAY("lessons", OPT, LIST_SHORT, &lesson_item, "What processors make of it."),
+};
+const struct pk_schema pk_schema_feedback_view = {
+    .name = "FeedbackView",
+    FIELDS(feedback_view_field),
     .help = "What came of using a persona.",
 };
 

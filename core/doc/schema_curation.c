@@ -147,7 +147,8 @@ const struct pk_schema pk_schema_replay_person = {
 };
 
 static const struct pk_field replay_all_field[] = {
-    REPLAY_ROWS,
+    ROW_STRING("processor", PK_FORMAT_SCRIPT_ID, REQ, "The processor."),
+    ROW_STRING("version", PK_FORMAT_SEMVER, OPT, "Its version; the active one if absent."),
     ROW_NUMBER("perSecond", OPT, 0.001, 10000, "People a second, at most; 10 by default."),
 };
 const struct pk_schema pk_schema_replay_all = {
@@ -180,4 +181,22 @@ const struct pk_schema pk_schema_replay_view = {
     .name = "ReplayAnswer",
     FIELDS(replay_view_field),
     .help = "What a replay would change, or the task that makes it.",
+};
+
+static const char *const replay_status[] = { "none", "running", "paused", "done", NULL };
+static const struct pk_field replay_state_field[] = {
+    ROW_ENUM("status", REQ, replay_status, "Whether one is under way."),
+    ROW_STRING("processor", PK_FORMAT_SCRIPT_ID, OPT, "The processor."),
+    ROW_STRING("version", PK_FORMAT_SEMVER, OPT, "Its version."),
+    ROW_NUMBER("perSecond", OPT, 0, 10000, "People a second, at most."),
+    ROW_COUNT("lookedAt", OPT, "People that it has come by."),
+    ROW_COUNT("replayed", OPT, "Those of them who have a task: they had sent what it takes."),
+    ROW_UNIT("progress", OPT, "How much of it is done."),
+    ROW_DATE("startedAt", OPT, "When it began."),
+    ROW_DATE("completedAt", OPT, "When it had come by everybody."),
+};
+const struct pk_schema pk_schema_replay_state = {
+    .name = "ReplayAllState",
+    FIELDS(replay_state_field),
+    .help = "How far the last replay of all people has got.",
 };

@@ -17,5 +17,6 @@ extern const struct pk_schema pk_schema_replay_all;
 extern const struct pk_schema pk_schema_curated; /* Answers. */
 extern const struct pk_schema pk_schema_review_view;
 extern const struct pk_schema pk_schema_replay_view;
+extern const struct pk_schema pk_schema_replay_state;
 
 #endif

@@ -11,10 +11,23 @@
  *     ... commit ...
  *     the feed's row about it wakes the outbox; so do the earliest runAfter and a sweep each 30 s
  *
+ *     pending ──claim──▶ in_progress ──▶ done         forgotten after keep_ms
+ *        ▲                    │  │
+ *        ├──next attempt──────┘  └─────▶ failed       stays until it is retried or discarded
+ *        └──retry────────────────────────┘  └─▶ discarded
+ *
  * Tasks of one person run one at a time, in the order in which they were
- * written; one that waits for its next attempt holds those behind it. After its last
- * attempt a task is 'failed': it stays until somebody retries or discards it,
- * and those behind it go on.
+ * written (of one list: in its order); one that waits for its next attempt
+ * holds those behind it, one that was asked for later (run_after_ms) does not
+ * until it is due. Those behind one that has failed or was discarded go on.
+ *
+ * An end is no row of the feed: that would double what a small task costs.
+ * Who waits on the node that does the work is woken by it at once; a node that
+ * knows another one to be at work reads that task each 200 ms. Rows there are
+ * of the rare ends that people want to hear of: "task.failed" and
+ * "task.discarded" (metadata.endedTaskId), and "task.retried" (taskId).
+ *
+ * What is known of a task that waits takes about 200 bytes of memory.
  *
  * Any thread, if nothing else is said. */
 /* SPDX-License-Identifier: MIT */
@@ -60,7 +73,7 @@ void pk_task_add(struct pk_writes *list, const struct pk_books *books,
 /* A task under way; borrowed by its handler. */
 struct pk_task {
     struct pk_outbox *outbox;
-    struct pk_doc *doc; /* As it was claimed. */
+    struct pk_doc *doc; /* As it was claimed, also after pk_task_progress: texts of it stay. */
     const char *id;
     const char *type;
     const char *person;  /* Or NULL. */
@@ -68,12 +81,13 @@ struct pk_task {
     int64_t attempt;     /* From 1. */
     int64_t deadline_ns; /* Of its lease. */
 };
-/* Reads, decides, and fills the empty list with the effects: committed with the task's completion,
- * or not at all. Called again after a conflict, with an empty list. False: 'err' says why; it is
- * tried again (with back-off and jitter) unless the code is one that sending again cannot help
- * (PK_INVALID, PK_NOT_FOUND, PK_FORBIDDEN, PK_TOO_LARGE, PK_UNSUPPORTED, PK_REFUSED), or attempts
- * are used up. Long work commits its own repeatable steps by itself, and says so with
- * pk_task_progress. */
+/* Reads, decides, and fills the empty list (of PK_WRITES_MAX - 1 writes at most) with the effects:
+ * committed with the task's completion, or not at all. Called again after a conflict, with an empty
+ * list. False: 'err' says why; it is tried again (with back-off and jitter) unless the code is one
+ * that sending again cannot help (PK_INVALID, PK_NOT_FOUND, PK_FORBIDDEN, PK_TOO_LARGE,
+ * PK_UNSUPPORTED, PK_REFUSED), or attempts are used up. Long work commits its own repeatable steps
+ * by itself, and says so with pk_task_progress; one that deletes tasks of its person leaves its
+ * own, which ends with it. */
 typedef bool pk_task_fn(void *context, const struct pk_task *task, struct pk_writes *list,
                         struct pk_error *err);
 /* The last attempt has failed with 'why': fills 'list' with what becomes visible of that, committed
@@ -105,7 +119,8 @@ struct pk_outbox_options {
 };
 struct pk_outbox *pk_outbox_new(const struct pk_outbox_options *options)
     __attribute__((returns_nonnull, warn_unused_result));
-/* Its threads: it looks at what waits in the store, then follows what is heard. */
+/* Its threads: they look at what waits in the store, then follow what is heard. The watcher runs
+ * already, so that nothing falls between. */
 bool pk_outbox_start(struct pk_outbox *outbox, struct pk_error *err);
 /* Takes nothing new; what is under way ends, or loses its lease, which another start picks up.
  * More than once is fine, as is NULL. */
@@ -123,13 +138,15 @@ bool pk_task_should_stop(const struct pk_task *task);
 
 /* ---- Waiting for it, without a thread ---- */
 
-/* 'wake' is called once, on any thread, when the task has ended ('done' or 'failed'), perhaps
- * before this returns, or the outbox stops; it must bear being called late. PK_BUSY: too many wait.
- */
+/* 'wake' is called once, on any thread, when the task has ended ('done', 'failed', 'discarded' or
+ * gone), perhaps before this returns, when the outbox stops, or when it was forgotten (30 s): it
+ * must bear being called late. A task that the feed has not told of yet is looked for in the store.
+ * PK_BUSY: too many wait. */
 typedef void pk_outbox_wake_fn(void *context);
 bool pk_outbox_wait(struct pk_outbox *outbox, const char *task_id, pk_outbox_wake_fn *wake,
                     void *context, struct pk_error *err);
-/* The same for all tasks of a person that are pending or under way now. */
+/* The same for all tasks of a person that are due or under way now, as far as this node has heard:
+ * whoever wants those of a write waits for its cursor first. */
 bool pk_outbox_wait_person(struct pk_outbox *outbox, const char *person, pk_outbox_wake_fn *wake,
                            void *context, struct pk_error *err);
 
@@ -137,14 +154,18 @@ bool pk_outbox_wait_person(struct pk_outbox *outbox, const char *person, pk_outb
 
 bool pk_outbox_get(const struct pk_books *books, const char *id, struct pk_doc **out,
                    struct pk_error *err); /* PK_NOT_FOUND when there is none. */
-/* By status ("pending", "in_progress", "done", "failed") or, when that is NULL, of a type, or of a
- * person; in order of runAfter. */
+/* Of a person in the order in which they were asked for, else in order of runAfter (and by status,
+ * when there is none given). With a person and another filter a page may have fewer than 'limit',
+ * or none, and still a next. */
 struct pk_outbox_filter {
-    const char *status, *type, *person; /* NULL: any. */
+    const char *status;        /* "pending", "in_progress", "done", "failed", "discarded". */
+    const char *type, *person; /* NULL, as all: any. */
 };
 bool pk_outbox_list(const struct pk_books *books, const struct pk_outbox_filter *filter,
                     size_t limit, const char *cursor, struct pk_page *out, struct pk_error *err);
-/* Of a failed task: tried again from its first attempt; given up for good (audited, both). */
+/* Audited, both, and told. A task that has failed is tried again from its first attempt, one that
+ * is pending now; all others are PK_CONFLICT. Every task that is not done can be given up for good:
+ * it has no effect any more, even when it is under way. */
 bool pk_outbox_retry(const struct pk_books *books, const struct pk_by *by, const char *id,
                      struct pk_doc **out, struct pk_error *err);
 bool pk_outbox_discard(const struct pk_books *books, const struct pk_by *by, const char *id,

@@ -243,14 +243,13 @@ static bool is_misplaced(const struct pk_entry *entry, const struct pk_doc *task
     return person && known ? strcmp(person, known) != 0 : person != known;
 }
 
-/* Until it is due for the first time it holds nobody up. */
-static void leave(struct pk_outbox *outbox, struct pk_entry *entry, int64_t until_ms)
+/* Whoever waits for the person need not wait for this one any more. */
+static void excuse(struct pk_outbox *outbox, const struct pk_entry *entry)
 {
     const char *person = pk_entry_person(entry);
     if (person && entry->is_in_line) {
         pk_waits_end(&outbox->waits, person, entry->number);
     }
-    pk_lines_leave(&outbox->lines, entry, until_ms, now_ms(outbox));
 }
 
 /* Under the lock. True: it is to be claimed. */
@@ -264,12 +263,14 @@ static bool sort_one(struct pk_outbox *outbox, struct pk_entry *entry, const str
     const int64_t run_ms = is_pending(task) ? pk_doc_date(task, "runAfter", 0) : 0;
     if (is_misplaced(entry, task)) {
         const struct pk_entry_new made = entry_of(outbox, task);
+        excuse(outbox, entry);
         pk_lines_end(&outbox->lines, entry, at_ms);
         (void)pk_lines_add(&outbox->lines, &made, at_ms);
     } else if (is_foreign(outbox, task)) {
         pk_lines_rest(&outbox->lines, entry, at_ms + FOREIGN_MS, at_ms);
     } else if (run_ms > at_ms && pk_doc_int(task, "attempts", 0) == 0) {
-        leave(outbox, entry, run_ms);
+        excuse(outbox, entry); /* Until it is due for the first time it holds nobody up. */
+        pk_lines_leave(&outbox->lines, entry, run_ms, at_ms);
     } else if (run_ms > at_ms) {
         pk_lines_rest(&outbox->lines, entry, run_ms, at_ms);
     } else if (!type_of(outbox, task)) {
@@ -315,16 +316,15 @@ static void sort_batch(struct pk_outbox *outbox, struct batch *batch)
 static void add_claim(struct pk_outbox *outbox, struct pk_job *job, struct pk_writes *list)
 {
     const int64_t at_ms = now_ms(outbox);
-    const int64_t version = pk_doc_version(job->task.doc);
+    const int64_t version = pk_doc_version(job->doc);
     const struct pk_task_change change = { .status = "in_progress",
                                            .owner = pk_outbox_books(outbox)->node,
-                                           .attempts = job->task.attempt,
+                                           .attempts = job->attempt,
                                            .lease_until_ms = at_ms + job->type->lease_ms,
                                            .progress = -1 };
     PK_CLEANUP(pk_doc_unrefp)
-    struct pk_doc *claimed = pk_task_change(job->task.doc, &change, at_ms);
-    job->lease_until_ms = at_ms + job->type->lease_ms;
-    job->task.deadline_ns = pk_deadline_in_ms(pk_outbox_books(outbox)->clock, job->type->lease_ms);
+    struct pk_doc *claimed = pk_task_change(job->doc, &change, at_ms);
+    job->deadline_ns = pk_deadline_in_ms(pk_outbox_books(outbox)->clock, job->type->lease_ms);
     pk_writes_replace(list, "outbox", claimed, version);
 }
 

@@ -54,13 +54,14 @@ struct pk_type_state {
 };
 
 struct pk_job {
-    struct pk_task task; /* First: what its handler holds. */
     struct pk_job *next;
     struct pk_entry *entry;
     const struct pk_task_type *type;
     struct pk_type_state *state;
-    int64_t version;        /* Of its lease. */
-    int64_t lease_until_ms; /* Wall. */
+    struct pk_doc *doc;  /* As it is stored now; a reference. */
+    int64_t version;     /* Of its lease. */
+    int64_t attempt;     /* From 1. */
+    int64_t deadline_ns; /* Of its lease. */
 };
 struct pk_job *pk_job_new(struct pk_outbox *outbox, struct pk_entry *entry, struct pk_doc *task,
                           const struct pk_task_type *type);

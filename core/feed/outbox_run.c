@@ -38,27 +38,17 @@ enum outcome {
 /* What a commit has come to. */
 enum verdict { VERDICT_DONE, VERDICT_DECIDE, VERDICT_LOST, VERDICT_LEFT, VERDICT_REFUSED };
 
+/* A job at work, on its worker's stack. */
+struct duty {
+    struct pk_task task; /* First: what its handler holds. */
+    struct pk_job *job;
+};
 struct ending {
     enum outcome outcome;
     int64_t run_after_ms; /* AGAIN, LEFT: wall. */
 };
 
 /* ---- Jobs ---- */
-
-static void view_payload(struct pk_task *task)
-{
-    bson_t view;
-    bson_iter_t iter;
-    uint32_t size = 0;
-    const uint8_t *data = NULL;
-    pk_doc_view(task->doc, &view);
-    if (bson_iter_init_find(&iter, &view, "payload") && BSON_ITER_HOLDS_DOCUMENT(&iter)) {
-        bson_iter_document(&iter, &size, &data);
-        (void)bson_init_static(&task->payload, data, size);
-    } else {
-        bson_init(&task->payload);
-    }
-}
 
 struct pk_job *pk_job_new(struct pk_outbox *outbox, struct pk_entry *entry, struct pk_doc *task,
                           const struct pk_task_type *type)
@@ -67,28 +57,22 @@ struct pk_job *pk_job_new(struct pk_outbox *outbox, struct pk_entry *entry, stru
     job->entry = entry;
     job->type = type;
     job->state = &outbox->type_state[type - outbox->options.type];
-    job->task.outbox = outbox;
-    job->task.doc = pk_doc_ref(task);
-    job->task.id = entry->id;
-    job->task.type = type->name;
-    job->task.person = pk_entry_person(entry);
-    job->task.attempt = pk_doc_int(task, "attempts", 0) + 1;
-    view_payload(&job->task);
+    job->doc = pk_doc_ref(task);
+    job->attempt = pk_doc_int(task, "attempts", 0) + 1;
     return job;
 }
 
 void pk_job_free(struct pk_job *job)
 {
-    pk_doc_unref(job->task.doc);
+    pk_doc_unref(job->doc);
     pk_free(job);
 }
 
 void pk_job_claimed(struct pk_job *job, struct pk_doc *task, int64_t version)
 {
-    pk_doc_unref(job->task.doc);
-    job->task.doc = pk_doc_ref(task);
+    pk_doc_unref(job->doc);
+    job->doc = pk_doc_ref(task);
     job->version = version;
-    view_payload(&job->task);
 }
 
 void pk_job_leave_type(struct pk_outbox *outbox, struct pk_job *job)
@@ -104,19 +88,19 @@ void pk_job_leave_type(struct pk_outbox *outbox, struct pk_job *job)
 
 /* ---- Committing ---- */
 
-static const struct pk_books *books_of(const struct pk_job *job)
+static const struct pk_books *books_of(const struct duty *duty)
 {
-    return pk_outbox_books(job->task.outbox);
+    return pk_outbox_books(duty->task.outbox);
 }
 
-static int64_t wall_ms(const struct pk_job *job)
+static int64_t wall_ms(const struct duty *duty)
 {
-    return pk_clock_wall_ms(books_of(job)->clock);
+    return pk_clock_wall_ms(books_of(duty)->clock);
 }
 
-static bool is_over(const struct pk_job *job)
+static bool is_over(const struct duty *duty)
 {
-    return pk_deadline_passed(books_of(job)->clock, job->task.deadline_ns);
+    return pk_deadline_passed(books_of(duty)->clock, duty->task.deadline_ns);
 }
 
 /* A moment that a stop cuts short. */
@@ -130,40 +114,40 @@ static void pause_ms(struct pk_outbox *outbox, int64_t ms)
 }
 
 /* Nobody knows what came of the commit, or which of its writes objected. */
-static enum verdict look_again(struct pk_job *job)
+static enum verdict look_again(struct duty *duty)
 {
     struct pk_error err = { 0 };
-    while (!is_over(job) && !job->task.outbox->is_stopping) {
+    while (!is_over(duty) && !duty->task.outbox->is_stopping) {
         PK_CLEANUP(pk_doc_unrefp) struct pk_doc *task = NULL;
-        if (pk_store_get(books_of(job)->store, "outbox", job->task.id,
-                         pk_deadline_in_ms(books_of(job)->clock, PK_OUTBOX_STORE_MS), &task,
+        if (pk_store_get(books_of(duty)->store, "outbox", duty->task.id,
+                         pk_deadline_in_ms(books_of(duty)->clock, PK_OUTBOX_STORE_MS), &task,
                          &err)) {
-            if (task && pk_doc_version(task) == job->version) {
+            if (task && pk_doc_version(task) == duty->job->version) {
                 return VERDICT_DECIDE;
             }
             return VERDICT_LOST; /* By our own commit perhaps: who reads it next sees. */
         }
-        pause_ms(job->task.outbox, PK_OUTBOX_PAUSE_MS);
+        pause_ms(duty->task.outbox, PK_OUTBOX_PAUSE_MS);
     }
     return VERDICT_LEFT;
 }
 
 /* Commits 'list' and the task as 'change' makes it, which comes last. */
-static enum verdict commit_with(struct pk_job *job, struct pk_writes *list,
+static enum verdict commit_with(struct duty *duty, struct pk_writes *list,
                                 const struct pk_task_change *change, struct pk_error *err)
 {
     struct pk_commit commit = { .conflict_write = -1 };
     const int last = (int)list->count;
     PK_CLEANUP(pk_doc_unrefp)
-    struct pk_doc *task = pk_task_change(job->task.doc, change, wall_ms(job));
-    pk_writes_replace(list, "outbox", task, job->version);
-    if (pk_store_commit(books_of(job)->store, list,
-                        pk_deadline_in_ms(books_of(job)->clock, PK_OUTBOX_STORE_MS), &commit,
+    struct pk_doc *task = pk_task_change(duty->job->doc, change, wall_ms(duty));
+    pk_writes_replace(list, "outbox", task, duty->job->version);
+    if (pk_store_commit(books_of(duty)->store, list,
+                        pk_deadline_in_ms(books_of(duty)->clock, PK_OUTBOX_STORE_MS), &commit,
                         err)) {
         return VERDICT_DONE;
     }
     if (err->code == PK_UNKNOWN || (err->code == PK_CONFLICT && commit.conflict_write < 0)) {
-        return look_again(job);
+        return look_again(duty);
     }
     if (err->code == PK_CONFLICT) {
         return commit.conflict_write == last ? VERDICT_LOST : VERDICT_DECIDE;
@@ -172,7 +156,7 @@ static enum verdict commit_with(struct pk_job *job, struct pk_writes *list,
         err->code != PK_FULL) {
         return VERDICT_REFUSED;
     }
-    pause_ms(job->task.outbox, PK_OUTBOX_PAUSE_MS);
+    pause_ms(duty->task.outbox, PK_OUTBOX_PAUSE_MS);
     return VERDICT_DECIDE;
 }
 
@@ -214,87 +198,87 @@ static void describe(const struct pk_error *err, struct pk_buf *out)
 }
 
 /* What the last attempt leaves behind; a hook that fails itself leaves only the failure. */
-static void fill_failed(struct pk_job *job, const struct pk_error *why, struct pk_writes *list,
+static void fill_failed(struct duty *duty, const struct pk_error *why, struct pk_writes *list,
                         bool *is_hooked)
 {
-    const struct pk_task_type *type = job->type;
+    const struct pk_task_type *type = duty->job->type;
     struct pk_error err = { 0 };
     pk_writes_clear(list);
-    if (*is_hooked && type->failed && !type->failed(type->context, &job->task, why, list, &err)) {
-        pk_log_error(job->task.outbox->options.log, "what follows a task's failure has failed",
-                     PK_STR("task", job->task.id), PK_STR("type", type->name), PK_ERR(&err));
+    if (*is_hooked && type->failed && !type->failed(type->context, &duty->task, why, list, &err)) {
+        pk_log_error(duty->task.outbox->options.log, "what follows a task's failure has failed",
+                     PK_STR("task", duty->task.id), PK_STR("type", type->name), PK_ERR(&err));
         pk_writes_clear(list);
         *is_hooked = false;
     }
-    pk_task_tell(list, books_of(job), job->task.doc, "task.failed", "endedTaskId");
+    pk_task_tell(list, books_of(duty), duty->job->doc, "task.failed", "endedTaskId");
 }
 
-static struct ending left(const struct pk_job *job)
+static struct ending left(const struct duty *duty)
 {
-    return (struct ending){ OUTCOME_LEFT, wall_ms(job) + PK_OUTBOX_PAUSE_MS };
+    return (struct ending){ OUTCOME_LEFT, wall_ms(duty) + PK_OUTBOX_PAUSE_MS };
 }
 
 /* What is tried first is tried whatever the time is; not again when the lease is over or the
  * server stops. */
-static bool may_try(const struct pk_job *job, int tries)
+static bool may_try(const struct duty *duty, int tries)
 {
-    return tries == 0 || !(is_over(job) || job->task.outbox->is_stopping);
+    return tries == 0 || !(is_over(duty) || duty->task.outbox->is_stopping);
 }
 
 /* Back to its line: for its next attempt, or, when the server stops, as if this one had not been.
  */
-static struct ending put_off(struct pk_job *job, const char *why)
+static struct ending put_off(struct duty *duty, const char *why)
 {
     PK_CLEANUP(pk_writes_done) struct pk_writes list = { 0 };
-    const bool is_stopped = job->task.outbox->is_stopping;
+    const bool is_stopped = duty->task.outbox->is_stopping;
     const int64_t after_ms =
-        wall_ms(job) + backoff_ms(&job->task.outbox->options, job->task.attempt);
+        wall_ms(duty) + backoff_ms(&duty->task.outbox->options, duty->task.attempt);
     const struct pk_task_change change = { .status = "pending",
                                            .error = is_stopped ? NULL : why,
-                                           .attempts = is_stopped ? job->task.attempt - 1 : -1,
+                                           .attempts = is_stopped ? duty->task.attempt - 1 : -1,
                                            .run_after_ms = is_stopped ? 0 : after_ms,
                                            .progress = -1 };
-    for (int tries = 0; may_try(job, tries); tries++) {
+    for (int tries = 0; may_try(duty, tries); tries++) {
         struct pk_error err = { 0 };
         pk_writes_clear(&list);
-        switch (commit_with(job, &list, &change, &err)) {
+        switch (commit_with(duty, &list, &change, &err)) {
         case VERDICT_DONE:
             return (struct ending){ OUTCOME_AGAIN, after_ms };
         case VERDICT_LOST:
             return (struct ending){ .outcome = OUTCOME_LOST };
         case VERDICT_LEFT:
         case VERDICT_REFUSED:
-            return left(job);
+            return left(duty);
         case VERDICT_DECIDE:
             break;
         }
     }
-    return left(job);
+    return left(duty);
 }
 
-static struct ending give_up(struct pk_job *job, const struct pk_error *why, const char *text)
+static struct ending give_up(struct duty *duty, const struct pk_error *why, const char *text)
 {
     PK_CLEANUP(pk_writes_done) struct pk_writes list = { 0 };
     bool is_hooked = true;
-    for (int tries = 0; may_try(job, tries); tries++) {
-        const int64_t now_ms = wall_ms(job);
+    for (int tries = 0; may_try(duty, tries); tries++) {
+        const int64_t now_ms = wall_ms(duty);
         const struct pk_task_change change = { .status = "failed",
                                                .error = text,
                                                .attempts = -1,
                                                .completed_ms = now_ms,
                                                .progress = -1 };
         struct pk_error err = { 0 };
-        fill_failed(job, why, &list, &is_hooked);
-        switch (commit_with(job, &list, &change, &err)) {
+        fill_failed(duty, why, &list, &is_hooked);
+        switch (commit_with(duty, &list, &change, &err)) {
         case VERDICT_DONE:
             return (struct ending){ .outcome = OUTCOME_FAILED };
         case VERDICT_LOST:
             return (struct ending){ .outcome = OUTCOME_LOST };
         case VERDICT_LEFT:
-            return left(job);
+            return left(duty);
         case VERDICT_REFUSED: /* By what the hook wants: it is left out. */
             if (!is_hooked) {
-                return left(job);
+                return left(duty);
             }
             is_hooked = false;
             break;
@@ -302,107 +286,143 @@ static struct ending give_up(struct pk_job *job, const struct pk_error *why, con
             break;
         }
     }
-    return left(job);
+    return left(duty);
 }
 
-static struct ending fail(struct pk_job *job, const struct pk_error *why)
+static struct ending fail(struct duty *duty, const struct pk_error *why)
 {
     PK_CLEANUP(pk_buf_done) struct pk_buf text = { 0 };
-    const bool is_last = is_final(why->code) || (!job->task.outbox->is_stopping &&
-                                                 job->task.attempt >= job->type->attempts_max);
+    const bool is_last =
+        is_final(why->code) ||
+        (!duty->task.outbox->is_stopping && duty->task.attempt >= duty->job->type->attempts_max);
     describe(why, &text);
-    pk_log_warn(job->task.outbox->options.log, "a task's attempt has failed",
-                PK_STR("task", job->task.id), PK_STR("type", job->type->name),
-                PK_NUM("attempt", job->task.attempt), PK_FLAG("last", is_last), PK_ERR(why));
-    return is_last ? give_up(job, why, pk_buf_text(&text)) : put_off(job, pk_buf_text(&text));
+    pk_log_warn(duty->task.outbox->options.log, "a task's attempt has failed",
+                PK_STR("task", duty->task.id), PK_STR("type", duty->job->type->name),
+                PK_NUM("attempt", duty->task.attempt), PK_FLAG("last", is_last), PK_ERR(why));
+    return is_last ? give_up(duty, why, pk_buf_text(&text)) : put_off(duty, pk_buf_text(&text));
 }
 
 /* ---- An attempt ---- */
 
-static struct ending attempt(struct pk_job *job)
+static struct ending attempt(struct duty *duty)
 {
     PK_CLEANUP(pk_writes_done) struct pk_writes list = { 0 };
-    const struct pk_task_type *type = job->type;
-    for (int tries = 0; may_try(job, tries); tries++) {
+    const struct pk_task_type *type = duty->job->type;
+    for (int tries = 0; may_try(duty, tries); tries++) {
         struct pk_error err = { 0 };
         pk_writes_clear(&list);
-        if (!type->run(type->context, &job->task, &list, &err)) {
-            return fail(job, &err);
+        if (!type->run(type->context, &duty->task, &list, &err)) {
+            return fail(duty, &err);
         }
-        const int64_t now_ms = wall_ms(job);
+        const int64_t now_ms = wall_ms(duty);
         const struct pk_task_change change = {
             .status = "done",
             .attempts = -1,
             .completed_ms = now_ms,
-            .expires_ms = now_ms + job->task.outbox->options.keep_ms,
-            .progress = pk_doc_number(job->task.doc, "progress", -1) >= 0 ? 1 : -1,
+            .expires_ms = now_ms + duty->task.outbox->options.keep_ms,
+            .progress = pk_doc_number(duty->job->doc, "progress", -1) >= 0 ? 1 : -1,
         };
-        switch (commit_with(job, &list, &change, &err)) {
+        switch (commit_with(duty, &list, &change, &err)) {
         case VERDICT_DONE:
             return (struct ending){ .outcome = OUTCOME_DONE };
         case VERDICT_LOST:
             return (struct ending){ .outcome = OUTCOME_LOST };
         case VERDICT_LEFT:
-            return left(job);
+            return left(duty);
         case VERDICT_REFUSED:
-            return fail(job, &err);
+            return fail(duty, &err);
         case VERDICT_DECIDE:
             if (tries >= DECIDE_FAST) { /* Somebody else is quicker every time. */
-                pause_ms(job->task.outbox, PAUSE_MS);
+                pause_ms(duty->task.outbox, PAUSE_MS);
             }
             break;
         }
     }
-    return left(job);
+    return left(duty);
 }
 
-/* Each time that it was begun, its node ended before it did. */
-static struct ending run(struct pk_job *job)
-{
-    if (job->task.attempt > job->type->attempts_max) {
-        struct pk_error why;
-        (void)pk_fail(&why, PK_INTERNAL, "look at what the server logged before it ended",
-                      "the server ended each of the %u times that it was begun",
-                      job->type->attempts_max);
-        return fail(job, &why);
-    }
-    if (pk_deadline_left_ms(books_of(job)->clock, job->task.deadline_ns, INT64_MAX) <
-        job->type->lease_ms / 2) {
-        return left(job); /* It waited too long: claimed anew. */
-    }
-    return attempt(job);
-}
+/* ---- Leases ---- */
 
-/* ---- Long work ---- */
-
-bool pk_task_progress(const struct pk_task *task, double progress, struct pk_error *err)
+/* A whole lease from now on; 'progress' below 0: as it was. */
+static bool renew(struct duty *duty, double progress, struct pk_error *err)
 {
-    struct pk_job *job = (struct pk_job *)(uintptr_t)task; /* Its first member. */
-    const struct pk_books *books = books_of(job);
-    const int64_t now_ms = pk_clock_wall_ms(books->clock);
+    const struct pk_books *books = books_of(duty);
+    const int64_t now_ms = wall_ms(duty);
     const struct pk_task_change change = { .status = "in_progress",
                                            .owner = books->node,
                                            .attempts = -1,
-                                           .lease_until_ms = now_ms + job->type->lease_ms,
-                                           .progress = progress < 0   ? 0
-                                                       : progress > 1 ? 1
-                                                                      : progress };
+                                           .lease_until_ms = now_ms + duty->job->type->lease_ms,
+                                           .progress = progress > 1 ? 1 : progress };
     PK_CLEANUP(pk_writes_done) struct pk_writes list = { 0 };
-    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *doc = pk_task_change(task->doc, &change, now_ms);
-    pk_writes_replace(&list, "outbox", doc, job->version);
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *doc = pk_task_change(duty->job->doc, &change, now_ms);
+    pk_writes_replace(&list, "outbox", doc, duty->job->version);
     if (!pk_store_commit(books->store, &list, pk_deadline_in_ms(books->clock, PK_OUTBOX_STORE_MS),
                          NULL, err)) {
         return pk_wrap(err, "keep the lease of the task");
     }
-    job->lease_until_ms = change.lease_until_ms;
-    job->task.deadline_ns = pk_deadline_in_ms(books->clock, job->type->lease_ms);
-    pk_job_claimed(job, doc, list.write[0].version);
+    duty->task.deadline_ns = pk_deadline_in_ms(books->clock, duty->job->type->lease_ms);
+    pk_job_claimed(duty->job, doc, list.write[0].version);
     return true;
+}
+
+bool pk_task_progress(const struct pk_task *task, double progress, struct pk_error *err)
+{
+    struct duty *duty = (struct duty *)(uintptr_t)task; /* Its first member. */
+    return renew(duty, progress < 0 ? 0 : progress, err);
 }
 
 bool pk_task_should_stop(const struct pk_task *task)
 {
     return task->outbox->is_stopping;
+}
+
+static void begin(struct pk_outbox *outbox, struct pk_job *job, struct duty *out)
+{
+    bson_t view;
+    bson_iter_t iter;
+    uint32_t size = 0;
+    const uint8_t *data = NULL;
+    out->job = job;
+    out->task = (struct pk_task){ .outbox = outbox,
+                                  .doc = pk_doc_ref(job->doc),
+                                  .id = job->entry->id,
+                                  .type = job->type->name,
+                                  .person = pk_entry_person(job->entry),
+                                  .attempt = job->attempt,
+                                  .deadline_ns = job->deadline_ns };
+    bson_init(&out->task.payload);
+    pk_doc_view(job->doc, &view);
+    if (bson_iter_init_find(&iter, &view, "payload") && BSON_ITER_HOLDS_DOCUMENT(&iter)) {
+        bson_iter_document(&iter, &size, &data);
+        (void)bson_init_static(&out->task.payload, data, size);
+    }
+}
+
+/* Claimed, and now begun. */
+static struct ending carry_out(struct duty *duty)
+{
+    const int64_t left_ms =
+        pk_deadline_left_ms(books_of(duty)->clock, duty->task.deadline_ns, INT64_MAX);
+    struct pk_error err = { 0 };
+    if (left_ms < duty->job->type->lease_ms / 2 && !renew(duty, -1, &err)) { /* It waited long. */
+        return err.code == PK_CONFLICT ? (struct ending){ .outcome = OUTCOME_LOST } : left(duty);
+    }
+    if (duty->task.attempt > duty->job->type->attempts_max) {
+        (void)pk_fail(&err, PK_INTERNAL, "look at what the server logged before it ended",
+                      "the server ended each of the %u times that it was begun",
+                      duty->job->type->attempts_max);
+        return fail(duty, &err);
+    }
+    return attempt(duty);
+}
+
+static struct ending run(struct pk_outbox *outbox, struct pk_job *job)
+{
+    struct duty duty;
+    begin(outbox, job, &duty);
+    const struct ending ending = carry_out(&duty);
+    pk_doc_unref(duty.task.doc);
+    return ending;
 }
 
 /* ---- The thread ---- */
@@ -423,7 +443,7 @@ static void count_done(struct pk_outbox *outbox)
 /* Under the lock. */
 static void finish(struct pk_outbox *outbox, struct pk_job *job, const struct ending *ending)
 {
-    const int64_t now_ms = wall_ms(job);
+    const int64_t now_ms = pk_clock_wall_ms(pk_outbox_books(outbox)->clock);
     pk_job_leave_type(outbox, job);
     switch (ending->outcome) {
     case OUTCOME_DONE:
@@ -466,7 +486,7 @@ static void work(struct pk_outbox *outbox, struct pk_job *job)
     outbox->running_count++;
     (void)pthread_mutex_unlock(&outbox->lock);
     const int64_t begun_ns = pk_clock_mono_ns(pk_clock_system());
-    const struct ending ending = run(job);
+    const struct ending ending = run(outbox, job);
     const int64_t took_ns = pk_clock_mono_ns(pk_clock_system()) - begun_ns;
     (void)pthread_mutex_lock(&outbox->lock);
     outbox->running_count--;
@@ -506,10 +526,10 @@ void pk_outbox_give_back(struct pk_outbox *outbox)
     while (outbox->ready) {
         struct pk_job *job = take_ready(outbox);
         const struct pk_task_change change = { .status = "pending",
-                                               .attempts = job->task.attempt - 1,
+                                               .attempts = job->attempt - 1,
                                                .progress = -1 };
         PK_CLEANUP(pk_doc_unrefp)
-        struct pk_doc *task = pk_task_change(job->task.doc, &change, now_ms);
+        struct pk_doc *task = pk_task_change(job->doc, &change, now_ms);
         pk_writes_replace(&list, "outbox", task, job->version);
         pk_job_free(job);
     }

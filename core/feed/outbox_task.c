@@ -28,7 +28,7 @@ void pk_task_add(struct pk_writes *list, const struct pk_books *books,
         (void)strncpy(id, task->id, sizeof(id) - 1);
         id[sizeof(id) - 1] = '\0';
     } else {
-        pk_uuid_new(id);
+        pk_uuid_ordered(now_ms, id);
     }
     BSON_APPEND_UTF8(bson, "_id", id);
     BSON_APPEND_UTF8(bson, "taskType", task->type);

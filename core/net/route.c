@@ -144,13 +144,12 @@ void pk_route_miss(const struct pk_net *net, const struct pk_match *match,
     struct pk_arena *arena = &request->arena;
     if (match->allowed) {
         answer->allow = pk_route_allow(match->allowed, request);
-        pk_answer_problem(request, answer, 405, "method_not_allowed",
-                          pk_arena_printf(arena, "'%.200s' does not take %s", request->path,
-                                          request->method == PK_METHOD_OTHER
-                                              ? "this method"
-                                              : method_name[request->method]),
-                          match->others ? match->others
-                                        : pk_arena_printf(arena, "use %s", answer->allow));
+        pk_answer_problem(
+            request, answer, 405, "method_not_allowed",
+            pk_arena_printf(arena, "'%.200s' does not take %s", request->path,
+                            request->method == PK_METHOD_OTHER ? "this method"
+                                                               : method_name[request->method]),
+            match->others ? match->others : pk_arena_printf(arena, "use %s", answer->allow));
         return;
     }
     const char *near = nearest(net, request);

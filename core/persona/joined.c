@@ -34,7 +34,7 @@ struct pk_joins {
     const struct pk_domain *domain; /* NULL: there is no store. */
     const char *person;
     int64_t deadline_ns;
-    struct pk_joins_doc **doc; /* Each by itself: a bson_t must not be moved. */
+    struct pk_joins_doc *doc;
     size_t count, room;
 };
 
@@ -54,9 +54,8 @@ void pk_joins_free(struct pk_joins *joins)
         return;
     }
     for (size_t i = 0; i < joins->count; i++) {
-        pk_free((char *)(uintptr_t)joins->doc[i]->id);
-        bson_destroy(&joins->doc[i]->doc);
-        pk_free(joins->doc[i]);
+        pk_free((char *)(uintptr_t)joins->doc[i].id);
+        pk_doc_unref(joins->doc[i].doc);
     }
     pk_free(joins->doc);
     pk_free((char *)(uintptr_t)joins->person);
@@ -76,7 +75,7 @@ size_t pk_joins_count(const struct pk_joins *joins)
 
 const struct pk_joins_doc *pk_joins_at(const struct pk_joins *joins, size_t i)
 {
-    return joins->doc[i];
+    return &joins->doc[i];
 }
 
 /* ---- The table of documents ---- */
@@ -84,9 +83,9 @@ const struct pk_joins_doc *pk_joins_at(const struct pk_joins *joins, size_t i)
 static struct pk_joins_doc *find_doc(struct pk_joins *joins, const char *collection, const char *id)
 {
     for (size_t i = 0; i < joins->count; i++) {
-        if (strcmp(joins->doc[i]->id, id) == 0 &&
-            strcmp(joins->doc[i]->collection, collection) == 0) {
-            return joins->doc[i];
+        if (strcmp(joins->doc[i].id, id) == 0 &&
+            strcmp(joins->doc[i].collection, collection) == 0) {
+            return &joins->doc[i];
         }
     }
     return NULL;
@@ -98,41 +97,47 @@ static struct pk_joins_doc *add_doc(struct pk_joins *joins, const char *collecti
         joins->room = joins->room ? 2 * joins->room : 8;
         joins->doc = pk_realloc(joins->doc, joins->room * sizeof(*joins->doc));
     }
-    struct pk_joins_doc *made = pk_calloc(1, sizeof(*made));
-    joins->doc[joins->count++] = made;
+    struct pk_joins_doc *made = &joins->doc[joins->count++];
     *made = (struct pk_joins_doc){ .collection = collection, .id = pk_strdup(id) };
-    bson_init(&made->doc);
     return made;
 }
 
-/* The document as it is now: its place in the table; an empty one when there is none yet. */
-static bool take_doc(struct pk_joins *joins, const char *collection, const char *id,
-                     struct pk_joins_doc **out, struct pk_error *err)
+/* A view of what stands there; an empty one when nothing does. */
+static void view_doc(const struct pk_joins_doc *place, bson_t *out)
 {
-    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *stored = NULL;
+    static const uint8_t empty[] = { 5, 0, 0, 0, 0 };
+    if (place->doc) {
+        pk_doc_view(place->doc, out);
+    } else {
+        (void)bson_init_static(out, empty, sizeof(empty));
+    }
+}
+
+/* Its place in the table, and a view of the document as it is now. The place is good until the next
+ * one is taken. */
+static bool take_doc(struct pk_joins *joins, const char *collection, const char *id,
+                     struct pk_joins_doc **out, bson_t *out_before, struct pk_error *err)
+{
+    struct pk_doc *stored = NULL;
     *out = find_doc(joins, collection, id);
-    if (*out) {
-        return true;
+    if (!*out) {
+        if (joins->domain && !pk_store_get(joins->domain->books->store, collection, id,
+                                           joins->deadline_ns, &stored, err)) {
+            return pk_wrap(err, "read from '%s'", collection);
+        }
+        *out = add_doc(joins, collection, id);
+        (*out)->doc = stored; /* The reference moves. */
+        (*out)->version = stored ? pk_doc_version(stored) : 0;
     }
-    if (joins->domain && !pk_store_get(joins->domain->books->store, collection, id,
-                                       joins->deadline_ns, &stored, err)) {
-        return pk_wrap(err, "read from '%s'", collection);
-    }
-    *out = add_doc(joins, collection, id);
-    if (stored) {
-        bson_t view;
-        pk_doc_view(stored, &view);
-        bson_destroy(&(*out)->doc);
-        bson_copy_to(&view, &(*out)->doc);
-        (*out)->version = pk_doc_version(stored);
-    }
+    view_doc(*out, out_before);
     return true;
 }
 
+/* Ends 'made'. Views of what stood there before are gone. */
 static void put_doc(struct pk_joins_doc *place, bson_t *made)
 {
-    bson_destroy(&place->doc);
-    bson_copy_to(made, &place->doc);
+    pk_doc_unref(place->doc);
+    place->doc = pk_doc_new(made);
     bson_destroy(made);
     place->is_changed = true;
 }
@@ -330,6 +335,7 @@ static bool remember(struct pk_joins *joins, const struct pk_joined *joined, str
     bson_iter_t value;
     char id[PK_DOC_ID_MAX], entry[PK_UUID_TEXT];
     bson_t made = BSON_INITIALIZER;
+    bson_t before;
 
     if (!word_of(joined, "key", &key, err)) {
         return false;
@@ -338,19 +344,18 @@ static bool remember(struct pk_joins *joins, const struct pk_joined *joined, str
         return fail_operation(joined, "'value' is missing", err);
     }
     (void)snprintf(id, sizeof(id), "%s:%s", joins->person, key);
-    if (!take_doc(joins, "knowledge", id, &place, err)) {
+    if (!take_doc(joins, "knowledge", id, &place, &before, err)) {
         return false;
     }
-    const bson_t *before = &place->doc;
     const double ttl = number_of(operation, "ttl", 0);
     pk_mind_id(entry, joins->person, "hot", key, 0);
     BSON_APPEND_UTF8(&made, "_id", id);
-    BSON_APPEND_UTF8(&made, "entryId", text_of(before, "entryId", entry));
+    BSON_APPEND_UTF8(&made, "entryId", text_of(&before, "entryId", entry));
     BSON_APPEND_UTF8(&made, "userId", joins->person);
     BSON_APPEND_UTF8(&made, "key", key);
     (void)bson_append_iter(&made, "value", -1, &value);
     BSON_APPEND_UTF8(&made, "dataType", type_of_value(operation));
-    put_text(&made, "category", operation, before, "general");
+    put_text(&made, "category", operation, &before, "general");
     put_text(&made, "volatility", operation, NULL, ttl > 0 ? "high" : "low");
     put_sources(&made, joined, NULL);
     put_number(&made, "confidence", operation, NULL, 0.7);
@@ -359,8 +364,8 @@ static bool remember(struct pk_joins *joins, const struct pk_joined *joined, str
         BSON_APPEND_DATE_TIME(&made, "expiresAt",
                               joined->effective_at_ms + (int64_t)(ttl * 1000.0));
     }
-    put_dates(&made, joined, before);
-    BSON_APPEND_INT64(&made, "version", (int64_t)number_of(before, "version", 0) + 1);
+    put_dates(&made, joined, &before);
+    BSON_APPEND_INT64(&made, "version", (int64_t)number_of(&before, "version", 0) + 1);
     put_doc(place, &made);
     return true;
 }
@@ -379,8 +384,9 @@ static bool link_traits(struct pk_joins *joins, const struct pk_joined *joined,
         struct pk_joins_doc *place;
         char id[PK_UUID_TEXT];
         bson_t made = BSON_INITIALIZER;
+        bson_t before;
         pk_mind_id(id, joined->id, "link", path, 0);
-        if (!take_doc(joins, "trait_links", id, &place, err)) {
+        if (!take_doc(joins, "trait_links", id, &place, &before, err)) {
             bson_destroy(&made);
             return false;
         }
@@ -401,7 +407,7 @@ static bool narrative(struct pk_joins *joins, const struct pk_joined *joined, st
     const char *type = text_of(operation, "narrativeType", "self_observation");
     struct pk_joins_doc *place;
     bson_t made = BSON_INITIALIZER;
-    bson_t traits;
+    bson_t traits, before;
     bson_iter_t iter;
     const bool is_curation = strcmp(type, "curation") == 0;
     const bool has_trait = inner_of(operation, "traits", &traits) &&
@@ -414,7 +420,7 @@ static bool narrative(struct pk_joins *joins, const struct pk_joined *joined, st
         return fail_operation(joined, "a curation names the trait that it is about, in 'traits'",
                               err);
     }
-    if (!take_doc(joins, "narratives", joined->id, &place, err)) {
+    if (!take_doc(joins, "narratives", joined->id, &place, &before, err)) {
         return false;
     }
     BSON_APPEND_UTF8(&made, "_id", joined->id);
@@ -440,12 +446,12 @@ static bool learn(struct pk_joins *joins, const struct pk_joined *joined, struct
     const int64_t to = date_of(operation, "relevantTo", INT64_MIN);
     struct pk_joins_doc *place;
     bson_t made = BSON_INITIALIZER;
-    bson_t metadata, span, none = BSON_INITIALIZER;
+    bson_t metadata, span, before, none = BSON_INITIALIZER;
 
     if (!text_of(operation, "content", NULL)) {
         return fail_operation(joined, "'content' is not a text", err);
     }
-    if (!take_doc(joins, "vectors", joined->id, &place, err)) {
+    if (!take_doc(joins, "vectors", joined->id, &place, &before, err)) {
         return false;
     }
     BSON_APPEND_UTF8(&made, "_id", joined->id);
@@ -472,8 +478,8 @@ static bool learn(struct pk_joins *joins, const struct pk_joined *joined, struct
         BSON_APPEND_ARRAY(&metadata, "tags", &none);
     }
     bson_append_document_end(&made, &metadata);
-    put_dates(&made, joined, &place->doc);
-    BSON_APPEND_INT64(&made, "accessCount", (int64_t)number_of(&place->doc, "accessCount", 0));
+    put_dates(&made, joined, &before);
+    BSON_APPEND_INT64(&made, "accessCount", (int64_t)number_of(&before, "accessCount", 0));
     put_doc(place, &made);
     bson_destroy(&none);
     return true;
@@ -485,22 +491,22 @@ static bool put_node(struct pk_joins *joins, const struct pk_joined *joined, con
 {
     struct pk_joins_doc *place;
     bson_t made = BSON_INITIALIZER;
-    bson_t properties, had, sources;
+    bson_t stood, properties, had, sources;
     const bool is_self = strcmp(label, "self") == 0;
 
     pk_mind_id(out_id, joins->person, "node", label, 0);
-    if (!take_doc(joins, "graph_nodes", out_id, &place, err)) {
+    if (!take_doc(joins, "graph_nodes", out_id, &place, &stood, err)) {
         return false;
     }
-    const bool is_there = bson_count_keys(&place->doc) > 0;
+    const bool is_there = place->doc != NULL;
     if (is_there && bson_count_keys(operation) == 0) {
         return true;
     }
-    const bson_t *before = is_there && inner_of(&place->doc, "properties", &had) ? &had : NULL;
+    const bson_t *before = is_there && inner_of(&stood, "properties", &had) ? &had : NULL;
     const bool has_sources = before && inner_of(before, "derivedFrom", &sources);
     BSON_APPEND_UTF8(&made, "_id", out_id);
     BSON_APPEND_UTF8(&made, "userId", joins->person);
-    put_text(&made, "nodeType", operation, &place->doc, is_self ? "entity" : "concept");
+    put_text(&made, "nodeType", operation, &stood, is_self ? "entity" : "concept");
     BSON_APPEND_UTF8(&made, "label", label);
     BSON_APPEND_DOCUMENT_BEGIN(&made, "properties", &properties);
     (void)put_either(&properties, "description", operation, before);
@@ -509,7 +515,7 @@ static bool put_node(struct pk_joins *joins, const struct pk_joined *joined, con
     put_sources(&properties, joined, has_sources ? &sources : NULL);
     put_merged(&properties, "attributes", "attributes", operation, before);
     bson_append_document_end(&made, &properties);
-    put_dates(&made, joined, &place->doc);
+    put_dates(&made, joined, &stood);
     put_doc(place, &made);
     return true;
 }
@@ -530,7 +536,7 @@ static bool edge(struct pk_joins *joins, const struct pk_joined *joined, struct 
     struct pk_joins_doc *place;
     bson_t made = BSON_INITIALIZER;
     bson_t none = BSON_INITIALIZER;
-    bson_t properties, span, had, sources;
+    bson_t stood, properties, span, had, sources;
 
     if (!word_of(joined, "source", &source, err) || !word_of(joined, "target", &target, err) ||
         !word_of(joined, "edgeType", &type, err) ||
@@ -540,10 +546,10 @@ static bool edge(struct pk_joins *joins, const struct pk_joined *joined, struct 
     }
     PK_CLEANUP(pk_freep) char *ends = pk_strdupf("%s>%s", source_id, target_id);
     pk_mind_id(id, ends, "edge", type, 0);
-    if (!take_doc(joins, "graph_edges", id, &place, err)) {
+    if (!take_doc(joins, "graph_edges", id, &place, &stood, err)) {
         return false;
     }
-    const bson_t *before = inner_of(&place->doc, "properties", &had) ? &had : NULL;
+    const bson_t *before = inner_of(&stood, "properties", &had) ? &had : NULL;
     const bool has_sources = before && inner_of(before, "derivedFrom", &sources);
     const int64_t from = date_of(operation, "validFrom", INT64_MIN);
     const int64_t to = date_of(operation, "validTo", INT64_MIN);
@@ -570,7 +576,7 @@ static bool edge(struct pk_joins *joins, const struct pk_joined *joined, struct 
     put_sources(&properties, joined, has_sources ? &sources : NULL);
     put_merged(&properties, "metadata", "attributes", operation, before);
     bson_append_document_end(&made, &properties);
-    put_dates(&made, joined, &place->doc);
+    put_dates(&made, joined, &stood);
     put_doc(place, &made);
     return true;
 }
@@ -608,15 +614,14 @@ bool pk_joined_write(const struct pk_domain *domain, const char *person,
         }
     }
     for (size_t i = 0; i < joins->count; i++) {
-        const struct pk_joins_doc *made = joins->doc[i];
+        const struct pk_joins_doc *made = &joins->doc[i];
         if (!made->is_changed) {
             continue;
         }
-        PK_CLEANUP(pk_doc_unrefp) struct pk_doc *doc = pk_doc_new(&made->doc);
         if (made->version) {
-            pk_writes_replace(list, made->collection, doc, made->version);
+            pk_writes_replace(list, made->collection, made->doc, made->version);
         } else {
-            pk_writes_insert(list, made->collection, doc);
+            pk_writes_insert(list, made->collection, made->doc);
         }
     }
     return true;
@@ -684,14 +689,16 @@ void pk_joins_hot(const struct pk_joins *joins, int64_t now_ms, bson_t *out)
     bson_t list;
     uint32_t at = 0;
     for (size_t i = 0; i < joins->count; i++) {
-        if (strcmp(joins->doc[i]->collection, "knowledge") == 0) {
-            hot[count++] = joins->doc[i];
+        if (strcmp(joins->doc[i].collection, "knowledge") == 0) {
+            hot[count++] = &joins->doc[i];
         }
     }
     qsort(hot, count, sizeof(struct pk_joins_doc *), by_id);
     BSON_APPEND_ARRAY_BEGIN(out, "knowledge", &list);
     for (size_t i = 0; i < count && at < HOT_MAX; i++) {
-        add_hot(&list, &at, &hot[i]->doc, now_ms);
+        bson_t view;
+        view_doc(hot[i], &view);
+        add_hot(&list, &at, &view, now_ms);
     }
     bson_append_array_end(out, &list);
 }

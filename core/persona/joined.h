@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct pk_doc;
 struct pk_error;
 struct pk_joined;
 struct pk_writes;
@@ -41,7 +42,7 @@ void pk_joins_hot(const struct pk_joins *joins, int64_t now_ms, bson_t *out);
  * was read at, 0: it is new. */
 struct pk_joins_doc {
     const char *collection, *id;
-    bson_t doc;
+    struct pk_doc *doc; /* As it is now; NULL: it is not there. */
     int64_t version;
     bool is_changed; /* Else it was only read. */
 };

@@ -77,8 +77,15 @@ void pk_mind_id(char out[PK_UUID_TEXT], const char *obs_id, const char *maker, c
 
 const char *mind_name(struct pk_mind *mind, const char *kind, const char *key)
 {
-    return key && *key ? pk_arena_printf(&mind->arena, "%s:%s", kind, key)
-                       : pk_arena_strdup(&mind->arena, kind);
+    const size_t first = strlen(kind);
+    const size_t second = key ? strlen(key) : 0;
+    char *name = pk_arena_alloc(&mind->arena, first + second + 2);
+    memcpy(name, kind, first);
+    if (second > 0) {
+        name[first] = ':';
+        memcpy(name + first + 1, key, second);
+    }
+    return name; /* The arena's memory is zeroed. */
 }
 
 const char *mind_readable(struct pk_mind *mind, enum mind_kind kind, const char *key)

@@ -62,19 +62,27 @@ static void read_list(struct pk_mind *mind, enum mind_kind kind, const bson_iter
 /* Lists whose things are named by kind and key. */
 static void read_named(struct pk_mind *mind, enum mind_kind kind, const bson_iter_t *list)
 {
-    bson_iter_t item, v;
-    bson_t view;
+    bson_iter_t item, field;
     if (!BSON_ITER_HOLDS_ARRAY(list) || !bson_iter_recurse(list, &item)) {
         return;
     }
     while (bson_iter_next(&item)) {
-        const struct slice doc = slice_of(&item);
-        if (!slice_view(doc, &view)) {
+        const char *of = "", *key = NULL;
+        int64_t number = 0;
+        if (!BSON_ITER_HOLDS_DOCUMENT(&item) || !bson_iter_recurse(&item, &field)) {
             continue;
         }
-        const int64_t number = bson_iter_init_find(&v, &view, "v") ? bson_iter_as_int64(&v) : 0;
-        mind_add(mind, kind, mind_name(mind, field_text(doc, "kind"), field_text(doc, "key")), doc,
-                 number);
+        while (bson_iter_next(&field)) {
+            const char *name = bson_iter_key(&field);
+            if (strcmp(name, "kind") == 0) {
+                of = text_of(&field);
+            } else if (strcmp(name, "key") == 0) {
+                key = text_of(&field);
+            } else if (strcmp(name, "v") == 0) {
+                number = bson_iter_as_int64(&field);
+            }
+        }
+        mind_add(mind, kind, mind_name(mind, of, key), slice_of(&item), number);
     }
     mind_sort(mind, kind);
 }
@@ -286,6 +294,9 @@ static int64_t fold_at(const struct pk_mind *mind)
 {
     const struct mind_table *table = &mind->table[MIND_VERSION];
     size_t count = 0;
+    if (table->count <= MIND_GONE_MAX) {
+        return -1;
+    }
     for (size_t i = 0; i < table->count; i++) {
         count += is_gone(mind, table->thing[i].key);
     }

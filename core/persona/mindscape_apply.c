@@ -30,14 +30,16 @@ enum { CHANGES_MAX = 900, READ_MS = 10000, DERIVED_MAX = 32 };
 
 /* ---- History ---- */
 
-/* Digits 9 to 12 say which of the changes of one observation, path and epoch it is. */
+/* The first eight digits are of the time, so that rows which are written together lie together in
+ * indexes; the next four say which of the changes of one observation, path and epoch it is. */
 static void name_change(const struct pk_trait_change *change, int64_t epoch, unsigned ordinal,
                         char out[PK_UUID_TEXT])
 {
-    char digits[8];
+    char digits[16];
     pk_mind_id(out, change->obs_id, "history", change->path, (size_t)epoch);
-    (void)snprintf(digits, sizeof(digits), "%04x", ordinal & 0xFFFF);
-    memcpy(out + 9, digits, 4);
+    (void)snprintf(digits, sizeof(digits), "%08x-%04x",
+                   (unsigned)((uint64_t)change->effective_at_ms >> 16), ordinal & 0xFFFF);
+    memcpy(out, digits, 13);
 }
 
 static unsigned ordinal_of(const struct pk_mind *mind, size_t at)

@@ -346,7 +346,7 @@ static void commit_all(struct intake *intake)
     size_t first = 0, last = 0, bytes = 0, good = 0;
     for (size_t i = 0; i < intake->count; i++) {
         const struct item *item = &intake->item[i];
-        const size_t size = item->is_settled ? 0 : item->form.form.len + SERVER_BYTES;
+        const size_t size = item->is_settled ? 0 : item->form.size + SERVER_BYTES;
         if (!item->is_settled && good > 0 &&
             (good == RANGE_MAX || bytes + size > RANGE_BYTES || is_apart(intake, first, last, i))) {
             commit_range(intake, first, i);
@@ -364,14 +364,14 @@ static void commit_all(struct intake *intake)
 
 /* ---- All of them ---- */
 
-static void check(struct intake *intake, struct item *item, const bson_t *sent)
+static void check(struct intake *intake, struct item *item, const struct pk_sent *sent)
 {
     struct pk_error err = { 0 };
     if (!observation_form_read(sent, intake->generation, &item->form, &item->out->faults, &err)) {
         (void)refuse(item, &err);
         return;
     }
-    if (item->form.form.len + SERVER_BYTES > PK_DOC_MAX_BYTES) {
+    if (item->form.size + SERVER_BYTES > PK_DOC_MAX_BYTES) {
         (void)pk_fail_field(&err, PK_TOO_LARGE, "content", "send less, or a reference to a file",
                             "the observation would take more than %d bytes", PK_DOC_MAX_BYTES);
         (void)refuse(item, &err);
@@ -380,7 +380,7 @@ static void check(struct intake *intake, struct item *item, const bson_t *sent)
     if (item->form.id) {
         (void)snprintf(item->id, sizeof(item->id), "%s", item->form.id);
     } else {
-        pk_uuid_new(item->id);
+        pk_uuid_ordered(intake->now_ms, item->id);
     }
 }
 
@@ -397,7 +397,7 @@ static void intake_done(struct intake *intake)
 }
 
 bool pk_observation_accept(const struct pk_domain *domain, const struct pk_by *by,
-                           const struct pk_accept_rules *rules, const bson_t *const *sent,
+                           const struct pk_accept_rules *rules, const struct pk_sent *sent,
                            size_t count, struct pk_accepted *out, struct pk_error *err)
 {
     if (count > PK_OBSERVATIONS_MAX) {
@@ -417,7 +417,7 @@ bool pk_observation_accept(const struct pk_domain *domain, const struct pk_by *b
     };
     for (size_t i = 0; i < count; i++) {
         intake.item[i].out = &out[i];
-        check(&intake, &intake.item[i], sent[i]);
+        check(&intake, &intake.item[i], &sent[i]);
     }
     commit_all(&intake);
     return true;

@@ -25,10 +25,10 @@ static void put_date(struct pk_buf *out, const char *key, int64_t ms)
     pk_writer_int64(out, ms);
 }
 
-static void put_field(struct pk_buf *out, const struct observation_form *form, const char *key)
+static void put_field(struct pk_buf *out, const bson_t *form, const char *key)
 {
     bson_iter_t iter;
-    if (bson_iter_init_find(&iter, &form->form, key)) {
+    if (bson_iter_init_find(&iter, form, key)) {
         pk_writer_copy(out, key, strlen(key), &iter);
     }
 }
@@ -49,18 +49,19 @@ struct pk_doc *observation_doc_new(const struct observation_form *form,
 {
     PK_CLEANUP(pk_buf_done) struct pk_buf out = { 0 };
     const bool is_dated = form->has_timestamp && form->timestamp_ms <= stamp->now_ms;
-    bson_t view;
+    bson_t view, sent;
 
-    (void)pk_buf_reserve(&out, form->form.len + 512);
+    (void)bson_init_static(&sent, form->data, form->size);
+    (void)pk_buf_reserve(&out, form->size + 512);
     const size_t start = pk_writer_begin(&out);
     put_text(&out, "_id", stamp->id); /* First what the indexes hold: they need not look far. */
     put_text(&out, "userId", stamp->person);
     put_text(&out, "processingStatus", stamp->is_waiting ? "pending" : "approved");
-    put_field(&out, form, "sourceType");
+    put_field(&out, &sent, "sourceType");
     put_date(&out, "createdAt", stamp->now_ms);
     put_date(&out, "effectiveAt", is_dated ? form->timestamp_ms : stamp->now_ms);
-    put_field(&out, form, "sourceMetadata");
-    put_field(&out, form, "content");
+    put_field(&out, &sent, "sourceMetadata");
+    put_field(&out, &sent, "content");
     put_approval(&out, stamp);
     put_text(&out, "createdBy", stamp->actor);
     put_date(&out, "updatedAt", stamp->now_ms);

@@ -272,17 +272,16 @@ static const char *text_at(const bson_t *form, const char *path)
                : NULL;
 }
 
-static void pick(struct observation_form *form)
+static void pick(struct observation_form *form, const bson_t *bson)
 {
     bson_iter_t iter;
-    form->id = text_at(&form->form, "observationId");
-    form->person.id = text_at(&form->form, "personId");
-    form->person.source = text_at(&form->form, "externalId.source");
-    form->person.external = text_at(&form->form, "externalId.id");
-    form->type = text_at(&form->form, "sourceType");
-    form->source = text_at(&form->form, "sourceMetadata.source");
-    if (pk_path_find(&form->form, "sourceMetadata.timestamp", &iter) &&
-        BSON_ITER_HOLDS_DATE_TIME(&iter)) {
+    form->id = text_at(bson, "observationId");
+    form->person.id = text_at(bson, "personId");
+    form->person.source = text_at(bson, "externalId.source");
+    form->person.external = text_at(bson, "externalId.id");
+    form->type = text_at(bson, "sourceType");
+    form->source = text_at(bson, "sourceMetadata.source");
+    if (pk_path_find(bson, "sourceMetadata.timestamp", &iter) && BSON_ITER_HOLDS_DATE_TIME(&iter)) {
         form->has_timestamp = true;
         form->timestamp_ms = bson_iter_date_time(&iter);
     }
@@ -307,31 +306,49 @@ static void respell_faults(const bson_t *sent, struct pk_faults *faults)
     }
 }
 
-bool observation_form_read(const bson_t *sent, const struct pk_generation *generation,
-                           struct observation_form *out, struct pk_faults *faults,
-                           struct pk_error *err)
+/* 'out' is initialised; false: 'err' is set, and it is not. */
+static bool accept_form(const struct pk_sent *sent, bson_t *out, struct pk_faults *faults,
+                        struct pk_error *err)
 {
     PK_CLEANUP(pk_buf_done) struct pk_buf bytes = { 0 };
-    const struct shape shape = look(sent);
-    bson_t first;
-
-    *out = (struct observation_form){ .is_filled = false };
+    bson_t said, first;
+    if (!bson_init_static(&said, sent->data, sent->size)) {
+        return pk_fail(err, PK_INVALID, "send a JSON object", "the observation is damaged");
+    }
+    const struct shape shape = look(&said);
+    (void)bson_init_static(&first, sent->data, sent->size);
     if (shape.is_short || shape.has_plain) {
-        if (!respell(sent, &shape, &bytes, err)) {
+        if (!respell(&said, &shape, &bytes, err)) {
             return false;
         }
         (void)bson_init_static(&first, (const uint8_t *)bytes.data, bytes.size);
-    } else {
-        (void)bson_init_static(&first, bson_get_data(sent), sent->len);
     }
-    out->is_filled = pk_schema_accept(&pk_schema_observation_new, &first, &out->form, faults);
-    if (out->is_filled) {
-        pick(out);
-        check_type(out, generation, faults);
-        check_media(&out->form, faults);
+    if (!pk_schema_accept(&pk_schema_observation_new, &first, out, faults)) {
+        respell_faults(&said, faults);
+        return pk_faults_fail(faults, err);
     }
-    if (faults->count > 0) {
-        respell_faults(sent, faults);
+    return true;
+}
+
+bool observation_form_read(const struct pk_sent *sent, const struct pk_generation *generation,
+                           struct observation_form *out, struct pk_faults *faults,
+                           struct pk_error *err)
+{
+    bson_t bson, said;
+    uint32_t size = 0;
+
+    *out = (struct observation_form){ .data = NULL };
+    if (!accept_form(sent, &bson, faults, err)) {
+        return false;
+    }
+    out->data = bson_destroy_with_steal(&bson, true, &size);
+    out->size = size;
+    (void)bson_init_static(&bson, out->data, out->size);
+    pick(out, &bson);
+    check_type(out, generation, faults);
+    check_media(&bson, faults);
+    if (faults->count > 0 && bson_init_static(&said, sent->data, sent->size)) {
+        respell_faults(&said, faults);
         return pk_faults_fail(faults, err);
     }
     return true;
@@ -339,8 +356,6 @@ bool observation_form_read(const bson_t *sent, const struct pk_generation *gener
 
 void observation_form_done(struct observation_form *form)
 {
-    if (form->is_filled) {
-        bson_destroy(&form->form);
-    }
-    *form = (struct observation_form){ .is_filled = false };
+    bson_free(form->data);
+    *form = (struct observation_form){ .data = NULL };
 }

@@ -14,10 +14,10 @@
 
 struct pk_generation;
 
-/* One that was sent, checked. Texts lie in 'form'. */
+/* One that was sent, checked. Texts lie in 'data'. */
 struct observation_form {
-    bson_t form;    /* In HTTP's first spelling, values in their stored form. */
-    bool is_filled; /* 'form' is to be ended. */
+    uint8_t *data;  /* BSON of libbson's: HTTP's first spelling, values in their stored form. */
+    size_t size;    /* Bytes of it. */
     const char *id; /* That the client gave; or NULL. */
     struct pk_person_ref person;
     const char *type;
@@ -26,7 +26,7 @@ struct observation_form {
     int64_t timestamp_ms; /* When it happened, as the source says. */
 };
 /* 'generation' says which further types are accepted; NULL: none. */
-bool observation_form_read(const bson_t *sent, const struct pk_generation *generation,
+bool observation_form_read(const struct pk_sent *sent, const struct pk_generation *generation,
                            struct observation_form *out, struct pk_faults *faults,
                            struct pk_error *err);
 void observation_form_done(struct observation_form *form);

@@ -198,7 +198,7 @@ bool pk_observation_add_curation(const struct pk_domain *domain, const struct pk
         return pk_wrap(err, "write the curation as JSON");
     }
     bson_t *bson = bson_new();
-    pk_uuid_new(out_id);
+    pk_uuid_ordered(now_ms, out_id);
     BSON_APPEND_UTF8(bson, "_id", out_id);
     BSON_APPEND_UTF8(bson, "userId", person);
     BSON_APPEND_UTF8(bson, "sourceType", "curation");

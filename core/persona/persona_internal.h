@@ -4,7 +4,8 @@
  *     persona_map.c      a request to map: what is cached, who maps, what is written
  *     persona_variant.c  what makes one persona of a person and mapper differ from another
  *     persona_run.c      the call of the mapper
- *     persona_made.c     the document made of what it gave, and the record of its making
+ *     persona_half.c     what it gave for core or overlay, checked, and what that rests on
+ *     persona_made.c     the document made of both, and the record of its making
  *     persona_prompt.c   prompts of sections, filled and counted
  *     persona_use.c      use counts, written every few seconds
  *     persona_expire.c   'persona.expired', once */

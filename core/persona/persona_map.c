@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "doc/doc.h"
 #include "doc/path.h"
+#include "net/hot.h"
 #include "persona/mindscape.h"
 #include "store/store.h"
 
@@ -45,18 +46,75 @@ static bool is_missing(const struct mapping *mapping, struct pk_error *err)
     return pk_fail(err, PK_NOT_FOUND, "look at the ids", "there is no such person or mapper");
 }
 
-static bool load(const struct mapping *mapping, const char *id, struct pk_doc **out,
+/* Ready personas lie beside ready answers, good as long as nothing is heard of the person: the
+ * store's version, then the document. Who was overtaken ('is_again') asks the store, and what he
+ * finds takes the old one's place. */
+static void name_ready(char *out, size_t size, const char *id)
+{
+    (void)snprintf(out, size, "persona %s", id);
+}
+
+static struct pk_doc *find_ready(const struct mapping *mapping, const char *name)
+{
+    struct pk_hot_entry *entry = pk_hot_get(mapping->domain->hot, name, strlen(name));
+    struct pk_doc *doc = NULL;
+    int64_t version;
+    bson_t view;
+    if (entry && entry->size > sizeof(version)) {
+        memcpy(&version, entry->data, sizeof(version));
+        if (bson_init_static(&view, (const uint8_t *)entry->data + sizeof(version),
+                             entry->size - sizeof(version))) {
+            doc = pk_doc_new_versioned(&view, version);
+        }
+    }
+    pk_hot_unref(entry);
+    return doc;
+}
+
+static void keep_ready(const struct mapping *mapping, const struct pk_doc *doc, uint64_t stamp)
+{
+    PK_CLEANUP(pk_buf_done) struct pk_buf data = { 0 };
+    const int64_t version = pk_doc_version(doc);
+    char name[PERSONA_ID + 16];
+    name_ready(name, sizeof(name), pk_doc_id(doc));
+    pk_buf_add(&data, &version, sizeof(version));
+    pk_buf_add(&data, pk_doc_data(doc), pk_doc_size(doc));
+    (void)pk_hot_put(mapping->domain->hot,
+                     &(struct pk_hot_fill){ .key = name,
+                                            .key_size = strlen(name),
+                                            .person = mapping->request->person,
+                                            .stamp = stamp,
+                                            .etag = "",
+                                            .data = data.data,
+                                            .size = data.size,
+                                            .expires_wall_ms = pk_doc_date(doc, "expiresAt", 1) });
+}
+
+static bool load(const struct mapping *mapping, const char *id, bool is_again, struct pk_doc **out,
                  struct pk_error *err)
 {
-    return pk_store_get(mapping->domain->books->store, "personas", id,
-                        mapping->request->deadline_ns, out, err);
+    const uint64_t stamp = pk_hot_stamp(mapping->domain->hot, mapping->request->person);
+    char name[PERSONA_ID + 16];
+    name_ready(name, sizeof(name), id);
+    *out = is_again ? NULL : find_ready(mapping, name);
+    if (*out) {
+        return true;
+    }
+    if (!pk_store_get(mapping->domain->books->store, "personas", id, mapping->request->deadline_ns,
+                      out, err)) {
+        return false;
+    }
+    if (*out) {
+        keep_ready(mapping, *out, stamp);
+    }
+    return true;
 }
 
 /* Finds what is cached for who asks, and where what will be made lies. */
-static bool find_stored(struct mapping *mapping, struct pk_error *err)
+static bool find_stored(struct mapping *mapping, bool is_again, struct pk_error *err)
 {
     mapping->place = &mapping->common;
-    if (!load(mapping, mapping->common.id, &mapping->stored, err)) {
+    if (!load(mapping, mapping->common.id, is_again, &mapping->stored, err)) {
         return false;
     }
     if (!mapping->has_hidden ||
@@ -66,7 +124,7 @@ static bool find_stored(struct mapping *mapping, struct pk_error *err)
     pk_doc_unref(mapping->stored);
     mapping->stored = NULL;
     mapping->place = &mapping->own;
-    return load(mapping, mapping->own.id, &mapping->stored, err);
+    return load(mapping, mapping->own.id, is_again, &mapping->stored, err);
 }
 
 static void forget(struct mapping *mapping)
@@ -95,7 +153,7 @@ static bool look(struct mapping *mapping, bool is_again, struct pk_error *err)
                           request->deadline_ns, &mapping->consent, err)) {
         return false;
     }
-    return find_stored(mapping, err) &&
+    return find_stored(mapping, is_again, err) &&
            (!mapping->stored ||
             persona_is_fresh(mapping->domain, mapping->stored, mapping->mapper->version,
                              mapping->now_ms, request->deadline_ns, &mapping->mindscape,
@@ -176,6 +234,7 @@ static bool write_down(const struct mapping *mapping, const struct made *made,
         pk_writes_insert(&list, "personas", product->doc);
     }
     const size_t own = list.count;
+    const uint64_t stamp = pk_hot_stamp(mapping->domain->hot, mapping->request->person);
     pk_writes_expect_absent(&list, "tombstones", mapping->request->person);
     if (mapping->request->purpose) {
         pk_consent_expect(&list, mapping->request->person, mapping->request->purpose,
@@ -195,6 +254,7 @@ static bool write_down(const struct mapping *mapping, const struct made *made,
         struct pk_doc *stored = pk_doc_new_versioned(&view, list.write[0].version);
         pk_doc_unref(product->doc);
         product->doc = stored;
+        keep_ready(mapping, stored, stamp);
     }
     return true;
 }
@@ -255,7 +315,7 @@ static bool produce(struct mapping *mapping, struct product *out, bool *out_lost
     }
     if (as == mapping->place) {
         target = mapping->stored ? pk_doc_ref(mapping->stored) : NULL;
-    } else if (!load(mapping, as->id, &target, err)) {
+    } else if (!load(mapping, as->id, true, &target, err)) {
         return false;
     }
     if (!write_down(mapping, &made, as, target, out, err)) {

@@ -33,8 +33,7 @@ struct pk_remake {
 pk_task_fn pk_replay_run;
 /* "forget_observation": payload { observationId }: the observation goes, and what rested on it. */
 pk_task_fn pk_forget_run;
-/* "replay_all": payload { processor, version, perSecond }: a task for each person whom that
- * processor has said something of; see pk_replay_all. */
+/* "replay_all": payload { run }: a link of the chain that pk_replay_all begins. */
 pk_task_fn pk_replay_all_run;
 
 /* What a replay would change, and nothing is written: { dryRun, observations, isSame,
@@ -55,12 +54,20 @@ bool pk_replay_forget(const struct pk_domain *domain, const struct pk_by *by,
 
 /* ---- All people ---- */
 
-/* One at a time: PK_CONFLICT while another one is under way. Its progress is that of its task. */
+/* A version (NULL: the active one) of a processor for everybody who has sent what it takes, at most
+ * 'per_second' people a second (0: 10). One run at a time: PK_CONFLICT while there is one. */
 bool pk_replay_all(const struct pk_domain *domain, const struct pk_by *by, const char *processor,
                    const char *version, double per_second, char out_task[PK_UUID_TEXT],
                    struct pk_error *err);
-/* Lets it rest, or go on; kept by the store, so it rests after a restart, too. */
+/* Lets it rest, or go on; kept by the store, so it rests after a restart, too. PK_CONFLICT: there
+ * is none under way. */
 bool pk_replay_all_pause(const struct pk_domain *domain, const struct pk_by *by, bool is_paused,
                          struct pk_error *err);
+/* { status: none, running, paused, done; processor, version, perSecond, lookedAt, replayed,
+ * progress, startedAt, completedAt }: the last run. People who are replayed have tasks of their
+ * own.
+ */
+bool pk_replay_all_show(const struct pk_domain *domain, int64_t deadline_ns, bson_t *out,
+                        struct pk_error *err);
 
 #endif

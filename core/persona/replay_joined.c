@@ -218,17 +218,19 @@ static bool has_expired(const struct replay *replay, const bson_t *made)
 static bool put_made(struct replay *replay, const struct pk_joins_doc *made, struct pk_error *err)
 {
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *stored = NULL;
-    if (has_expired(replay, &made->doc)) {
+    bson_t view;
+    pk_doc_view(made->doc, &view);
+    if (has_expired(replay, &view)) {
         return true;
     }
     if (!pk_store_get(replay->domain->books->store, made->collection, made->id, replay->deadline_ns,
                       &stored, err)) {
         return pk_wrap(err, "read from '%s'", made->collection);
     }
-    if (stored && is_in(&made->doc, stored)) {
+    if (stored && is_in(&view, stored)) {
         return true;
     }
-    return settle(replay, made->collection, made->id, stored, &made->doc, err);
+    return settle(replay, made->collection, made->id, stored, &view, err);
 }
 
 bool replay_joined(struct replay *replay, struct pk_error *err)
@@ -244,7 +246,8 @@ bool replay_joined(struct replay *replay, struct pk_error *err)
         }
     }
     for (size_t i = 0; i < pk_joins_count(replay->joins); i++) {
-        if (!put_made(replay, pk_joins_at(replay->joins, i), err)) {
+        if (pk_joins_at(replay->joins, i)->doc &&
+            !put_made(replay, pk_joins_at(replay->joins, i), err)) {
             return false;
         }
     }

@@ -420,10 +420,9 @@ static bool replay_one(struct replay *replay, struct pk_doc *observation, struct
         (forgotten && strcmp(forgotten, pk_doc_id(observation)) == 0)) {
         return true;
     }
-    struct ran *ran = pk_calloc(1, sizeof(*ran));
-    const bool ok = replay_observation(replay, observation, ran, err);
-    pk_page_done(&ran->rows);
-    pk_free(ran);
+    struct ran ran = { .count = 0 };
+    const bool ok = replay_observation(replay, observation, &ran, err);
+    pk_page_done(&ran.rows);
     return ok;
 }
 

@@ -101,19 +101,42 @@ static void add_sources(struct weighing *weighing)
     }
 }
 
-/* Given keys over those that are there. */
+static const char alternatives_key[] = "alternatives"; /* Ours: nobody says them. */
+
+/* Keys of 'doc' that 'other' (NULL: none) has not. */
+static size_t count_without(const bson_t *doc, const bson_t *other)
+{
+    bson_iter_t field, found;
+    size_t count = 0;
+    for (bool is_ok = bson_iter_init(&field, doc); is_ok && bson_iter_next(&field);) {
+        const char *key = bson_iter_key(&field);
+        count += strcmp(key, alternatives_key) != 0 &&
+                 (!other || !bson_iter_init_find(&found, other, key));
+    }
+    return count;
+}
+
+/* Given keys over those that are there; of too many the oldest go. */
 static void merge_metadata(struct trait *trait, const bson_t *given)
 {
+    enum { KEYS_MAX = 200 };
     bson_t merged = BSON_INITIALIZER;
-    bson_iter_t field;
-    bson_iter_t found;
+    bson_iter_t field, found;
+    const size_t all = count_without(&trait->metadata, given) + count_without(given, NULL);
+    size_t surplus = all > KEYS_MAX ? all - KEYS_MAX : 0;
+
     for (bool is_ok = bson_iter_init(&field, &trait->metadata); is_ok && bson_iter_next(&field);) {
-        if (!bson_iter_init_find(&found, given, bson_iter_key(&field))) {
+        if (bson_iter_init_find(&found, given, bson_iter_key(&field))) {
+            continue;
+        }
+        if (surplus > 0) {
+            surplus--;
+        } else {
             (void)bson_append_iter(&merged, NULL, 0, &field);
         }
     }
     for (bool is_ok = bson_iter_init(&field, given); is_ok && bson_iter_next(&field);) {
-        if (strcmp(bson_iter_key(&field), "alternatives") != 0) { /* Ours. */
+        if (strcmp(bson_iter_key(&field), alternatives_key) != 0) {
             (void)bson_append_iter(&merged, NULL, 0, &field);
         }
     }

@@ -51,8 +51,8 @@ static struct place *find_place(const struct pk_jail_cut *cut, const char *id, s
     for (uint32_t i = hash & cut->mask;; i = (i + 1) & cut->mask) {
         struct place *place = &cut->place[i];
         const struct text *path = &cut->path[place->slot];
-        if (!place->slot || (place->hash == hash && path->size == size &&
-                             walk_equal(path->data, id, size))) {
+        if (!place->slot ||
+            (place->hash == hash && path->size == size && walk_equal(path->data, id, size))) {
             return place;
         }
     }
@@ -133,9 +133,9 @@ static bool is_seen(const struct walk_at *at)
         const char *name;
         size_t size;
     } field_table[] = {
-        { "id", 2 },         { "value", 5 },     { "confidence", 10 }, { "updatedAt", 9 },
-        { "validFrom", 9 },  { "expiresAt", 9 }, { "halfLife", 8 },    { "pinned", 6 },
-        { "traitName", 9 },
+        { "id", 2 },        { "value", 5 },     { "confidence", 10 },
+        { "updatedAt", 9 }, { "validFrom", 9 }, { "expiresAt", 9 },
+        { "halfLife", 8 },  { "pinned", 6 },    { "traitName", 9 },
     };
     for (size_t i = 0; i < sizeof(field_table) / sizeof(field_table[0]); i++) {
         if (walk_is(at, field_table[i].name, field_table[i].size)) {

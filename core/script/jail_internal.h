@@ -16,9 +16,9 @@ struct jail_worker {
     pid_t pid; /* 0: there is none. */
     int fd;
     bool is_locked;
-    struct pk_buf in;           /* What came and was not taken yet. */
-    struct pk_buf out;          /* What is being sent, ... */
-    const void *tail;           /* ... and behind it, of the caller's. */
+    struct pk_buf in;  /* What came and was not taken yet. */
+    struct pk_buf out; /* What is being sent, ... */
+    const void *tail;  /* ... and behind it, of the caller's. */
     size_t tail_size;
     uint64_t known[JAIL_KNOWN]; /* First bytes of hashes it was sent; a ring. */
     size_t known_next;

@@ -299,8 +299,8 @@ enum jail_io jail_receive(struct jail_worker *worker, size_t max, int64_t deadli
         const int ms = left_ms(deadline_ns);
         is_late = ms == 0; /* What lies there is taken, once. */
         be_patient(worker, ms);
-        const ssize_t got = recv(worker->fd, pk_buf_reserve(in, wanted), wanted,
-                                 is_late ? MSG_DONTWAIT : 0);
+        const ssize_t got =
+            recv(worker->fd, pk_buf_reserve(in, wanted), wanted, is_late ? MSG_DONTWAIT : 0);
         if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) {
             return JAIL_IO_GONE;
         }

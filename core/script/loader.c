@@ -157,13 +157,16 @@ static bool refuse_ask(void *context, const char *name, const bson_t *question, 
                    "examples ask nobody ('%.60s')", name);
 }
 
+enum { LINE_MS = 1000 }; /* Enough to be where it does not end. */
+
 /* Learns the line of a call that was killed: the same again, interpreted. */
 static void find_line(const struct work *work, const struct pk_jail_call *call,
                       struct pk_jail_result *result)
 {
     struct pk_jail_result again = { 0 };
     struct pk_error unused = { 0 };
-    if (pk_jail_repeat(work->loader->jail, call, call->limits.hard_ms, &again, &unused)) {
+    const int64_t hard_ms = call->limits.hard_ms < LINE_MS ? call->limits.hard_ms : LINE_MS;
+    if (pk_jail_repeat(work->loader->jail, call, hard_ms, &again, &unused)) {
         memcpy(result->file, again.file, sizeof(result->file));
         result->line = again.line;
         pk_buf_clear(&result->trace);

@@ -44,10 +44,12 @@ static char *path_in(const char *folder, const char *name)
     return pk_strdupf("%s/%s", folder, name);
 }
 
-/* Removes the files of a folder; the folder itself goes if nothing else is in it. */
+/* Removes the files of a folder; the folder itself goes if nothing else is in it. What a link
+ * points to is not ours. */
 static void remove_folder(const char *path)
 {
-    DIR *folder = opendir(path);
+    const int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *folder = fd < 0 ? NULL : fdopendir(fd);
     if (!folder) {
         return;
     }

@@ -19,7 +19,13 @@ local program
 
 -- The compiled rules: made when an entry is first called, never changed.
 local function the_program()
-  program = program or (require "personakit.program")(rules.kit())
+  if not program then
+    local chunk = require "personakit.program"
+    if host.raw then
+      host.raw.interpret(chunk) -- it branches with every person's data: no loop to compile
+    end
+    program = chunk(rules.kit())
+  end
   return program
 end
 
@@ -46,11 +52,7 @@ end
 -- A script of rules alone. No code of an author runs beside it, so a host may keep what this gives
 -- for all calls.
 local function declared()
-  local script, made = {}, run.new_made()
-  return {
-    map = function(input) return run.map(script, the_program(), input, made) end,
-    holds = condition(script).holds,
-  }
+  return { map = mapper({}).map, holds = condition({}).holds }
 end
 
 local function const(of)

@@ -13,18 +13,12 @@ local list, raw = host.list, host.raw
 local huge = math.huge
 local min = math.min
 
-local NOTHING = list({}) -- goes from here to the host and to nobody else
-
 local record = {}
 
--- 'step': what a plain read of confidence, age or the time is good for, in milliseconds. 'kept': a
--- record of an earlier call, to be used again.
-function record.new(now, step, kept)
-  local self = kept or {}
-  self.now, self.step, self.till = now, step, huge
-  self.groups, self.group_at, self.more = nil, nil, nil
-  self.program, self.half, self.v = nil, nil, nil
-  return self
+-- 'step': what a plain read of confidence, age or the time is good for, in milliseconds.
+function record.new(now, step)
+  return { now = now, step = step, till = huge, groups = nil, group_at = nil,
+    program = nil, half = nil, v = nil, more = nil }
 end
 
 local function group_of(self, kind, match)
@@ -90,15 +84,28 @@ function record.read_half(self, program, half, v)
   self.program, self.half, self.v = program, half, v
 end
 
+-- All that was read by slot becomes keys; the last thing before the record ends.
 local function write_out(self)
   write_more(self)
   local half = self.half
-  if half and #half.reads > 0 then
-    self.half = nil
-    group_of(self, "trait", "exact")
-    group_of(self, "trait", "miss")
-    for _, slot in ipairs(half.reads) do
-      add_slot(self, slot)
+  local slots, paths, v = half and half.reads, self.program and self.program.paths, self.v
+  if not slots or #slots == 0 then
+    return
+  end
+  self.half = nil
+  local exact, miss = group_of(self, "trait", "exact"), group_of(self, "trait", "miss")
+  local known, missed, seen, not_seen = exact.keys, miss.keys, exact.seen, miss.seen
+  local n, m = #known, #missed
+  for i = 1, #slots do
+    local path = paths[slots[i]]
+    if v[slots[i]] then
+      if not seen[path] then
+        n = n + 1
+        known[n] = path
+      end
+    elseif not not_seen[path] then
+      m = m + 1
+      missed[m] = path
     end
   end
 end
@@ -109,7 +116,7 @@ local function as_handle(self)
   if not raw or not half or self.groups then
     return nil
   elseif not self.more and #half.reads == 0 then
-    return NOTHING
+    return list({})
   end
   half.handle = half.handle or raw.reads(self.program.paths, half.reads)
   return raw.note(half.handle, self.v, self.more)

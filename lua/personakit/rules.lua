@@ -105,11 +105,10 @@ function rules.read(program, from, path, into)
   return x
 end
 
--- Runs one half ("core" or "overlay") on a detail level (1 to 3): { numbers that fired }, in 'fired'
--- if there is such a table, which is empty.
-function rules.run(program, level, detail, from, into, fired)
+-- Runs one half ("core" or "overlay") on a detail level (1 to 3): { numbers that fired }.
+function rules.run(program, level, detail, from, into)
   local half = program[level][detail]
-  fired = fired or {}
+  local fired = {}
   if #half == 0 then
     record.read_half(into, program, half, into.v)
     return fired

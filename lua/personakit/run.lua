@@ -21,7 +21,6 @@ local list, raw = host.list, host.raw
 local run = {}
 
 local DETAIL = { instant = 1, balanced = 2, deep_dive = 3 }
-local BASIS = { core = "coreBasis", overlay = "overlayBasis" }
 
 local function now_of(input)
   return value.instant(input.now) or error("the host gave no 'now'", 0)
@@ -29,42 +28,20 @@ end
 
 -- ---- Halves of a persona ----
 
-local function new_warn(warnings)
-  return function(text)
-    warnings[#warnings + 1] = text
-  end
-end
-
 local function new_state(program, input, from, warnings)
   return {
     source = from,
     record = record.new(from.now, program.time_step),
-    warn = new_warn(warnings),
+    warn = function(text)
+      warnings[#warnings + 1] = text
+    end,
     input = input,
   }
 end
 
-local function emptied(items)
-  for i = #items, 1, -1 do
-    items[i] = nil
-  end
-  return items
-end
-
--- What a call makes. Where no author's function ever runs nobody but the host sees any of it, so
--- one will do for all calls ('kept'); else each call makes its own.
-local function new_made()
-  local made = { fired = list({}), lines = raw and raw.forms({}) or list({}), warnings = list({}),
-    output = {}, source = {}, core = { record = {} }, overlay = { record = {} } }
-  for _, half in ipairs({ made.core, made.overlay }) do
-    half.state = { warn = new_warn(made.warnings) }
-    half.half, half.fired, half.basis, half.missing = { lines = made.lines }, {}, {}, list({})
-  end
-  return made
-end
-
 -- Paths of 'requires' that are not known; what is looked for is recorded.
-local function missing_traits(program, state, missing)
+local function missing_traits(program, state)
+  local missing = list({})
   for _, wanted in ipairs(program.requires) do
     local is_found
     if match(wanted, "%.%*$") then
@@ -230,33 +207,31 @@ end
 
 -- Runs a half; adds its lines and the rules that fired to the output. What is the half's own of
 -- these is in its basis, too, for a host that keeps halves apart.
-local function run_half(name, script, program, input, from, made)
-  local own, output = made[name], made.output
-  local state, half, basis = own.state, own.half, own.basis
-  local fired_before, warned_before = #made.fired, #made.warnings
-  state.source, state.input = from, input
-  state.record = record.new(from.now, program.time_step, own.record)
-  half.name, half.sections = name, {}
+local function run_half(name, script, program, input, from, output)
+  local state = new_state(program, input, from, output.warnings)
+  local fired_before, warned_before = #output.fired, #output.warnings
+  local half = { name = name, sections = {}, lines = output.lines }
   local detail = DETAIL[input.detail or "instant"] or error("detail is none of instant, balanced, "
     .. "deep_dive", 0)
-  output.missing = missing_traits(program, state, emptied(own.missing))
+  output.missing = missing_traits(program, state)
   if script[name] ~= nil then
     run_author(half, script[name], detail, state)
   end
-  local fired = rules.run(program, name, detail, from, state.record, emptied(own.fired))
+  local fired = rules.run(program, name, detail, from, state.record)
   if raw and script[name] == nil then
     put_forms(half, fired, program, state)
   else
     put_items(half, fired, program, state)
   end
   for i = 1, #fired do
-    made.fired[#made.fired + 1] = program.id[fired[i]]
+    output.fired[#output.fired + 1] = program.id[fired[i]]
   end
-  basis.readSet, basis.validUntil = record.finish(state.record)
-  basis.validUntil = basis.validUntil and host.date(basis.validUntil)
-  basis.fired, basis.warnings = added(made.fired, fired_before), added(made.warnings, warned_before)
+  local reads, till = record.finish(state.record)
   output[name] = half.sections
-  output[BASIS[name]] = basis
+  output[name .. "Basis"] = {
+    readSet = reads, validUntil = till and host.date(till) or nil,
+    fired = added(output.fired, fired_before), warnings = added(output.warnings, warned_before),
+  }
 end
 
 local function wants(input, name)
@@ -265,20 +240,15 @@ local function wants(input, name)
 end
 
 local HALVES = { "core", "overlay" }
-local NOTHING = list({}) -- goes from here to the host and to nobody else
 
--- A mapper's entry: a mindscape in, a persona out. 'kept': what a call before made, of a script
--- without author's functions.
-function run.map(script, program, input, kept)
-  local made = kept or new_made()
-  local from, output = source.new(input.mindscape, now_of(input), made.source), made.output
-  output.fired, output.lines = emptied(made.fired), emptied(made.lines)
-  output.warnings, output.missing = emptied(made.warnings), NOTHING
+-- A mapper's entry: a mindscape in, a persona out.
+function run.map(script, program, input)
+  local from = source.new(input.mindscape, now_of(input))
+  local output = { fired = list({}), lines = raw and raw.forms({}) or list({}), warnings = list({}),
+    missing = list({}) }
   for i = 1, 2 do
-    local name = HALVES[i]
-    output[name], output[BASIS[name]] = nil, nil
-    if wants(input, name) then
-      run_half(name, script, program, input, from, made)
+    if wants(input, HALVES[i]) then
+      run_half(HALVES[i], script, program, input, from, output)
     end
   end
   for _, path in ipairs(output.missing) do
@@ -286,8 +256,6 @@ function run.map(script, program, input, kept)
   end
   return output
 end
-
-run.new_made = new_made
 
 -- ---- Processors and conditions ----
 

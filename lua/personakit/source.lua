@@ -42,15 +42,14 @@ end
 
 local is_valid = source.is_valid
 
--- { list, now, ... } of a document; 'now' in milliseconds. 'kept': one of an earlier call, to be used
--- again.
-function source.new(document, now, kept)
-  local self = kept or {}
+-- { list, now, ... } of a document; 'now' in milliseconds.
+function source.new(document, now)
   document = document or {}
-  self.document, self.now = document, now
-  self.list = document.traits or document.traitMatrix or {}
-  self.entry, self.bound, self.seen, self.facts, self.arrays = nil, nil, nil, nil, nil
-  return self
+  return {
+    document = document,
+    now = now,
+    list = document.traits or document.traitMatrix or {},
+  }
 end
 
 local function is_raw(list)

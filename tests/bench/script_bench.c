@@ -70,7 +70,6 @@ static void *call_on(void *context)
             (void)fprintf(stderr, "script_bench: %s\n", err.message);
             exit(1);
         }
-        if (caller->count == 1000 && getenv("PEAK")) { (void)fprintf(stderr, "peak %lu out %zu\n", result.peak_bytes, result.output.size); }
         bench_sample(&caller->samples, bench_now_ns() - start);
         pk_jail_result_done(&result);
         caller->count++;
@@ -115,7 +114,7 @@ void script_bench_run(const struct script_bench *bench, const struct script_work
     struct caller *caller = pk_calloc(callers, sizeof(*caller));
     pthread_t *thread = pk_calloc(callers, sizeof(*thread));
     struct pk_jail *jail = pk_jail_new(
-        &(struct pk_jail_options){ .worker_path = bench->worker, .workers_max = getenv("WN") ? strtoul(getenv("WN"), NULL, 10) : callers });
+        &(struct pk_jail_options){ .worker_path = bench->worker, .workers_max = callers });
     const int64_t start = bench_now_ns(), cpu = cpu_of_all_ns();
     uint64_t count = 0;
 

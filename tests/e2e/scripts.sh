@@ -404,6 +404,26 @@ mapper 1.1.0 'Two' >"$work/new.lua"
 run mapper sign "$work/new.lua" --key "$work/key"
 cli mapper put "$work/new.lua" --activate
 check 'a signed upload serves' active 1.1.0
+mapper 1.2.0 'Three' >"$work/third.lua"
+run mapper sign "$work/third.lua" --key "$work/key"
+# One file's name is not signed, so its text may come without one.
+python3 - "$work/third.lua" >"$work/third.json" <<'END'
+import base64, json, re, sys
+said = dict(re.findall(r"(key|sig): ([0-9a-f]+)", open(sys.argv[1] + ".sig").read()))
+print(json.dumps({"source": open(sys.argv[1]).read(),
+                  "signature": {name: base64.b64encode(bytes.fromhex(text)).decode() for name, text in said.items()}}))
+END
+ask '/v1/mappers/daily?activate=true' -X PUT -H "$json" -d "@$work/third.json"
+check 'so does a text with its signature' active 1.2.0
+sed -i 's/Three/Four/' "$work/third.json"
+ask '/v1/mappers/daily?activate=true' -X PUT -H "$json" -d "@$work/third.json"
+check 'of which not a byte may change' problem 422 script_refused
+check 'or it is said' says 'does not fit'
+mapper 1.3.0 'Five' >"$work/fourth.lua"
+run mapper sign "$work/fourth.lua" --key "$work/key"
+cp "$work/fourth.lua.sig" "$work/signed.d/renamed.lua.sig"
+cp "$work/fourth.lua" "$work/signed.d/renamed.lua"
+check 'a file that was renamed serves by the signature it had' within 5 active 1.3.0
 kill -TERM "$pid"
 check 'it stops' ended 0
 

@@ -139,6 +139,7 @@ describe("the entries", function()
       read("plugins/processors/work_session.lua"), CONDITION }) do
       local script = assert(host.load(text))
       check("describe", { source = text }, script.about)
+      check("compile", {}, script.made)
       for index = 1, script.about.examples do
         local input = script:full("example", { index = index })
         local output = script:call(script:entry(), input)

@@ -138,6 +138,8 @@ end
 
 -- ---- Scripts ----
 
+local DECLARED = "return require(\"personakit\").declared()"
+
 local Script = {}
 Script.__index = Script
 
@@ -192,14 +194,18 @@ function host.load(text, name, configuration, source)
     return nil, about.fault
   end
   script.about = about
-  script.lean_text = bundle.text("lean", read_module, about.program)
+  -- As the server does: what serves is made of plain data, where no author's code has run.
+  local made = open(script.full_text, DECLARED, "declared.lua").compile(about)
+  assert(made.program == about.program, "the rules as data give another program")
+  script.made = made
+  script.lean_text = bundle.text("lean", read_module, made.program)
   return script
 end
 
 -- A mapper of JSON: text, or a document.
 function host.declared(of)
   local document = type(of) == "string" and assert(json.decode(of, 1, host.null)) or of
-  return host.load("return require(\"personakit\").declared()", "declared.lua", document,
+  return host.load(DECLARED, "declared.lua", document,
     type(of) == "string" and of or nil)
 end
 

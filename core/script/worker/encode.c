@@ -556,7 +556,8 @@ static PK_RAISES void put_forms(struct encoder *encoder, const char *key, size_t
         lua_rawgeti(lua, -2, (int)(2 * i) + 1);
         const struct form *form = lua_touserdata(lua, -1);
         if (form && lua_toboolean(lua, -2) && meta_of(lua, -1) == encoder->metas->form &&
-            form->is_open && (lua_type(lua, -2) == LUA_TNUMBER || lua_type(lua, -2) == LUA_TSTRING)) {
+            form->is_open &&
+            (lua_type(lua, -2) == LUA_TNUMBER || lua_type(lua, -2) == LUA_TSTRING)) {
             put_filled(encoder, position, size, form, -2);
         } else {
             put_value(encoder, position, size, -1);

@@ -13,9 +13,9 @@
  *         any value, with 'false'
  *     reads = host.raw.reads(paths, slots)  what was read of so many paths, 'slots' of them always
  *     host.raw.note(reads, v, more)      slot i counts as known when v[i] is true; 'more', slots
- *         that were read besides, or nil. Gives 'reads', which is written as the list { { keys, kind = "trait", match = "exact" }, { ...
- *         "miss" } }, first the keys of 'more', then those of 'slots', each once, without a
- *         group that is empty; the group of the first of 'more' is the first
+ *         that were read besides, or nil. Gives 'reads', which is written as the list { { keys,
+ * kind = "trait", match = "exact" }, { ... "miss" } }, first the keys of 'more', then those of
+ * 'slots', each once, without a group that is empty; the group of the first of 'more' is the first
  *
  * All of them are handles: nothing of them can be seen or changed, but they
  * can be given out. encode.c writes them. */
@@ -183,7 +183,8 @@ static int raw_note(lua_State *lua)
     for (size_t i = 1, more = lua_istable(lua, 3) ? lua_objlen(lua, 3) : 0; i <= more; i++) {
         note_slot(lua, reads, check_slot(lua, 3, i, reads->count));
     }
-    reads->is_miss_first = reads->read && reads->missed && !reads->row[reads->row[0].order].is_known;
+    reads->is_miss_first =
+        reads->read && reads->missed && !reads->row[reads->row[0].order].is_known;
     for (uint32_t i = 0; i < reads->count; i++) {
         if (reads->row[i].is_always) {
             note_slot(lua, reads, i + 1);
@@ -198,7 +199,10 @@ static int raw_note(lua_State *lua)
 void form_open(lua_State *lua, struct metas *metas)
 {
     static const luaL_Reg function_table[] = {
-        { "form", raw_form }, { "reads", raw_reads }, { "note", raw_note }, { NULL, NULL },
+        { "form", raw_form },
+        { "reads", raw_reads },
+        { "note", raw_note },
+        { NULL, NULL },
     };
 
     raw_add_tag(lua, "form", &metas->form, &metas->form_ref);

@@ -8,10 +8,10 @@
 
 /* A value's bytes; of one with a hole, the elements of its object. */
 struct form {
-    uint32_t size;    /* Of 'data'. */
-    uint8_t type;     /* Of BSON. */
-    uint8_t depth;    /* Tables within each other: 1 for a list of texts. */
-    bool is_open;     /* One field is written anew; in 'data' lie: */
+    uint32_t size;               /* Of 'data'. */
+    uint8_t type;                /* Of BSON. */
+    uint8_t depth;               /* Tables within each other: 1 for a list of texts. */
+    bool is_open;                /* One field is written anew; in 'data' lie: */
     uint32_t text_at, text_size; /* ... its own text, */
     uint32_t after_at;           /* ... what is behind it. */
     uint8_t data[];

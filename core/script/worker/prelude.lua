@@ -543,6 +543,7 @@ local raw_hold, raw_wanted, raw_fill, raw_entry, raw_all = host.raw.hold, host.r
   host.raw.fill, host.raw.entry, host.raw.all
 local raw_form, raw_reads, raw_note, forms_meta = host.raw.form, host.raw.reads, host.raw.note,
   host.raw.forms_meta
+local raw_interpret = host.raw.interpret
 
 local function as_forms(t)
   return setmetatable(t, forms_meta)
@@ -554,7 +555,7 @@ local function fresh_host()
     ask = host.ask, null = host.null, date = new_date, binary = new_binary, list = as_list,
     raw = {
       hold = raw_hold, wanted = raw_wanted, fill = raw_fill, entry = raw_entry, all = raw_all,
-      form = raw_form, forms = as_forms, reads = raw_reads, note = raw_note,
+      form = raw_form, forms = as_forms, reads = raw_reads, note = raw_note, interpret = raw_interpret,
     },
   }
 end

@@ -15,6 +15,8 @@
  *         as a list { slot, element, ... }, or nil
  *     host.raw.entry(list, id)     one element, or nil
  *     host.raw.all(list)           all of them, as the table it would have been
+ *     host.raw.interpret(f)        'f' and all functions in it run without the compiler: what
+ * branches with every person's data makes many traces, and they push other things out of the caches
  *
  * An element is a document with its id in 'id' or 'traitName'; of two with the
  * same id the last one counts. Handles point into the call's frame and are good
@@ -29,6 +31,7 @@
 #include <unistd.h>
 
 #include <lauxlib.h>
+#include <luajit.h>
 
 enum { INDEX_MAX = 1 << 16, WANTED_MAX = 1 << 16 };
 
@@ -431,6 +434,15 @@ static int raw_all(lua_State *lua)
     return 1;
 }
 
+/* ---- interpret ---- */
+
+static int raw_interpret(lua_State *lua)
+{
+    luaL_checktype(lua, 1, LUA_TFUNCTION);
+    (void)luaJIT_setmode(lua, 1, LUAJIT_MODE_ALLFUNC | LUAJIT_MODE_OFF);
+    return 0;
+}
+
 /* ---- The worker's side ---- */
 
 void raw_add_tag(lua_State *lua, const char *name, const void **out, int *out_ref)
@@ -446,7 +458,8 @@ void raw_open(lua_State *lua, struct metas *metas)
 {
     static const luaL_Reg function_table[] = {
         { "hold", raw_hold },   { "wanted", raw_wanted }, { "fill", raw_fill },
-        { "entry", raw_entry }, { "all", raw_all },       { NULL, NULL },
+        { "entry", raw_entry }, { "all", raw_all },       { "interpret", raw_interpret },
+        { NULL, NULL },
     };
 
     raw_add_tag(lua, "raw", &metas->raw, &metas->raw_ref);
@@ -506,61 +519,6 @@ static PK_RAISES void push_fields(lua_State *lua, const struct worker *worker,
     }
 }
 
-/* The handle of a list, where a state without author's code keeps one for all calls. */
-static PK_RAISES struct raw_list *kept_list(lua_State *lua, struct vm *vm)
-{
-    if (vm->input_ref == LUA_NOREF) { /* { mindscape = { traits = handle } } */
-        const struct walk_at nothing = { .value = (const uint8_t *)"\5\0\0\0", .size = 5 };
-        lua_newtable(lua);
-        lua_newtable(lua);
-        push_list(lua, vm->worker, &nothing);
-        vm->kept_list = lua_touserdata(lua, -1);
-        lua_setfield(lua, -2, "traits");
-        lua_setfield(lua, -2, "mindscape");
-        vm->input_ref = luaL_ref(lua, LUA_REGISTRYINDEX);
-    }
-    lua_rawgeti(lua, LUA_REGISTRYINDEX, vm->input_ref);
-    return vm->kept_list;
-}
-
-/* The traits that are left in an input that was cut; false: none. */
-static bool find_list(const struct walk_at *mindscape, struct walk_at *out)
-{
-    for (walk_into(out, mindscape->value, mindscape->size); walk_next(out);) {
-        if (out->type == WALK_ARRAY) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* An input that was cut, for a state in which nobody but the library ever sees it. */
-static PK_RAISES void push_cut(lua_State *lua, struct worker *worker)
-{
-    static const char *const field_table[] = { "now", "detail", "halves" };
-    const struct call *call = worker->call;
-    struct vm *vm = call->vm;
-    struct raw_list *list = kept_list(lua, vm);
-    struct walk_at at, traits;
-
-    *list = (struct raw_list){ .call = worker->calls, .data = (const uint8_t *)"\5\0\0\0", .size = 5 };
-    for (size_t i = 0; i < sizeof(field_table) / sizeof(field_table[0]); i++) {
-        lua_pushnil(lua);
-        lua_setfield(lua, -2, field_table[i]);
-    }
-    for (walk_into(&at, call->input, call->input_size); walk_next(&at);) {
-        if (walk_is(&at, "mindscape", 9)) {
-            if (find_list(&at, &traits)) {
-                list->data = traits.value;
-                list->size = traits.size;
-            }
-        } else if (at.type != WALK_NULL) {
-            decode_at(lua, &vm->metas, &at, 1);
-            lua_setfield(lua, -2, at.key);
-        }
-    }
-}
-
 void raw_push_input(lua_State *lua, struct worker *worker)
 {
     const struct call *call = worker->call;
@@ -568,10 +526,6 @@ void raw_push_input(lua_State *lua, struct worker *worker)
                                    .value = call->input,
                                    .size = call->input_size };
 
-    if (call->cut && call->vm->declared_ref != LUA_NOREF) {
-        push_cut(lua, worker);
-        return;
-    }
     if (!call->vm->hold.count) {
         decode_document(lua, &call->vm->metas, call->input, call->input_size);
         return;

@@ -160,7 +160,7 @@ struct vm *vm_new(struct worker *worker, const struct pk_wire_call *wire)
     vm->lua = lua;
     vm->used_ms = wire->now_ms;
     vm->main_ref = vm->preamble_ref = vm->resident_ref = vm->modules_ref = vm->declared_ref =
-        vm->input_ref = LUA_NOREF;
+        LUA_NOREF;
     make_key(wire, vm->key);
     (void)lua_atpanic(lua, on_panic);
     vm->allocate = lua_getallocf(lua, &vm->arena);

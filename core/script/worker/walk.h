@@ -90,10 +90,11 @@ static inline const uint8_t *walk_text_end(const uint8_t *at, const uint8_t *end
     for (; end - at >= 8; at += 8) {
         uint64_t word;
         memcpy(&word, at, 8);
-        const uint64_t zero = (word - UINT64_C(0x0101010101010101)) & ~word &
-                              UINT64_C(0x8080808080808080);
+        const uint64_t zero =
+            (word - UINT64_C(0x0101010101010101)) & ~word & UINT64_C(0x8080808080808080);
         if (zero) { /* The lowest bit that is set is right, in little endian. */
-            return at + (WALK_IS_LITTLE ? __builtin_ctzll(zero) / 8 : (int)strnlen((const char *)at, 8));
+            return at +
+                   (WALK_IS_LITTLE ? __builtin_ctzll(zero) / 8 : (int)strnlen((const char *)at, 8));
         }
     }
     while (at < end && *at) {
@@ -155,7 +156,8 @@ static inline uint64_t walk_mix(uint64_t hash, uint64_t word)
     return hash ^ hash >> 32;
 }
 
-/* Hash of an id. Its last eight bytes are taken as one, also when some of them were taken before. */
+/* Hash of an id. Its last eight bytes are taken as one, also when some of them were taken before.
+ */
 static inline uint32_t walk_hash(const char *text, size_t size)
 {
     uint64_t hash = UINT64_C(0x9e3779b97f4a7c15) ^ size;

@@ -101,11 +101,9 @@ struct vm {
     struct raw_hold hold;
     int fresh_ref, fresh_host_ref, main_ref;     /* In the registry, ... */
     int preamble_ref, resident_ref, modules_ref; /* ... these only if there are any. */
-    int declared_ref; /* What a script without a text of its own is, for all calls, ... */
-    int input_ref;    /* ... and its input, when it was cut; with the handle of its traits: */
-    struct raw_list *kept_list;
-    char file[PK_WIRE_NAME];                     /* The script's name in errors, ... */
-    char (*module_file)[PK_WIRE_NAME];           /* ... and its modules'. */
+    int declared_ref;        /* What a script without a text of its own is, for all calls. */
+    char file[PK_WIRE_NAME]; /* The script's name in errors, ... */
+    char (*module_file)[PK_WIRE_NAME]; /* ... and its modules'. */
     size_t module_count;
     bool is_made;           /* Its texts are compiled. */
     int64_t used_ms;        /* When it was last called. */

@@ -6,6 +6,7 @@ them get what only the server can know: an actor and a key that are there (PK_AC
 genuine cursor (PK_AFTER), a fresh Idempotency-Key, the current version.
 """
 # SPDX-License-Identifier: MIT
+import json
 import os
 import random
 import re
@@ -41,6 +42,18 @@ def source(kind):
     return f"return require('personakit').{kind} {{ id = '{THERE[kind]}', version = '{version}', {REST[kind]} }}"
 
 
+@schemathesis.serializer("text/x-lua")
+def lua(context, value):
+    """A file as it is."""
+    return value.encode("utf-8", "surrogatepass") if isinstance(value, str) else json.dumps(value).encode()
+
+
+@schemathesis.serializer("application/x-ndjson")
+def lines(context, value):
+    """One of many, on a line of its own."""
+    return json.dumps(value).encode() + b"\n"
+
+
 def puts_script(case):
     return case.operation.method.lower() == "put" and any(name in REST for name in case.path_parameters or {})
 
@@ -58,8 +71,13 @@ def before_call(context, case, kwargs):
         if case.operation.path.endswith("/deprecate"):
             path["version"] = "0.1.0"  # What is deprecated never serves again.
         if puts_script(case):
-            case.body = {"source": source(next(name for name in path if name in REST))}
-            kwargs["json"] = case.body
+            text = source(next(name for name in path if name in REST))
+            if case.media_type == "text/x-lua":
+                case.body = text
+                kwargs["data"] = text.encode()
+            else:
+                case.body = {"source": text}
+                kwargs["json"] = case.body
     query.pop("cursor", None)  # It belongs to one query alone.
     if "after" in query:
         query["after"] = os.environ["PK_AFTER"]

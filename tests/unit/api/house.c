@@ -17,6 +17,7 @@
 #include "feed/watch.h"
 #include "net/hot.h"
 #include "ops/health.h"
+#include "persona/feedback.h"
 #include "persona/mindscape.h"
 #include "persona/people.h"
 #include "persona/persona.h"
@@ -164,6 +165,20 @@ static void open_domain(struct house *house, const struct house_options *options
         .context = domain,
         .attempts_max = 2,
         .help = "Makes a mindscape anew without an observation.",
+    };
+    house->task[3] = (struct pk_task_type){
+        .name = "replay_all",
+        .run = pk_replay_all_run,
+        .context = domain,
+        .attempts_max = 2,
+        .help = "Makes the mindscapes of all people anew.",
+    };
+    house->task[4] = (struct pk_task_type){
+        .name = PK_FEEDBACK_TASK,
+        .run = pk_feedback_run,
+        .context = domain,
+        .attempts_max = 2,
+        .help = "Runs the processors that accept feedback.",
     };
     domain->outbox = pk_outbox_new(&(struct pk_outbox_options){ .books = &house->books,
                                                                 .type = house->task,

@@ -83,6 +83,7 @@ static const struct {
     { "rejectObservation", "{'reason':'x'}" },
     { "correctMindscape", "{'now':[{'key':'mood','value':'calm'}]}" },
     { "replayPerson", "{}" },
+    { "replayAll", "{'processor':'p-own'}" },
     { "mapPersona", "{'mapperId':'own','personaId':'b7a1c0de-0000-4000-8000-000000000001',"
                     "'detailLevel':'instant'}" }, /* Of whom observations were sent before. */
     { "rollbackMapper", "{'reason':'x'}" },
@@ -194,6 +195,7 @@ static struct member hire(struct house *house, unsigned capabilities)
         }
     }
     (void)snprintf(text + size, sizeof(text) - size, "]}");
+    pk_uuid_new(member.review);
     struct pk_doc *actor = house_actor(house, "member", text, member.key);
     (void)snprintf(member.id, sizeof(member.id), "%s", pk_doc_id(actor));
     (void)snprintf(member.key_id, sizeof(member.key_id), "%.*s", PK_KEY_ID, member.key + 3);
@@ -274,12 +276,12 @@ static void send_observation(struct house *house, struct member *target)
     struct pk_by by = { .actor_id = target->id };
     char text[256];
     bson_t sent;
-    const bson_t *one = &sent;
     pk_uuid_new(target->person);
     const int size = snprintf(text, sizeof(text),
                               "{\"person_id\":\"%s\",\"type\":\"chat_log\",\"content\":{\"a\":1}}",
                               target->person);
     assert_ok(pk_json_read(&sent, text, (size_t)size, NULL, &house->err), &house->err);
+    const struct pk_sent one = { bson_get_data(&sent), sent.len };
     assert_ok(pk_observation_accept(&house->domain, &by, NULL, &one, 1, &accepted, &house->err) &&
                   accepted.is_ok,
               &accepted.err);
@@ -369,6 +371,39 @@ static void plant_review(struct house *house, const struct pk_api_row *row, stru
     assert_ok(pk_store_commit(house->store, &list, 0, NULL, &house->err), &house->err);
 }
 
+/* A replay of all people that can be started, paused or resumed as the row does. */
+static void plant_replay(struct house *house, const struct pk_api_row *row)
+{
+    PK_CLEANUP(pk_writes_done) struct pk_writes list = { 0 };
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *before = NULL;
+    const int64_t now_ms = pk_clock_wall_ms(pk_clock_system());
+    const char *status = has(row, "/pause") ? "running" : has(row, "/resume") ? "paused" : "done";
+    bson_t *setting = bson_new();
+    bson_t value;
+    BSON_APPEND_UTF8(setting, "_id", "replay_all");
+    BSON_APPEND_DOCUMENT_BEGIN(setting, "value", &value);
+    BSON_APPEND_UTF8(&value, "run", "00000000-0000-4000-8000-000000000000");
+    BSON_APPEND_UTF8(&value, "status", status);
+    BSON_APPEND_UTF8(&value, "processor", "p-own");
+    BSON_APPEND_UTF8(&value, "version", "0.2.0");
+    BSON_APPEND_UTF8(&value, "after", "");
+    bson_append_document_end(setting, &value);
+    BSON_APPEND_DATE_TIME(setting, "updatedAt", now_ms);
+    BSON_APPEND_UTF8(setting, "updatedBy", "tester");
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *doc = pk_doc_take(setting);
+    assert_ok(pk_store_get(house->store, "settings", "replay_all", 0, &before, &house->err),
+              &house->err);
+    if (before) {
+        pk_writes_replace(&list, "settings", doc, pk_doc_version(before));
+    } else {
+        pk_writes_insert(&list, "settings", doc);
+    }
+    if (!pk_store_commit(house->store, &list, 0, NULL, &house->err)) {
+        assert_int_equal(house->err.code, PK_CONFLICT); /* One that was started goes on. */
+        plant_replay(house, row);
+    }
+}
+
 /* A rollback uses a version up, and a decision an observation. */
 static void prepare(struct house *house, const struct pk_api_row *row, struct member *target)
 {
@@ -386,6 +421,9 @@ static void prepare(struct house *house, const struct pk_api_row *row, struct me
     }
     if (has(row, "{persona}") && !strstr(target->script, "missing")) {
         plant_persona(house, target);
+    }
+    if (has(row, "/admin/replays")) {
+        plant_replay(house, row);
     }
     if (has(row, "{review}") && !strstr(target->script, "missing")) {
         plant_review(house, row, target);
@@ -564,6 +602,7 @@ static struct member nobody(void)
     struct member member = { .key = "", .script = "missing" };
     pk_uuid_new(member.id);
     pk_uuid_new(member.task);
+    pk_uuid_new(member.review);
     (void)snprintf(member.key_id, sizeof(member.key_id), "aaaaaaaaaaaaaaaa");
     return member;
 }

@@ -162,22 +162,23 @@ TEST(a_write_is_answered_when_its_task_has_ended)
     struct reply reply = house_hear(fd);
     assert_int_equal(reply.status, 201);
     assert_string_equal(reply_text(&reply, "said"), "anew");
-    assert_string_equal(reply_header(&reply, "PersonaKit-Processed"), "true");
+    assert_string_equal(reply_header(&reply, "PersonaKit-Processed"), "failed");
     assert_non_null(reply_header(&reply, "PersonaKit-Cursor"));
     reply_done(&reply);
     assert_int_equal(finished, 1);
     house_close(&house);
 }
 
-TEST(a_task_that_fails_has_ended_too)
+TEST(an_observation_is_answered_when_it_is_processed)
 {
     struct house house;
-    open_bed(&house);
-    struct reply reply = house_ask(
-        &house, "POST", "/v1/people/" PERSON "/notes?type=process_observation&wait=processed",
-        house.admin, NULL);
-    assert_int_equal(reply.status, 201);
+    house_open(&house, NULL);
+    struct reply reply =
+        house_ask(&house, "POST", "/v1/observations?wait=processed", house.admin,
+                  "{'person_id':'" PERSON "','type':'chat_log','content':{'a':1}}");
+    expect(&reply, 201, NULL);
     assert_string_equal(reply_header(&reply, "PersonaKit-Processed"), "true");
+    assert_string_equal(reply_text(&reply, "processingStatus"), "processed");
     reply_done(&reply);
     house_close(&house);
 }

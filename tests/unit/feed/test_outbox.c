@@ -373,6 +373,78 @@ BOTH(a_stop_ends_what_is_under_way_and_gives_back_what_is_not)
     }
 }
 
+static bool leave_at_the_stop(void *context, const struct pk_task *task, struct pk_writes *list,
+                              struct pk_error *err)
+{
+    return effect_at_the_stop(context, task, list, err) &&
+           pk_fail(err, PK_BUSY, "start the server again", "the server stops");
+}
+
+BOTH(long_work_that_ends_at_a_stop_has_not_used_an_attempt)
+{
+    BED(bed, engine);
+    char id[PK_UUID_TEXT];
+    bed.run = leave_at_the_stop;
+    bed.is_gate_shut = true;
+    bed.type[0].attempts_max = 1;
+    bed_work(&bed);
+    ask(&bed, PERSON_A, "long", id);
+    await_field(&bed, &bed.held, 1);
+    bed_rest(&bed);
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *task = get_task(&bed, id);
+    assert_string_equal(pk_doc_text(task, "status"), "pending");
+    assert_int_equal(pk_doc_int(task, "attempts", -1), 0);
+    assert_null(pk_doc_text(task, "lastError"));
+    bed.run = effect;
+    bed_work(&bed);
+    await_status(&bed, id, "done");
+}
+
+/* The row of the feed names another person than the task does: it keeps the task's order. */
+BOTH(a_task_is_its_persons_whatever_its_row_says)
+{
+    BED(bed, engine);
+    PK_CLEANUP(pk_writes_done) struct pk_writes list = { 0 };
+    char id[PK_UUID_TEXT];
+    bed_work(&bed);
+    pk_task_add(&list, &bed.books, &(struct pk_task_new){ .type = "work", .person = PERSON_A }, id);
+    pk_news_add(&list, &bed.books,
+                &(struct pk_news){ .type = "test.asked",
+                                   .entity_type = "test",
+                                   .entity_id = id,
+                                   .person = PERSON_B,
+                                   .fact = (const struct pk_fact[]){ { "taskId", id }, { 0 } } });
+    commit_list(&bed, &list, NULL);
+    await_status(&bed, id, "done");
+    assert_int_equal(counted(&bed, PERSON_A), 1);
+}
+
+/* A claim that has waited for a thread is renewed, not spent. */
+BOTH(a_claim_that_waited_long_is_renewed)
+{
+    BED(bed, engine);
+    bed.run = effect_behind_gate;
+    bed.is_gate_shut = true;
+    bed.options.threads = 1;
+    bed.type[0].lease_ms = 300;
+    bed.type[0].attempts_max = 1;
+    char first[PK_UUID_TEXT];
+    char second[PK_UUID_TEXT];
+    ask(&bed, PERSON_A, "first", first);
+    ask(&bed, PERSON_B, "second", second);
+    bed_work(&bed);
+    await_field(&bed, &bed.held, 1);
+    await_status(&bed, first, "in_progress");
+    await_status(&bed, second, "in_progress");
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *task = get_task(&bed, second);
+    while (pk_clock_wall_ms(pk_clock_system()) < pk_doc_date(task, "leaseUntil", 0)) {
+        (void)sched_yield();
+    }
+    open_gate(&bed);
+    await_status(&bed, second, "done");
+    assert_int_equal(counted(&bed, PERSON_B), 1);
+}
+
 /* ---- Many ---- */
 
 /* Two that know nothing of each other, on one store: leases or none, each effect is there once. */

@@ -8,6 +8,7 @@
 #include "doc/json.h"
 #include "feed/watch.h"
 #include "net/hot.h"
+#include "persona/feedback.h"
 #include "persona/mindscape.h"
 #include "persona/persona.h"
 #include "persona/process.h"
@@ -109,6 +110,16 @@ struct pk_outbox *kit_outbox(struct kit *kit)
           .context = &kit->domain,
           .attempts_max = 2,
           .help = "Makes a mindscape anew without an observation." },
+        { .name = "replay_all",
+          .run = pk_replay_all_run,
+          .context = &kit->domain,
+          .attempts_max = 2,
+          .help = "Makes the mindscapes of all people anew." },
+        { .name = PK_FEEDBACK_TASK,
+          .run = pk_feedback_run,
+          .context = &kit->domain,
+          .attempts_max = 2,
+          .help = "Runs the processors that accept feedback." },
     };
     memcpy(kit->type, type, sizeof(type));
     kit->domain.outbox = pk_outbox_new(&(struct pk_outbox_options){ .books = kit->domain.books,
@@ -143,15 +154,20 @@ static size_t count_status(struct kit *kit, const char *status)
     return page.count;
 }
 
-/* The clock is moved with the waiting, so that what is to be tried again later is. */
+/* The clock is moved with the waiting, so that what is to be tried again later is. A task may end
+ * and leave another one between two looks, so nothing is to be seen several times in a row. */
 void kit_work(struct kit *kit)
 {
+    int quiet = 0;
     (void)kit_outbox(kit);
-    for (int waited = 0; count_status(kit, "pending") + count_status(kit, "in_progress") > 0;
-         waited++) {
+    for (int waited = 0; quiet < 4; waited++) {
         assert_true(waited < PATIENCE_MS);
-        pk_clock_fake_advance(&kit->clock, 1);
-        bed_pause();
+        const size_t open = count_status(kit, "pending") + count_status(kit, "in_progress");
+        quiet = open == 0 ? quiet + 1 : 0;
+        if (open > 0) {
+            pk_clock_fake_advance(&kit->clock, 1);
+            bed_pause();
+        }
     }
 }
 

@@ -251,6 +251,7 @@ static bool put_mapper(struct kit *kit, unsigned number)
     pk_buf_printf(&text,
                   "return pk.mapper {\n  id = \"m%u\", version = \"1.0.0\", ttl = \"%ud\",\n",
                   number, 1 + dice(20));
+    pk_buf_add_text(&text, "  limits = { soft_ms = 1000, hard_ms = 5000 },\n");
     if (dice(2)) {
         pk_buf_printf(&text, "  overlay_ttl = \"%uh\",\n", 1 + dice(20));
     }

@@ -560,3 +560,76 @@ TEST(ids_are_uuids_and_depend_on_every_part)
         }
     }
 }
+
+TEST(an_observation_that_corrects_itself_counts_once)
+{
+    MIND(bed, "*=latest");
+    mind_observe(&bed, 1, "x", 0, "x",
+                 "[{'op':'set','path':'a','value':'x'},{'op':'set','path':'a','value':'y'}]");
+    assert_string_equal(mind_text_at(&bed, "traits.0.value"), "y");
+    assert_near(mind_number_at(&bed, "traits.0.sourceCount"), 1);
+}
+
+TEST(sources_of_one_weight_stand_by_their_ids)
+{
+    MIND(bed, NULL);
+    mind_observe(
+        &bed, 1, "x", 0, "x",
+        "[{'op':'set','path':'a','value':1,'derivedFrom':["
+        "'00000002-0000-4000-8000-00000000000b','00000002-0000-4000-8000-00000000000a']}]");
+    assert_string_equal(mind_text_at(&bed, "traits.0.sources.0.obsId"), mind_obs(&bed, 10));
+    assert_string_equal(mind_text_at(&bed, "traits.0.sources.1.obsId"), mind_obs(&bed, 11));
+}
+
+TEST(an_observation_is_given_up_with_what_its_processors_did)
+{
+    static const char *const done[] = { "[{'op':'retract','path':'a'},{'op':'goal',"
+                                        "'description':'g'},{'op':'learn','content':'c'}]",
+                                        "[{'op':'set','path':'b','value':1}]" };
+    MIND(bed, "*=review");
+    mind_observe(&bed, 1, "x", 0, "x", SAY("set", "'deep'", ""));
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *before = pk_doc_ref(mind_doc(&bed));
+    (void)pk_mind_begin(bed.mind, &(struct pk_evidence){ .obs_id = mind_obs(&bed, 2),
+                                                         .source_type = "x",
+                                                         .effective_at_ms = MIND_EPOCH + 5 });
+    for (size_t i = 0; i < PK_COUNT(done); i++) {
+        bson_t wrapped, array;
+        bson_iter_t iter;
+        const uint8_t *data = NULL;
+        uint32_t size = 0;
+        mind_json(&wrapped, done[i]);
+        assert_true(bson_iter_init_find(&iter, &wrapped, "a"));
+        bson_iter_array(&iter, &size, &data);
+        assert_true(bson_init_static(&array, data, size));
+        assert_ok(pk_mind_apply(bed.mind, &(struct pk_ran){ "x", "1.0.0" }, &array, &bed.err),
+                  &bed.err);
+        bson_destroy(&wrapped);
+    }
+    assert_int_equal(pk_mind_change_count(bed.mind), 3);
+    pk_mind_undo(bed.mind);
+    assert_int_equal(pk_mind_change_count(bed.mind), 1);
+    assert_int_equal(pk_mind_joined_count(bed.mind), 0);
+    struct pk_doc *after = mind_doc(&bed);
+    assert_int_equal(pk_doc_size(before), pk_doc_size(after));
+    assert_memory_equal(pk_doc_data(before), pk_doc_data(after), pk_doc_size(before));
+}
+
+TEST(metadata_is_merged_and_keeps_to_its_room)
+{
+    MIND(bed, NULL);
+    PK_CLEANUP(pk_buf_done) struct pk_buf text = { 0 };
+    for (unsigned i = 0; i < 6; i++) {
+        pk_buf_clear(&text);
+        pk_buf_add_text(&text, "[{'op':'set','path':'a','value':1,'metadata':{");
+        for (unsigned k = 0; k < 50; k++) {
+            pk_buf_printf(&text, "'k%u':%u,", i * 50 + k, k);
+        }
+        pk_buf_add_text(&text, "'same':1,'alternatives':[1]}}]");
+        mind_observe(&bed, i + 1, "x", i, "x", pk_buf_text(&text));
+    }
+    assert_false(mind_has(&bed, "traits.0.metadata.k100"));
+    assert_true(mind_has(&bed, "traits.0.metadata.k101"));
+    assert_true(mind_has(&bed, "traits.0.metadata.k299"));
+    assert_true(mind_has(&bed, "traits.0.metadata.same"));
+    assert_false(mind_has(&bed, "traits.0.metadata.alternatives"));
+}

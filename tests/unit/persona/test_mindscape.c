@@ -445,3 +445,41 @@ ON_BOTH(as_of_is_what_a_prefix_gives)
         pk_free(state[i]);
     }
 }
+
+/* ---- What lies beside it ---- */
+
+TEST(embeddings_and_layers_of_knowledge_are_joined_when_asked_for)
+{
+    KIT(kit, false);
+    char person[PK_UUID_TEXT];
+    kit_person(&kit, person);
+    take(&kit, person, 1, kit_now(&kit), "x",
+         "[{'op':'set','path':'a','value':1},{'op':'set','path':'b','value':1},"
+         "{'op':'set','path':'c','value':1}]");
+    kit_put(
+        &kit, "vectors",
+        "{'_id':'00000000-0000-4000-8000-000000000001','userId':'%s','traitId':'b','embedding':"
+        "[0.5,1],'embeddingModel':'m','embeddingDimensions':2,'createdAt':'2026-01-01T00:00:00Z',"
+        "'updatedAt':'2026-01-01T00:00:00Z','accessCount':0}",
+        person);
+    kit_put(&kit, "knowledge",
+            "{'_id':'%s:role','entryId':'00000000-0000-4000-8000-000000000003','userId':'%s','key':"
+            "'role','value':'cook','dataType':'string','category':'x','volatility':'low',"
+            "'derivedFrom':[],'confidence':1,'createdAt':'2026-01-01T00:00:00Z','updatedAt':"
+            "'2026-01-01T00:00:00Z','version':1}",
+            person, person);
+    struct pk_mindscape_view view = view_now(&kit);
+    view.has_embeddings = true;
+    view.has_knowledge = true;
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *doc = show(&kit, person, &view);
+    assert_near(pk_doc_number(doc, "traitMatrix.1.embedding.0", 0), 0.5);
+    assert_string_equal(pk_doc_text(doc, "traitMatrix.1.embeddingModel"), "m");
+    assert_null(pk_doc_text(doc, "traitMatrix.0.embeddingModel"));
+    assert_null(pk_doc_text(doc, "traitMatrix.2.embeddingModel"));
+    assert_string_equal(pk_doc_text(doc, "knowledgeStore.hotLayer.0.key"), "role");
+    assert_null(pk_doc_text(doc, "knowledgeStore.warmLayer.0.documentId"));
+    view = view_now(&kit);
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *plain = show(&kit, person, &view);
+    assert_null(pk_doc_text(plain, "knowledgeStore.hotLayer.0.key"));
+    assert_null(pk_doc_text(plain, "traitMatrix.1.embeddingModel"));
+}

@@ -39,8 +39,8 @@ static struct pk_accepted send_by(struct kit *kit, const struct pk_by *by, const
 {
     struct pk_accepted accepted = { .is_ok = false };
     bson_t sent;
-    const bson_t *one = &sent;
     kit_json(&sent, "%s", json);
+    const struct pk_sent one = { bson_get_data(&sent), sent.len };
     assert_ok(pk_observation_accept(&kit->domain, by, NULL, &one, 1, &accepted, &kit->err),
               &kit->err);
     bson_destroy(&sent);
@@ -477,16 +477,19 @@ BOTH(what_is_rejected_stays_with_the_reason_and_is_never_processed)
 static void accept_many(struct kit *kit, const char *const *json, size_t count,
                         struct pk_accepted *out)
 {
-    PK_CLEANUP(pk_freep) bson_t *sent = pk_calloc(count, sizeof(*sent));
-    PK_CLEANUP(pk_freep) const bson_t **one = pk_calloc(count, sizeof(*one));
+    PK_CLEANUP(pk_freep) struct pk_sent *one = pk_calloc(count, sizeof(*one));
+    PK_CLEANUP(pk_freep) uint8_t **owned = pk_calloc(count, sizeof(*owned));
     for (size_t i = 0; i < count; i++) {
-        kit_json(&sent[i], "%s", json[i]);
-        one[i] = &sent[i];
+        bson_t sent;
+        uint32_t size = 0;
+        kit_json(&sent, "%s", json[i]);
+        owned[i] = bson_destroy_with_steal(&sent, true, &size);
+        one[i] = (struct pk_sent){ owned[i], size };
     }
     assert_ok(pk_observation_accept(&kit->domain, &kit->bed.by, NULL, one, count, out, &kit->err),
               &kit->err);
     for (size_t i = 0; i < count; i++) {
-        bson_destroy(&sent[i]);
+        bson_free(owned[i]);
     }
 }
 
@@ -548,9 +551,9 @@ BOTH(a_thousand_at_once_are_all_there_and_sent_again_are_all_repetitions)
         assert_int_equal(kit_count(&kit, "people", NULL, NULL), PEOPLE);
     }
     bson_t nothing = BSON_INITIALIZER;
-    const bson_t **one = pk_calloc(PK_OBSERVATIONS_MAX + 1, sizeof(*one));
+    struct pk_sent *one = pk_calloc(PK_OBSERVATIONS_MAX + 1, sizeof(*one));
     for (int i = 0; i <= PK_OBSERVATIONS_MAX; i++) {
-        one[i] = &nothing;
+        one[i] = (struct pk_sent){ bson_get_data(&nothing), nothing.len };
     }
     assert_false(pk_observation_accept(&kit.domain, &kit.bed.by, NULL, one, PK_OBSERVATIONS_MAX + 1,
                                        accepted, &kit.err));
@@ -581,11 +584,14 @@ BOTH(nobody_is_written_about_whom_the_rules_forbid)
     const struct pk_accept_rules rules = { may_see, &sight };
     struct pk_accepted accepted[3] = { { .is_ok = false } };
     bson_t sent[3];
-    const bson_t *one[] = { &sent[0], &sent[1], &sent[2] };
+    struct pk_sent one[3];
     kit_json(&sent[0], "{" GOOD "}");
     kit_json(&sent[1], "{'person_id':'" OTHER "','type':'chat_log','content':{'a':1}}");
     kit_json(&sent[2], "{'externalId':{'source':'slack','id':'U9'},'sourceType':'chat_log',"
                        "'sourceMetadata':{'source':'s'},'content':{'raw':'r'}}");
+    for (size_t i = 0; i < 3; i++) {
+        one[i] = (struct pk_sent){ bson_get_data(&sent[i]), sent[i].len };
+    }
     assert_ok(pk_observation_accept(&kit.domain, &kit.bed.by, &rules, one, 3, accepted, &kit.err),
               &kit.err);
     assert_int_equal(sight.asked, 3);

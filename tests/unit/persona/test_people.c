@@ -44,7 +44,6 @@ static struct pk_accepted send_of(struct kit *kit, const char *person_id, const 
     struct pk_accepted accepted = { .is_ok = false };
     char json[512];
     bson_t sent;
-    const bson_t *one = &sent;
     struct pk_error err;
     (void)snprintf(json, sizeof(json),
                    "{%s%s%s%s%s%s'sourceType':'chat_log','sourceMetadata':{'source':'s'},"
@@ -53,6 +52,7 @@ static struct pk_accepted send_of(struct kit *kit, const char *person_id, const 
                    person_id ? "'," : "", external ? "'externalId':{'source':'slack','id':'" : "",
                    external ? external : "", external ? "'}," : "");
     kit_json(&sent, "%s", json);
+    const struct pk_sent one = { bson_get_data(&sent), sent.len };
     assert_ok(pk_observation_accept(&kit->domain, &kit->bed.by, NULL, &one, 1, &accepted, &err),
               &err);
     bson_destroy(&sent);

@@ -71,7 +71,7 @@ static uint64_t calls_of(struct kit *kit, const char *mapper)
 static const char *const greeter =
     "return pk.mapper {\n"
     "  id = \"greeter\", version = \"1.0.0\", ttl = \"24h\",\n"
-    "  overlay_ttl = \"2h\",\n"
+    "  overlay_ttl = \"2h\", limits = { soft_ms = 1000, hard_ms = 5000 },\n"
     "  core = function(m) return { tone = { m[\"tone\"] or \"none\" } } end,\n"
     "  overlay = function(m) return { mood = { m.now.mood or \"none\" } } end,\n"
     "}\n";
@@ -305,7 +305,9 @@ static void *join_crowd(void *context)
         struct pk_mapped mapped;
         struct pk_error err = { 0 };
         const bool ok = pk_persona_map(personas, crowd->request, &mapped, &err);
-        crowd->failed += !ok || !mapped.persona;
+        if (!ok && crowd->failed++ == 0) {
+            print_message("# %s\n", err.message);
+        }
         pk_mapped_done(&mapped);
     }
     return NULL;

@@ -19,6 +19,7 @@ struct reloads {
     struct node *node;
     unsigned count;
     _Atomic unsigned done;
+    _Atomic size_t sent; /* Observations so far: two for each reload. */
     _Atomic bool is_over;
     struct pk_error err; /* Why it ended early. */
 };
@@ -53,6 +54,9 @@ static void *reload_all(void *context)
 {
     struct reloads *reloads = context;
     for (unsigned i = 1; i <= reloads->count; i++) {
+        while (atomic_load(&reloads->sent) < 2 * i) {
+            bed_pause();
+        }
         if (!reload(reloads, i, &reloads->err)) {
             break;
         }
@@ -88,6 +92,16 @@ static void expect_one_version(struct kit *kit, const char *observation)
     }
 }
 
+/* Until the next one is due. */
+static void pace(int64_t began_ns, size_t count)
+{
+    const int64_t due_ns = began_ns + (int64_t)count * (INT64_C(1000000000) / PER_SECOND);
+    const int64_t left_ms = (due_ns - pk_clock_mono_ns(pk_clock_system())) / 1000000;
+    if (left_ms > 0) {
+        (void)poll(NULL, 0, (int)left_ms);
+    }
+}
+
 static void check_reloads(struct kit *kit)
 {
     const char *wanted = getenv("PK_TEST_RELOADS");
@@ -103,6 +117,7 @@ static void check_reloads(struct kit *kit)
     }
     assert_ok(reload(&reloads, 0, &kit->err), &kit->err);
     (void)kit_outbox(kit);
+    const int64_t began_ns = pk_clock_mono_ns(pk_clock_system());
     assert_int_equal(pthread_create(&thread, NULL, reload_all, &reloads), 0);
     while (!atomic_load(&reloads.is_over)) {
         if (count == room) {
@@ -110,8 +125,8 @@ static void check_reloads(struct kit *kit)
             observation = pk_realloc(observation, room * sizeof(*observation));
         }
         kit_observe(kit, person[count % PEOPLE], "work_session", "{}", observation[count]);
-        count++;
-        (void)poll(NULL, 0, 1000 / PER_SECOND);
+        atomic_store(&reloads.sent, ++count);
+        pace(began_ns, count);
     }
     (void)pthread_join(thread, NULL);
     assert_ok(atomic_load(&reloads.done) == reloads.count, &reloads.err);

@@ -303,6 +303,64 @@ TEST(what_cannot_be_replayed_is_refused_when_it_is_asked_for)
     assert_int_equal(kit_count(&kit, "outbox", NULL, NULL), 0);
 }
 
+/* ---- All people ---- */
+
+static void expect_state(struct kit *kit, const char *part)
+{
+    bson_t out = BSON_INITIALIZER;
+    assert_ok(pk_replay_all_show(&kit->domain, 0, &out, &kit->err), &kit->err);
+    char *text = kit_text(&out);
+    if (!strstr(text, part)) {
+        fail_msg("%s has no %s", text, part);
+    }
+    pk_free(text);
+    bson_destroy(&out);
+}
+
+BOTH(a_new_version_is_applied_to_all_whom_it_concerns)
+{
+    enum { MANY = 7 };
+    char person[MANY][PK_UUID_TEXT], other[PK_UUID_TEXT], id[PK_UUID_TEXT], task[PK_UUID_TEXT];
+    kit_processor(kit, "sum", "1.0.0", "work_session", "t:set('work.last', s.minutes)");
+    for (int i = 0; i < MANY; i++) {
+        kit_person(kit, person[i]);
+        kit_observe(kit, person[i], "work_session", "{'minutes': 10}", id);
+    }
+    kit_person(kit, other);
+    kit_observe(kit, other, "document", "{}", id);
+    kit_work(kit);
+    expect_state(kit, "\"status\":\"none\"");
+    kit_processor(kit, "sum", "1.1.0", "work_session", "t:set('work.last', s.minutes + 1)");
+
+    /* Three, and the next link a second later: the clock stands, so it can be told to rest. */
+    assert_ok(pk_replay_all(&kit->domain, &kit->bed.by, "sum", NULL, 3, task, &kit->err),
+              &kit->err);
+    assert_false(pk_replay_all(&kit->domain, &kit->bed.by, "sum", NULL, 3, task, &kit->err));
+    expect_error(&kit->err, PK_CONFLICT, "running already");
+    UNTIL(kit_count(kit, "outbox", "taskType", "replay_all") == 2);
+    expect_state(kit, "\"lookedAt\":3");
+    assert_ok(pk_replay_all_pause(&kit->domain, &kit->bed.by, true, &kit->err), &kit->err);
+    pk_clock_fake_advance(&kit->clock, 1100);
+    UNTIL(kit_count(kit, "outbox", "taskType", "replay_all") == 3);
+    expect_state(kit, "\"status\":\"paused\"");
+    expect_state(kit, "\"lookedAt\":3");
+    assert_ok(pk_replay_all_pause(&kit->domain, &kit->bed.by, false, &kit->err), &kit->err);
+    kit_work(kit);
+
+    expect_state(kit, "\"status\":\"done\"");
+    expect_state(kit, "\"replayed\":7");
+    expect_state(kit, "\"lookedAt\":8");
+    assert_int_equal(kit_count(kit, "outbox", "taskType", "replay_person"), MANY);
+    for (int i = 0; i < MANY; i++) {
+        char *text = essence(kit, person[i]);
+        assert_non_null(strstr(text, "\"value\":11"));
+        pk_free(text);
+    }
+    assert_int_equal(epoch_of(kit, other), 0);
+    assert_false(pk_replay_all_pause(&kit->domain, &kit->bed.by, true, &kit->err));
+    expect_error(&kit->err, PK_CONFLICT, "no replay of all people");
+}
+
 /* ---- What the host had answered ---- */
 
 static bool answer_with(void *context, const char *name, const bson_t *question, bson_t *answer,

@@ -282,6 +282,20 @@ TEST(a_folder_that_cannot_be_written_is_no_failure)
     assert_int_equal(cost(path, good), whole);
 }
 
+TEST(only_what_is_ours_is_removed)
+{
+    PK_CLEANUP(pk_freep) char *folder = new_folder("links");
+    PK_CLEANUP(pk_freep) char *elsewhere = new_folder("elsewhere");
+    PK_CLEANUP(pk_freep) char *file = pk_strdupf("%s/precious", elsewhere);
+    PK_CLEANUP(pk_freep) char *inside = pk_strdupf("%s/old", folder);
+    struct pk_error err = { 0 };
+    assert_ok(pk_folder_make(elsewhere, 0700, &err) && pk_folder_make(folder, 0700, &err), &err);
+    assert_ok(pk_file_write(file, "x", 1, 0600, &err), &err);
+    assert_int_equal(symlink(elsewhere, inside), 0);
+    (void)cost(folder, good);
+    assert_int_equal(access(file, F_OK), 0);
+}
+
 static size_t entries(const char *path)
 {
     size_t count = 0;

@@ -149,6 +149,54 @@ static const struct {
     { "return function(i) local v = {} pk.raw.fill(i.m.list, pk.raw.wanted({ 'x', 'a' }), v)\n"
       "return v[2] end",
       "{ \"value\" : 2 }" },
+    { "return function() return { pk.raw.form({ b = { 1, 'x' }, a = false }), 2 } end",
+      "[ { \"a\" : false, \"b\" : [ 1, \"x\" ] }, 2 ]" },
+    { "return function() return { a = pk.raw.form('text'), b = pk.raw.form(1.5) } end",
+      "{ \"a\" : \"text\", \"b\" : 1.5 }" },
+    { "return function() local f = pk.raw.form({ a = 1, b = 'is', c = {} }, 'b')\n"
+      "return pk.raw.forms { f, false, f, 'x', f, 12, 'plain', false, f, true, { f }, false } end",
+      "[ { \"a\" : 1, \"b\" : \"is\", \"c\" : {  } }, { \"a\" : 1, \"b\" : \"x\", \"c\" : {  } }, "
+      "{ \"a\" : 1, \"b\" : \"is12\", \"c\" : {  } }, \"plain\", "
+      "{ \"a\" : 1, \"b\" : \"is\", \"c\" : {  } }, "
+      "[ { \"a\" : 1, \"b\" : \"is\", \"c\" : {  } } ] ]" },
+    { "return function() local f = pk.raw.form({ b = '' }, 'b') return pk.raw.forms { f, '\\255' } end",
+      "[1]: the text is not valid UTF-8" },
+    { "return function() return pk.raw.forms { 1, false, function() end, 1 } end",
+      "[2]: a function cannot be given out" },
+    { "return function() return pk.raw.form({ a = 1 }, 'a') end", "the object has no text 'a'" },
+    { "return function() return pk.raw.form('x', 'a') end", "an object is expected" },
+    { "return function() return pk.raw.form(nil) end", "a value is expected" },
+    { "return function() return pk.raw.form({ f = function() end }) end",
+      "f: a function cannot be given out" },
+    { "return function() return getmetatable(pk.raw.form({})) end", "\"form\"" },
+    { "return function() return pk.raw.form({}).x end", "attempt to index" },
+    { "return function() local t = pk.raw.form({ { { {} } } })\n"
+      "for i = 1, 29 do t = { t } end return t end",
+      "the tables are nested too deep" },
+    { "return function() local t = pk.raw.form({ { { {} } } })\n"
+      "for i = 1, 28 do t = { t } end return t end",
+      "[ [ [ {  } ] ] ]" },
+    { "return function() local f, t = pk.raw.form({ ('x'):rep(1000) }), {}\n"
+      "for i = 1, 300 do t[i] = f end return t end",
+      "what is given out is over 262144 bytes" },
+    { "return function() local r = pk.raw.reads({ 'a', 'b', 'c' }, { 1, 2 })\n"
+      "return pk.raw.note(r, { 1, false, false }) end",
+      "[ { \"keys\" : [ \"a\" ], \"kind\" : \"trait\", \"match\" : \"exact\" }, "
+      "{ \"keys\" : [ \"b\" ], \"kind\" : \"trait\", \"match\" : \"miss\" } ]" },
+    { "return function() local r = pk.raw.reads({ 'a', 'b', 'c' }, { 1 })\n"
+      "return pk.raw.note(r, { 1, true }, { 3, 2, 1, 3 }) end",
+      "[ { \"keys\" : [ \"c\" ], \"kind\" : \"trait\", \"match\" : \"miss\" }, "
+      "{ \"keys\" : [ \"b\", \"a\" ], \"kind\" : \"trait\", \"match\" : \"exact\" } ]" },
+    { "return function() return pk.raw.note(pk.raw.reads({}, {}), {}) end",
+      "{ \"value\" : [  ] }" },
+    { "return function() return pk.raw.reads({ 'a' }, { 2 }) end",
+      "a slot from 1 to 1 is expected" },
+    { "return function() return pk.raw.reads({ '\\255' }, {}) end", "paths are UTF-8" },
+    { "return function() return pk.raw.note(pk.raw.reads({ 'a' }, {}), {}, { 0 }) end",
+      "a slot from 1 to 1 is expected" },
+    { "return function() return pk.raw.note(pk.raw.form({}), {}) end",
+      "what host.raw.reads gave is expected" },
+    { "return function() return pk.raw.interpret(1) end", "function expected" },
     { "return function(i) return type(pk.keep(i.m.list)) end", "\"value\" : \"" },
     { "return function(i) return pk.raw.all(pk.keep()) end", "a list of this call's input" },
 };
