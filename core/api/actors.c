@@ -10,7 +10,9 @@
 #include "base/error.h"
 #include "doc/doc.h"
 #include "doc/schema_front.h"
+#include "persona/feedback.h"
 
+#include <math.h>
 #include <string.h>
 
 /* ---- What it is done to ---- */

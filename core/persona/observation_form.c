@@ -255,9 +255,7 @@ static void check_type(const struct observation_form *form, const struct pk_gene
     const struct pk_script *script;
     if (!is_builtin(form->type) &&
         (!generation || pk_generation_accepting(generation, form->type, &script, 1) == 0)) {
-        pk_faults_add(faults, "sourceType",
-                      "a built-in type, such as 'chat_log', or one that a processor which serves "
-                      "accepts",
+        pk_faults_add(faults, "sourceType", "a built-in type, or one that some processor accepts",
                       "'%.64s'", form->type);
     }
 }

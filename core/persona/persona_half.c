@@ -5,7 +5,7 @@
  * version of the mindscape it was made, for what stretch of time it is good,
  * and what was read: of that, each key has a row. */
 /* SPDX-License-Identifier: MIT */
-#include "persona/persona_half.h"
+#include "persona/persona_half_internal.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"

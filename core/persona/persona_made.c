@@ -6,7 +6,7 @@
  * instance and dates, and only its bases and its end are new. So nobody who holds
  * its ETag is told of a change that is none. */
 /* SPDX-License-Identifier: MIT */
-#include "persona/persona_half.h"
+#include "persona/persona_half_internal.h"
 
 #include "base/alloc.h"
 #include "base/buf.h"

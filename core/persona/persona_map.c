@@ -127,12 +127,30 @@ static bool find_stored(struct mapping *mapping, bool is_again, struct pk_error 
     return load(mapping, mapping->own.id, is_again, &mapping->stored, err);
 }
 
+static void forget_stored(struct mapping *mapping)
+{
+    pk_doc_unref(mapping->stored);
+    mapping->stored = NULL;
+    mapping->fresh = (struct pk_fresh){ PK_STALE_READ, PK_STALE_READ };
+}
+
 static void forget(struct mapping *mapping)
 {
+    forget_stored(mapping);
     pk_doc_unref(mapping->mindscape);
-    pk_doc_unref(mapping->stored);
-    mapping->mindscape = mapping->stored = NULL;
-    mapping->fresh = (struct pk_fresh){ PK_STALE_READ, PK_STALE_READ };
+    mapping->mindscape = NULL;
+}
+
+/* What is cached, and whether it is fresh, by the mindscape that is there. */
+static bool look_at_stored(struct mapping *mapping, bool is_again, struct pk_error *err)
+{
+    forget_stored(mapping);
+    return find_stored(mapping, is_again, err) &&
+           (!mapping->stored ||
+            persona_is_fresh(mapping->domain, mapping->stored, mapping->mapper->version,
+                             mapping->now_ms, mapping->request->deadline_ns, &mapping->mindscape,
+                             &mapping->fresh, err)) &&
+           (mapping->mindscape || is_missing(mapping, err));
 }
 
 /* 'is_again': the last look was overtaken, so this one asks the store itself. */
@@ -153,12 +171,7 @@ static bool look(struct mapping *mapping, bool is_again, struct pk_error *err)
                           request->deadline_ns, &mapping->consent, err)) {
         return false;
     }
-    return find_stored(mapping, is_again, err) &&
-           (!mapping->stored ||
-            persona_is_fresh(mapping->domain, mapping->stored, mapping->mapper->version,
-                             mapping->now_ms, request->deadline_ns, &mapping->mindscape,
-                             &mapping->fresh, err)) &&
-           (mapping->mindscape || is_missing(mapping, err));
+    return look_at_stored(mapping, is_again, err);
 }
 
 /* ---- Writing ---- */
@@ -235,6 +248,7 @@ static bool write_down(const struct mapping *mapping, const struct made *made,
     }
     const size_t own = list.count;
     const uint64_t stamp = pk_hot_stamp(mapping->domain->hot, mapping->request->person);
+    struct pk_commit commit = { .conflict_write = -1 };
     pk_writes_expect_absent(&list, "tombstones", mapping->request->person);
     if (mapping->request->purpose) {
         pk_consent_expect(&list, mapping->request->person, mapping->request->purpose,
@@ -245,9 +259,10 @@ static bool write_down(const struct mapping *mapping, const struct made *made,
         pk_writes_insert(&list, "persona_log", row);
         announce(mapping, product->doc, &list);
     }
-    if (!pk_store_commit(mapping->domain->books->store, &list, mapping->request->deadline_ns, NULL,
-                         err)) {
-        return false;
+    if (!pk_store_commit(mapping->domain->books->store, &list, mapping->request->deadline_ns,
+                         &commit, err)) {
+        const bool is_erased = err->code == PK_CONFLICT && commit.conflict_write == (int)own;
+        return is_erased && is_missing(mapping, err);
     }
     if (own > 0) {
         pk_doc_view(product->doc, &view);
@@ -330,13 +345,14 @@ static bool produce(struct mapping *mapping, struct product *out, bool *out_lost
     return true;
 }
 
-/* One mapping, repeated while others write first. The first look is done. */
+/* One mapping, repeated while others write first. The first look is done; but what is replaced is
+ * read from the store, for another node may have been quicker, and uses have been counted. */
 static bool fly(struct mapping *mapping, struct product *out, struct pk_error *err)
 {
     struct pk_error why = { 0 };
     for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
         bool is_lost = false;
-        if (attempt > 0 && !look(mapping, true, err)) {
+        if (!(attempt > 0 ? look : look_at_stored)(mapping, true, err)) {
             return false;
         }
         if (mapping->stored && pk_fresh_is(&mapping->fresh)) {

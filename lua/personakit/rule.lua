@@ -424,12 +424,12 @@ end
 
 -- The other way, each part checked as an author's: whoever handed it in may have made it up.
 function rule.of_plain(of)
-  local made, why = { id = of.id, says = {} }, nil
   if type(of.id) ~= "string" or #of.id > 200 or find(of.id, "[^%w_.:-]") or of.id == "" then
     return nil, fault.new("a rule's id cannot be")
   end
-  made.when, why = rule.conditions(of.conditions)
-  why = why or condition.too_large(made.when)
+  local when, why = rule.conditions(of.conditions)
+  local made = { id = of.id, when = when, says = {} }
+  why = why or condition.too_large(when)
   for i, say in ipairs(why and {} or of.says) do
     made.says[i], why = say_of(say.text, nil, say, nil)
     if why then

@@ -259,7 +259,10 @@ static void put_mindscape(struct kit *kit, char person[PK_UUID_TEXT])
             "   'sources': [{'obsId': '" OBS "', 'weight': 1}]},"
             "  {'id': 'work.tool', 'category': 'work', 'value': {'node.js': true},"
             "   'dataType': 'complex', 'volatility': 'low', 'confidence': 0.3, 'pinned': true,"
-            "   'updatedAt': '2026-01-01T00:00:00Z', 'sources': []}],"
+            "   'updatedAt': '2026-01-01T00:00:00Z', 'sources': []},"
+            "  {'id': 'health.pulse', 'category': 'health', 'value': 60, 'dataType': 'numeric',"
+            "   'volatility': 'low', 'confidence': 0.9, 'updatedAt': '2026-01-01T00:00:00Z',"
+            "   'sources': []}],"
             " 'highVolatileCache': {'mood': 'calm'}, 'processingMetadata':"
             " {'totalObservationsProcessed': 2, 'lastProcessingDuration': 0}, 'seq': 2,"
             " 'epoch': 0, 'floor': 0, 'versions': [{'kind': 'hot', 'key': 'role', 'v': 2}]}",

@@ -519,9 +519,8 @@ TEST(an_erased_person_gets_no_persona_written)
     kit_put(&kit, "tombstones", "{'_id': '%s', 'erasedAt': '%s', 'expiresAt': '%s'}", sketch.person,
             now, later);
     const struct pk_map_request request = request_of(&sketch, "greeter");
-    struct pk_mapped mapped;
-    struct pk_error err = { 0 };
-    assert_false(pk_persona_map(kit_personas(&kit), &request, &mapped, &err));
+    refuse(&sketch, &request, PK_NOT_FOUND, "no such person");
+    assert_int_equal(calls_of(&kit, "greeter"), 1);
     assert_int_equal(kit_count(&kit, "personas", NULL, NULL), 0);
     assert_int_equal(kit_count(&kit, "persona_log", NULL, NULL), 0);
 }
@@ -724,6 +723,10 @@ static void check_uses(bool is_mongo)
     assert_int_equal(pk_doc_version(after), pk_doc_version(before));
     assert_int_equal(kit_count(&kit, "events", "eventType", "persona.accessed"), 2);
     assert_int_equal(map(&sketch, "greeter", NULL), PK_PERSONA_FRESH);
+    pk_clock_fake_advance(&kit.clock,
+                          2 * HOUR_MS); /* The overlay is made again, and is the same. */
+    assert_int_equal(map(&sketch, "greeter", &after), PK_PERSONA_REGENERATED);
+    assert_int_equal(pk_doc_int(after, "usageMetadata.accessCount", 0), 4);
 }
 
 TEST(uses_are_counted_without_a_new_version)

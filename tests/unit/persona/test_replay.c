@@ -99,7 +99,7 @@ static void live(struct kit *kit, char person[PK_UUID_TEXT], int sessions)
         "if s.minutes % 5 == 0 then t:weaken('work.minutes', { weight = 0.2 }) end\n"
         "t:goal('rest more', { priority = s.minutes > 100 and 'high' or 'low' })");
     kit_processor(kit, "world", "2.0.0", "work_session",
-                  "t:remember('last_minutes', s.minutes)\n"
+                  "t:remember('last_minutes', s.minutes, { ttl = '90m' })\n"
                   "t:set('seen.fact', m.facts.last_minutes or 'none')\n"
                   "t:set('seen.mood', m.now.mood or 'none')\n"
                   "t:edge('self', 'Tool ' .. (s.minutes % 4), 'uses')\n"
@@ -151,10 +151,24 @@ BOTH(a_replay_gives_the_mindscape_that_there_was)
     pk_free(second);
     assert_int_equal(kit_count(kit, "graph_nodes", NULL, NULL), nodes);
     assert_int_equal(kit_count(kit, "narratives", NULL, NULL), narratives);
-    assert_int_equal(kit_count(kit, "knowledge", NULL, NULL), 1);
+    assert_int_equal(kit_count(kit, "knowledge", NULL, NULL), 0); /* It had expired. */
 }
 
-/* The person who never sent it is the yardstick. */
+/* All changes that an observation made have this place. */
+static void expect_seq(struct kit *kit, const char *observation, int64_t seq)
+{
+    PK_CLEANUP(pk_page_done) struct pk_page page = { 0 };
+    const struct pk_query query = { .collection = "trait_history",
+                                    .index = "by_observation",
+                                    .equal = { PK_TEXT(observation) },
+                                    .equal_count = 1 };
+    assert_ok(pk_store_find(kit->bed.store, &query, 0, &page, &kit->err), &kit->err);
+    assert_true(page.count > 0);
+    for (size_t i = 0; i < page.count; i++) {
+        assert_int_equal(pk_doc_int(page.doc[i], "seq", 0), seq);
+    }
+}
+
 BOTH(what_is_forgotten_leaves_no_trace)
 {
     char person[PK_UUID_TEXT], kept[PK_UUID_TEXT], lost[PK_UUID_TEXT], last[PK_UUID_TEXT];
@@ -190,6 +204,7 @@ BOTH(what_is_forgotten_leaves_no_trace)
     pk_free(text);
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *after = kit_get(kit, "observations", last);
     assert_int_equal(pk_doc_int(after, "seq", 0), 3); /* The hole stays. */
+    expect_seq(kit, last, 3);
 
     /* The next one goes on behind it. */
     kit_observe(kit, person, "user_input", "{'name': 'c', 'value': 4}", kept);
@@ -242,7 +257,8 @@ BOTH(a_given_version_replaces_the_recorded_one)
     kit_observe(kit, person, "work_session", "{'minutes': 20}", id);
     kit_work(kit);
     kit_processor(kit, "sum", "2.0.0", "work_session",
-                  "t:set('work.sum', (m['work.sum'] or 0) + 100 * s.minutes)");
+                  "t:set('work.sum', (m['work.sum'] or 0) + 100 * s.minutes)\n"
+                  "t:remember('sum', 'is ' .. s.minutes)");
     /* The recorded version, though another one is active. */
     char *was = essence(kit, person);
     replay(kit, person, NULL, NULL);
@@ -255,6 +271,8 @@ BOTH(a_given_version_replaces_the_recorded_one)
     assert_non_null(strstr(text, "\"path\":\"traits/work.sum\""));
     assert_non_null(strstr(text, "\"value\":3000"));
     assert_non_null(strstr(text, "\"isSame\":false"));
+    assert_non_null(strstr(text, ":sum\"")); /* "knowledge/PERSON:sum" */
+    assert_int_equal(kit_count(kit, "knowledge", NULL, NULL), 0);
     pk_free(text);
     bson_destroy(&out);
     assert_int_equal(kit_count(kit, "processing", "processorVersion", "2.0.0"), 0);

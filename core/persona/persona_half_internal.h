@@ -1,7 +1,8 @@
-/* persona_half.h - Core and overlay, one at a time: what was said, and what it rests on. */
+/* persona_half_internal.h - Core and overlay, one at a time: what was said, and what it rests on.
+ */
 /* SPDX-License-Identifier: MIT */
-#ifndef PK_PERSONA_PERSONA_HALF_H
-#define PK_PERSONA_PERSONA_HALF_H
+#ifndef PK_PERSONA_PERSONA_HALF_INTERNAL_H
+#define PK_PERSONA_PERSONA_HALF_INTERNAL_H
 
 #include "persona/persona_internal.h"
 
