@@ -103,6 +103,7 @@ static const struct pk_param consent_param[] = {
       .type = PK_PARAM_TEXT,
       .min = 1,
       .max = PK_PURPOSE_MAX,
+      .pattern = "^[A-Za-z0-9_.:-]+$",
       .help = "What the data may be used for; 'processing' is the server's own." },
     { .name = NULL },
 };

@@ -117,7 +117,8 @@ static void put_text_schema(struct pk_buf *out, const struct pk_param *param)
     pk_json_put_number(out, "minLength", param->min > 0 ? (double)param->min : 1);
     pk_json_put_number(out, "maxLength", (double)max);
     pk_json_put_number(out, "x-max-bytes", (double)max);
-    pk_json_put_text(out, "pattern", "^[^\\u0000]*$"); /* %00 is refused. */
+    /* %00 is refused in any. */
+    pk_json_put_text(out, "pattern", param->pattern ? param->pattern : "^[^\\u0000]*$");
 }
 
 static void put_int_schema(struct pk_buf *out, const struct pk_param *param)

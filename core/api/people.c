@@ -138,6 +138,7 @@ static const struct pk_param list_param[] = {
       .type = PK_PARAM_TEXT,
       .min = 1,
       .max = 402,
+      .pattern = "^[^:\\u0000]+:[^\\u0000]+$",
       .help = "Only whom another system calls so: source:id, as in 'slack:U123'." },
     { .name = NULL },
 };

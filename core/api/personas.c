@@ -103,6 +103,10 @@ static bool find_wanted(struct pk_api_call *call, struct pk_object *object, stru
     if (!pk_person_find(call->parts->domain, &ref, call->deadline_ns, &call->found, err)) {
         return false;
     }
+    if (!call->found && call->who->people.is_all) { /* It tells him nothing that he may not see. */
+        return pk_fail(err, PK_NOT_FOUND, "the first observation of a person makes him known",
+                       "there is no person '%s'", ref.id);
+    }
     object->is_missing = call->found == NULL;
     object->person = call->found ? pk_doc_id(call->found) : ref.id;
     return true;

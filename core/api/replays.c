@@ -187,6 +187,7 @@ static bool resume_all(struct pk_api_call *call, struct pk_error *err)
 /* ---- Routes ---- */
 
 static const enum pk_code conflict[] = { PK_CONFLICT, PK_OK };
+static const enum pk_code start_fails[] = { PK_NOT_FOUND, PK_CONFLICT, PK_OK };
 
 static const struct pk_param person_param[] = {
     { .name = "person", .type = PK_PARAM_UUID, .help = "The person's id." },
@@ -215,7 +216,7 @@ static const struct pk_api_row row[] = {
       .show = show, .answer = &pk_schema_replay_view, .id = "replayAll", .tag = "people",
       .help = "Applies a version of a processor to everybody who has sent what it takes, a few a "
               "second.",
-      .fails = conflict },
+      .fails = start_fails },
     { PK_ROW(GET, "/v1/admin/replays", OUTBOX_MANAGE), .lane = PK_LANE_STORE, .flags = PK_ROW_AFTER,
       .run = show_all, .answer = &pk_schema_replay_state, .id = "showReplayAll", .tag = "people",
       .help = "Says how far the last replay of all people has got." },

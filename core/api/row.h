@@ -48,6 +48,7 @@ struct pk_param {
     enum pk_param_type type;
     int64_t min, max;
     const char *const *allowed; /* NULL-terminated. */
+    const char *pattern;        /* Of a text, in ECMA 262, for OpenAPI: what the handler checks. */
     const char *fallback;       /* What a missing one means, for people; NULL: nothing. */
     const char *help;
 };

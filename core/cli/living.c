@@ -11,6 +11,7 @@
 #include "cli/scripting.h"
 #include "doc/doc.h"
 #include "net/hot.h"
+#include "persona/erase.h"
 #include "persona/feedback.h"
 #include "persona/mindscape.h"
 #include "persona/people.h"
@@ -37,6 +38,10 @@ static const struct pk_task_type task_table[] = {
     { .name = "replay_all",
       .run = pk_replay_all_run,
       .help = "Applies a version of a processor to all people, a few a second." },
+    { .name = PK_ERASE_TASK,
+      .run = pk_erase_run,
+      .attempts_max = 1000, /* An erasure is not given up: days of a disk that is full. */
+      .help = "Erases a person, everywhere and for good." },
     { .name = PK_FEEDBACK_TASK,
       .run = pk_feedback_run,
       .help = "Runs the processors that accept feedback over one." },
@@ -78,6 +83,9 @@ bool pk_living_open(struct pk_living *living, const struct pk_living_parts *part
         return pk_wrap(err, "read 'traits.conflicts'");
     }
     list_tasks(living);
+    living->asks = (struct pk_asks){ .clock = parts->books->clock };
+    domain->ask = pk_ask;
+    domain->ask_context = &living->asks;
     domain->policies = living->policies;
     domain->people = pk_people_new(parts->books->clock);
     domain->minds = pk_minds_new(parts->hot, 0);

@@ -15,6 +15,7 @@
 #define PK_CLI_LIVING_H
 
 #include "feed/outbox.h"
+#include "persona/ask.h"
 #include "persona/domain.h"
 
 struct pk_config;
@@ -27,6 +28,7 @@ enum { PK_LIVING_TASKS = 16 };
 struct pk_living {
     struct pk_domain domain;
     struct pk_policies *policies;
+    struct pk_asks asks;                       /* Who answers what processors ask. */
     struct pk_task_type task[PK_LIVING_TASKS]; /* Ended by one without a name. */
 };
 /* What it is made of; borrowed, outlives it. */

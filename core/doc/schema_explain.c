@@ -78,3 +78,142 @@ const struct pk_schema pk_schema_feedback_summary = {
     FIELDS(summary_field),
     .help = "A mapper's feedback, added up.",
 };
+
+/* ---- Why a persona is as it is ---- */
+
+static const struct pk_field place_field[] = {
+    ROW_TEXT("file", REQ, TEXT_WORD, "The file of the mapper."),
+    ROW_INT("line", REQ, 1, COUNT_MAX, "The line in it."),
+    ROW_TEXT("text", OPT, TEXT_LINE, "That line."),
+};
+static const struct pk_schema place_schema = {
+    .name = "SourceLine",
+    FIELDS(place_field),
+    .help = "Where it is written.",
+};
+static const struct pk_field said_line_field[] = {
+    ROW_TEXT("path", REQ, TEXT_LINE, "The line, as a path into the persona."),
+    ROW_FREE("says", OPT, "What it says."),
+    ROW_TEXT("ruleId", OPT, TEXT_WORD, "The rule that made it; absent: a function did."),
+    ROW_OBJECT("source", OPT, &place_schema, "Where that is written."),
+    ROW_ARRAY("traits", OPT, LIST_SOME, &pk_item_trait, "The traits it rests on."),
+};
+static const struct pk_schema said_line_schema = {
+    .name = "LineOfPersona",
+    FIELDS(said_line_field),
+    .help = "Where one line comes from.",
+};
+static const struct pk_field said_line_item =
+    ROW_OBJECT(NULL, OPT, &said_line_schema, "One line.");
+static const struct pk_field rule_seen_field[] = {
+    ROW_NAME("ruleId", REQ, "The rule."),
+    ROW_BOOL("fired", REQ, "Whether it fired."),
+    ROW_TEXT("reason", OPT, TEXT_PAGE, "Why not: the first condition that failed, and what it saw."),
+    ROW_OBJECT("source", OPT, &place_schema, "Where it is written."),
+    ROW_ARRAY("traits", OPT, LIST_SOME, &pk_item_trait, "The traits that it names."),
+};
+static const struct pk_schema rule_seen_schema = {
+    .name = "RuleOfPersona",
+    FIELDS(rule_seen_field),
+    .help = "Whether a rule fired, and why not.",
+};
+static const struct pk_field rule_seen_item = ROW_OBJECT(NULL, OPT, &rule_seen_schema, "One rule.");
+
+static const struct pk_field evidence_field[] = {
+    ROW_UUID("observationId", REQ, "The observation."),
+    ROW_UNIT("weight", OPT, "How much it counts."),
+    ROW_NAME("sourceType", OPT, "Of what sort it is; absent: it is no longer there."),
+    ROW_TEXT("source", OPT, TEXT_LINE, "Where it came from."),
+    ROW_DATE("effectiveAt", OPT, "The instant from which it holds."),
+};
+static const struct pk_schema evidence_schema = {
+    .name = "EvidenceOfTrait",
+    FIELDS(evidence_field),
+    .help = "An observation behind a trait.",
+};
+static const struct pk_field evidence_item =
+    ROW_OBJECT(NULL, OPT, &evidence_schema, "One observation.");
+static const struct pk_field told_field[] = {
+    ROW_UUID("narrativeId", REQ, "The narrative."),
+    ROW_ENUM("linkType", OPT, pk_allowed_link, "How it speaks of the trait."),
+    ROW_UNIT("weight", OPT, "How sure that is."),
+};
+static const struct pk_schema told_schema = {
+    .name = "NarrativeOfTrait",
+    FIELDS(told_field),
+    .help = "A narrative that speaks of a trait.",
+};
+static const struct pk_field told_item = ROW_OBJECT(NULL, OPT, &told_schema, "One narrative.");
+static const struct pk_field trait_read_field[] = {
+    ROW_TRAIT("traitName", REQ, "The trait's path."),
+    ROW_FREE("value", OPT, "Its value as it was read."),
+    ROW_COUNT("version", REQ, "The mindscape's version at which it last changed; 0: not known."),
+    ROW_UNIT("confidenceThen", REQ, "How sure it was when the persona was made."),
+    ROW_BOOL("isHeld", REQ, "Whether it is still held."),
+    ROW_UNIT("confidenceNow", OPT, "How sure it is now."),
+    ROW_FREE("valueNow", OPT, "Its value now, when it is another."),
+    ROW_BOOL("pinned", OPT, "Whether a person has pinned it."),
+    ROW_ARRAY("sources", REQ, LIST_SHORT, &evidence_item, "The weightiest observations behind it."),
+    ROW_COUNT("sourceCount", OPT, "How many there were in all."),
+    ROW_ARRAY("narratives", OPT, LIST_SOME, &told_item, "Narratives that speak of it."),
+};
+static const struct pk_schema trait_read_schema = {
+    .name = "TraitOfPersona",
+    FIELDS(trait_read_field),
+    .help = "A trait that was read.",
+};
+static const struct pk_field trait_read_item =
+    ROW_OBJECT(NULL, OPT, &trait_read_schema, "One trait.");
+static const struct pk_field read_item = ROW_OBJECT(NULL, OPT, &pk_schema_read_key, "One thing.");
+
+static const struct pk_field effect_field[] = {
+    ROW_TEXT("path", REQ, TEXT_LINE, "The section."),
+    ROW_FREE("before", OPT, "What it says; absent: it is not there."),
+    ROW_FREE("after", OPT, "What it would say; absent: it would go."),
+};
+static const struct pk_schema effect_schema = {
+    .name = "EffectOfChange",
+    FIELDS(effect_field),
+    .help = "What a new mapping would say otherwise.",
+};
+static const struct pk_field effect_item = ROW_OBJECT(NULL, OPT, &effect_schema, "One section.");
+static const char *const freshness[] = { "fresh", "mapper", "time", "read", NULL };
+static const struct pk_field stale_field[] = {
+    ROW_BOOL("isStale", REQ, "Whether a mapping would run again now."),
+    ROW_ENUM("core", REQ, freshness, "Why the core is out of date, or that it is not."),
+    ROW_ENUM("overlay", REQ, freshness, "The same of the overlay."),
+    ROW_ARRAY("changed", REQ, LIST_HUGE, &read_item, "What was read and has changed since."),
+    ROW_ARRAY("effect", OPT, LIST_LONG, &effect_item, "What that would change in the persona."),
+    ROW_TEXT("problem", OPT, TEXT_LINE, "Why a new mapping fails."),
+};
+static const struct pk_schema stale_schema = {
+    .name = "Staleness",
+    FIELDS(stale_field),
+    .help = "Whether it is out of date, and what that means.",
+};
+
+static const struct pk_field explanation_field[] = {
+    ROW_TEXT("compositeKey", REQ, 300, "<mapper>:<person>:<detail>, and :<variant> if there is."),
+    ROW_UUID("personaInstanceId", OPT, "The generation; absent: it would have been."),
+    ROW_UUID("personId", REQ, "The person it shows."),
+    ROW_STRING("sourceMapperId", PK_FORMAT_SCRIPT_ID, REQ, "The mapper that made it."),
+    ROW_STRING("mapperVersion", PK_FORMAT_SEMVER, REQ, "The mapper's version."),
+    ROW_DETAIL("detailLevel", REQ, "How much it says."),
+    ROW_COUNT("mindscapeVersion", REQ, "The version of the mindscape."),
+    ROW_BOOL("isHypothetical", REQ, "Whether this is what would have been."),
+    ROW_DATE("mappedAt", REQ, "The instant that it was made for."),
+    ROW_DATE("explainedAt", REQ, "Now."),
+    ROW_FREE("personaCore", OPT, "What would have been said."),
+    ROW_FREE("contextualOverlay", OPT, "The same of what changes fast."),
+    ROW_ARRAY("warnings", OPT, LIST_SOME, &pk_item_line, "What is missing or doubtful."),
+    ROW_ARRAY("lines", REQ, LIST_LONG, &said_line_item, "Where each line comes from."),
+    ROW_ARRAY("rules", REQ, LIST_LONG, &rule_seen_item, "Rules that fired and rules that did not."),
+    ROW_ARRAY("traits", REQ, LIST_SOME * 3, &trait_read_item, "What was read."),
+    ROW_ARRAY("reads", REQ, LIST_HUGE, &read_item, "Other reads, and what was missed."),
+    ROW_OBJECT("staleness", OPT, &stale_schema, "What has changed since; absent: hypothetical."),
+};
+const struct pk_schema pk_schema_explanation_view = {
+    .name = "PersonaExplanation",
+    FIELDS(explanation_field),
+    .help = "Why a persona is as it is.",
+};

@@ -84,11 +84,13 @@ const struct pk_schema pk_schema_consent = {
 
 /* ---- tombstones ---- */
 
+static const struct pk_field erased_item = ROW_COUNT(NULL, OPT, "So many documents.");
 static const struct pk_field tombstone_field[] = {
     ROW_UUID("_id", REQ, "The bare id of the person who was erased."),
     ROW_UUID("taskId", OPT, "The task that erases."),
     ROW_DATE("erasedAt", REQ, "When erasure began; nothing of the person is accepted since."),
     ROW_DATE("completedAt", OPT, "When a pass had found nothing more."),
+    ROW_MAP("counts", OPT, LIST_SOME, &erased_item, "Documents deleted so far, by collection."),
     ROW_DATE("expiresAt", REQ, "When every device has heard of it: the sync horizon."),
 };
 const struct pk_schema pk_schema_tombstone = {

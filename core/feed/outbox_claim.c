@@ -22,6 +22,7 @@
 enum {
     BATCH_MAX = 128,
     AHEAD = 8,           /* Tasks claimed ahead for each thread, at most. */
+    AHEAD_MAX = 512,     /* At a stop they are given back in one list. */
     FIND_FROM = 4,       /* So many are looked for in the index. */
     FIND_MORE = 64,      /* The index may bring so many that are not wanted. */
     FIND_BEFORE_MS = 50, /* A task is a little older than the row that told of it. */
@@ -466,7 +467,8 @@ static void claim(struct pk_outbox *outbox, size_t max)
 /* Under the lock. How many may be claimed now; 0: enough are. */
 static size_t room(const struct pk_outbox *outbox)
 {
-    const size_t ahead = outbox->options.threads * (outbox->is_slow ? 1 : AHEAD);
+    const size_t wanted = outbox->options.threads * (outbox->is_slow ? 1 : AHEAD);
+    const size_t ahead = wanted < AHEAD_MAX ? wanted : AHEAD_MAX;
     return outbox->ready_count <= ahead / 2 ? ahead - outbox->ready_count : 0;
 }
 

@@ -28,7 +28,7 @@ struct pk_error;
 struct pk_page;
 struct pk_writes;
 
-enum { PK_PURPOSE_MAX = 200 }; /* Bytes of a purpose. */
+enum { PK_PURPOSE_MAX = 190 }; /* Bytes of a purpose: "consent:" stands before it in the feed. */
 #define PK_PURPOSE_PROCESSING "processing"
 
 /* What was found. */

@@ -105,10 +105,12 @@ static bool ride(struct pk_flights *flights, struct pk_flight *flight, const str
 {
     int late = 0;
     flight->refs++;
+    flights->stats.waiting++;
     while (!flight->has_landed && late == 0) {
         late = pthread_cond_timedwait(&flight->landed, &flights->lock, until);
     }
     const bool has_landed = flight->has_landed;
+    flights->stats.waiting--;
     if (has_landed) {
         *outcome = flight->outcome;
         outcome->doc = outcome->doc ? pk_doc_ref(outcome->doc) : NULL;

@@ -46,9 +46,9 @@ enum pk_flight_part pk_flight_board(struct pk_flights *flights, const struct pk_
 /* By the pilot, always. The outcome stays his; passengers get references of their own. */
 void pk_flight_land(struct pk_flights *flights, struct pk_flight *flight,
                     const struct pk_flight_outcome *outcome);
-/* How many were piloted, and how many rode along, since the start. */
 struct pk_flight_stats {
-    uint64_t flown, shared;
+    uint64_t flown, shared; /* Piloted, and ridden along with, since the start. */
+    uint64_t waiting;       /* On board now, beside pilots. */
 };
 void pk_flights_stats(struct pk_flights *flights, struct pk_flight_stats *out);
 

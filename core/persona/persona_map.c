@@ -18,6 +18,7 @@
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/text.h"
 #include "doc/doc.h"
 #include "doc/path.h"
 #include "net/hot.h"
@@ -44,6 +45,38 @@ static bool is_missing(const struct mapping *mapping, struct pk_error *err)
         return false;
     }
     return pk_fail(err, PK_NOT_FOUND, "look at the ids", "there is no such person or mapper");
+}
+
+/* The mapper that serves whose id is most like this one; NULL: none is. */
+static const char *nearest_mapper(const struct mapping *mapping)
+{
+    enum { FAR = 4 };
+    size_t best = FAR;
+    const char *nearest = NULL;
+    for (size_t i = 0; i < pk_generation_count(mapping->pinned); i++) {
+        const struct pk_script *script = pk_generation_at(mapping->pinned, i);
+        const size_t far = script->kind == PK_SCRIPT_MAPPER
+                               ? pk_text_distance(script->id, mapping->request->mapper, FAR)
+                               : FAR;
+        if (far < best) {
+            best = far;
+            nearest = script->id;
+        }
+    }
+    return nearest;
+}
+
+/* Who may use every mapper is told which one there is not. */
+static bool is_no_mapper(const struct mapping *mapping, struct pk_error *err)
+{
+    const struct pk_map_request *request = mapping->request;
+    const char *nearest = nearest_mapper(mapping);
+    if (request->who && !request->who->mappers.is_all) {
+        return is_missing(mapping, err);
+    }
+    return pk_fail(err, PK_NOT_FOUND, "GET /v1/mappers lists them; one serves once it is active",
+                   "no version of a mapper '%s' is active%s%s%s", request->mapper,
+                   nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
 }
 
 /* Ready personas lie beside ready answers, good as long as nothing is heard of the person: the
@@ -561,7 +594,7 @@ bool pk_persona_map(struct pk_personas *personas, const struct pk_map_request *r
     mapping.pinned = pk_scripts_pin(mapping.domain->scripts);
     mapping.mapper = pk_generation_find(mapping.pinned, PK_SCRIPT_MAPPER, request->mapper);
     if (!mapping.mapper) {
-        ok = is_missing(&mapping, err);
+        ok = is_no_mapper(&mapping, err);
     } else {
         variant_init(&mapping.common, request, mapping.mapper, false);
         variant_init(&mapping.own, request, mapping.mapper, mapping.has_hidden);

@@ -195,7 +195,8 @@ void pk_writes_count(struct pk_writes *list, const char *collection, const char 
  * for answers that are part of the list. */
 int64_t pk_writes_version(struct pk_writes *list, size_t at);
 /* A row of the feed, visible to followers with the rest of the list. 'event' is a document of the
- * feed's collection ('events'). */
+ * feed's collection ('events'). Rows never change; one may be deleted (erasure) while there is a
+ * later one: followers that have not come to it do not see it. */
 void pk_writes_announce(struct pk_writes *list, struct pk_doc *event);
 
 struct pk_commit {

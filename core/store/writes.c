@@ -361,7 +361,7 @@ static bool check_write(const struct pk_collection *collection, const struct pk_
                             write->id ? strlen(write->id) : 0, err)) {
         return false;
     }
-    if (collection->is_feed && write->kind != PK_WRITE_INSERT) {
+    if (collection->is_feed && write->kind != PK_WRITE_INSERT && write->kind != PK_WRITE_DELETE) {
         return pk_fail(err, PK_INVALID, "rows of the feed are announced and never change",
                        "a row of '%s' cannot be changed", collection->name);
     }

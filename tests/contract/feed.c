@@ -123,9 +123,32 @@ TEST(rows_of_the_feed_cannot_be_changed)
     announce(&bed, "x", 1, NULL);
     struct pk_error err = { 0 };
     LIST(list);
-    pk_writes_delete(&list, "events", "x-1", version_of(&bed, "events", "x-1"));
+    add_replace(&list, "events", row("x", 1), version_of(&bed, "events", "x-1"));
     assert_false(commit(&bed, &list, NULL, &err));
     assert_code(&err, PK_INVALID);
+}
+
+TEST(a_row_of_the_feed_that_was_deleted_is_not_seen_and_those_behind_it_are)
+{
+    BED(bed);
+    bed_open(&bed);
+    FEED(feed);
+    feed = follow(&bed, NULL);
+    announce(&bed, "x", 1, NULL);
+    announce(&bed, "x", 2, NULL);
+    announce(&bed, "x", 3, NULL);
+    assert_int_equal(next_row(feed, NULL, false), 1);
+    struct pk_error err = { 0 };
+    LIST(list);
+    pk_writes_delete(&list, "events", "x-1", version_of(&bed, "events", "x-1"));
+    pk_writes_delete(&list, "events", "x-2", version_of(&bed, "events", "x-2"));
+    assert_ok(commit(&bed, &list, NULL, &err), &err);
+    assert_int_equal(version_of(&bed, "events", "x-2"), 0);
+    int next = next_row(feed, NULL, false);
+    if (next == 2) { /* It had been read ahead of the deletion. */
+        next = next_row(feed, NULL, false);
+    }
+    assert_int_equal(next, 3);
 }
 
 /* ---- Order ---- */

@@ -73,7 +73,7 @@ export PK_HASH PK_ACTOR=$actor PK_GONE PK_KEY PK_AFTER PYTHONPATH=$here SCHEMATH
     --request-timeout 20 --continue-on-failure --suppress-health-check all --no-color \
     --report json --report-json-path "$work/report.json") >"$work/schemathesis" 2>&1
 status=$?
-sed 's/^/# /' "$work/schemathesis" | tail -n 150
+sed 's/^/# /' "$work/schemathesis" | tail -n 600
 check 'schemathesis finds nothing' test "$status" = 0
 read -r cases_made reached missed < <(made)
 check "at least $requests requests were made" test "$cases_made" -ge "$requests"

@@ -127,22 +127,27 @@ TEST(what_cannot_be_mapped_says_why)
     static const struct {
         const char *body, *code;
         int status;
+        const char *words;
     } way[] = {
-        { "{}", "invalid", 400 },
-        { "{'mapperId':'greeter','personaId':'" PERSON "','detailLevel':'vague'}", "invalid", 400 },
-        { "{'mapperId':'greeter','personaId':'me','detailLevel':'instant'}", "invalid", 400 },
-        { "{'mapperId':'nobody','personaId':'" PERSON "','detailLevel':'instant'}", "not_found",
-          404 },
+        { "{}", "invalid", 400, "mapperId" },
+        { "{'mapperId':'greeter','personaId':'" PERSON "','detailLevel':'vague'}", "invalid", 400,
+          "detailLevel" },
+        { "{'mapperId':'greeter','personaId':'me','detailLevel':'instant'}", "invalid", 400,
+          "personaId" },
+        { "{'mapperId':'greter','personaId':'" PERSON "','detailLevel':'instant'}", "not_found",
+          404, "did you mean 'greeter'?" },
         { "{'mapperId':'greeter','personaId':'" OTHER "','detailLevel':'instant'}", "not_found",
-          404 },
-        { "{" MAP ",'context':{'requiredSections':['plan']},'strict':true}", "conflict", 409 },
-        { "{" MAP ",'purpose':'advertising'}", "forbidden", 403 },
+          404, "there is no person '" OTHER "'" },
+        { "{" MAP ",'context':{'requiredSections':['plan']},'strict':true}", "conflict", 409,
+          "'plan'" },
+        { "{" MAP ",'purpose':'advertising'}", "forbidden", 403, "advertising" },
     };
     struct house house;
     furnish(&house);
     for (size_t i = 0; i < PK_COUNT(way); i++) {
         struct reply reply = ask(&house, "POST", "/v1/personas/map", way[i].body);
         expect(&reply, way[i].status, way[i].code);
+        assert_non_null(strstr(reply.body, way[i].words));
         reply_done(&reply);
     }
     house_close(&house);

@@ -120,6 +120,28 @@ TEST(entries_expire_by_either_clock)
     pk_hot_free(fixture.hot);
 }
 
+TEST(an_entry_is_not_good_before_the_time_that_it_was_made_for)
+{
+    struct fixture fixture;
+    init(&fixture, 0);
+    const int64_t now = pk_clock_wall_ms(&fixture.fake.clock);
+    struct pk_hot_fill fill = { .key = "k",
+                                .key_size = 1,
+                                .person = "anna",
+                                .stamp = pk_hot_stamp(fixture.hot, "anna"),
+                                .content_type = "application/json",
+                                .etag = "\"e\"",
+                                .data = "{}",
+                                .size = 2,
+                                .from_wall_ms = now };
+    assert_true(pk_hot_put(fixture.hot, &fill));
+    assert_true(has(fixture.hot, "k"));
+    pk_clock_fake_set_wall(&fixture.fake, now - 1);
+    assert_false(has(fixture.hot, "k"));
+    assert_false(pk_hot_put(fixture.hot, &fill));
+    pk_hot_free(fixture.hot);
+}
+
 TEST(the_cache_stays_within_its_bytes_and_keeps_what_is_used)
 {
     struct fixture fixture;

@@ -8,6 +8,7 @@
 #include "doc/json.h"
 #include "feed/watch.h"
 #include "net/hot.h"
+#include "persona/erase.h"
 #include "persona/feedback.h"
 #include "persona/mindscape.h"
 #include "persona/persona.h"
@@ -115,6 +116,10 @@ struct pk_outbox *kit_outbox(struct kit *kit)
           .context = &kit->domain,
           .attempts_max = 2,
           .help = "Makes the mindscapes of all people anew." },
+        { .name = PK_ERASE_TASK,
+          .run = pk_erase_run,
+          .context = &kit->domain,
+          .help = "Erases a person." },
         { .name = PK_FEEDBACK_TASK,
           .run = pk_feedback_run,
           .context = &kit->domain,

@@ -4,6 +4,7 @@
 
 #include "base/id.h"
 #include "doc/path.h"
+#include "persona/consent.h"
 #include "persona/mind.h"
 #include "persona/process.h"
 
@@ -230,6 +231,35 @@ BOTH(keys_with_dots_are_plain_for_scripts_and_escaped_in_the_store)
     kit_observe(kit, person, "work_session", "{}", second);
     kit_work(kit);
     assert_true(trait_number(kit, person, "seen.again") == 7);
+}
+
+BOTH(without_consent_to_processing_an_observation_waits)
+{
+    char person[PK_UUID_TEXT], observation[PK_UUID_TEXT];
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *again = NULL;
+    bson_t granted;
+    kit_processor(kit, "minutes", "1.0.0", "work_session", "t:set('work.minutes', s.minutes)");
+    kit_person(kit, person);
+    assert_ok(pk_consent_record(&kit->domain, &kit->bed.by, person, PK_PURPOSE_PROCESSING, 0, NULL,
+                                NULL, &kit->err),
+              &kit->err);
+    kit_observe(kit, person, "work_session", "{'minutes': 3}", observation);
+    kit_work(kit);
+    expect_status(kit, observation, "approved", 0);
+    assert_true(trait_number(kit, person, "work.minutes") == -1);
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *task = find_where(kit, "outbox", "status", "failed");
+    assert_non_null(task);
+
+    kit_json(&granted, "{'status': 'granted'}");
+    assert_ok(pk_consent_record(&kit->domain, &kit->bed.by, person, PK_PURPOSE_PROCESSING, 0,
+                                &granted, NULL, &kit->err),
+              &kit->err);
+    bson_destroy(&granted);
+    assert_ok(pk_outbox_retry(kit->domain.books, &kit->bed.by, pk_doc_id(task), &again, &kit->err),
+              &kit->err);
+    kit_work(kit);
+    expect_status(kit, observation, "processed", 1);
+    assert_true(trait_number(kit, person, "work.minutes") == 3);
 }
 
 /* ---- What scripts ask ---- */

@@ -66,7 +66,7 @@ static void *reload_all(void *context)
     return NULL;
 }
 
-/* Exactly one row, done, with a place; its version is what the trait says. */
+/* Exactly one version has done it, and it is the one that the trait names. */
 static void expect_one_version(struct kit *kit, const char *observation)
 {
     PK_CLEANUP(pk_page_done) struct pk_page rows = { 0 };
@@ -78,9 +78,15 @@ static void expect_one_version(struct kit *kit, const char *observation)
                               .equal_count = 1 };
     assert_string_equal(pk_doc_text(doc, "processingStatus"), "processed");
     assert_ok(pk_store_find(kit->bed.store, &query, 0, &rows, &kit->err), &kit->err);
-    assert_int_equal(rows.count, 1);
-    assert_string_equal(pk_doc_text(rows.doc[0], "status"), "done");
-    const char *version = pk_doc_text(rows.doc[0], "processorVersion");
+    const char *version = NULL;
+    for (size_t i = 0; i < rows.count;
+         i++) { /* What failed before, on a slow machine, has a row. */
+        if (strcmp(pk_doc_text(rows.doc[i], "status"), "done") == 0) {
+            assert_null(version);
+            version = pk_doc_text(rows.doc[i], "processorVersion");
+        }
+    }
+    assert_non_null(version);
     query.collection = "trait_history";
     assert_ok(pk_store_find(kit->bed.store, &query, 0, &changes, &kit->err), &kit->err);
     assert_true(changes.count >= 1);

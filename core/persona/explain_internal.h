@@ -1,0 +1,77 @@
+/* explain_internal.h - What the files of explanations share.
+ *
+ *     explain.c         what is explained, and what would have been
+ *     explain_past.c    the mindscape as it was read, and the mapper that was active
+ *     explain_lines.c   lines, rules, and the lines of the mapper's source
+ *     explain_traits.c  what was read, and what that rests on
+ *     explain_stale.c   what has changed since, and what it would do
+ *     explain_print.c   for people */
+/* SPDX-License-Identifier: MIT */
+#ifndef PK_PERSONA_EXPLAIN_INTERNAL_H
+#define PK_PERSONA_EXPLAIN_INTERNAL_H
+
+#include "persona/explain.h"
+#include "persona/persona_internal.h"
+
+/* One explanation under way. */
+struct explaining {
+    struct pk_personas *personas;
+    const struct pk_domain *domain;
+    const struct pk_explain_request *request;
+    struct pk_persona_name name;
+    int64_t now_ms, then_ms; /* Of asking; of the mapping. */
+    bool is_made;            /* What would have been; else what is cached. */
+    struct pk_doc *persona;  /* References, all of them. */
+    struct pk_doc *now;      /* The mindscape as it is, ... */
+    struct pk_doc *then;     /* ... and as it was read; both without what is hidden. */
+    struct pk_script *mapper;
+};
+
+/* ---- explain.c ---- */
+
+/* A view of an object or array of 'doc'; false: there is none. */
+bool explain_view(const bson_t *doc, const char *path, bson_t *out);
+bool explain_view_of(const bson_iter_t *item, bson_t *out);
+const char *explain_text(const bson_t *doc, const char *name); /* "": there is none. */
+/* An array under construction: its next element's key. */
+const char *explain_key(uint32_t *count, char room[16]);
+/* What 'mapper' makes of a mindscape at an instant; '*out' is a reference. Nothing is written. */
+bool explain_make(const struct explaining *it, struct pk_script *mapper,
+                  const struct pk_doc *mindscape, int64_t at_ms, struct pk_doc **out,
+                  struct pk_error *err);
+
+/* ---- explain_past.c ---- */
+
+/* As of a time: what was known then. */
+bool explain_as_of(const struct explaining *it, int64_t at_ms, struct pk_doc **out,
+                   struct pk_error *err);
+/* As a persona has read it: traits that are newer than 'version' are put back. */
+bool explain_put_back(const struct explaining *it, int64_t version, int64_t at_ms,
+                      struct pk_doc **out, struct pk_error *err);
+/* Without the traits that are hidden from who asks; takes and gives a reference. */
+struct pk_doc *explain_without_hidden(struct pk_doc *mindscape, const struct pk_principal *who);
+/* The version of a mapper that was active at an instant. PK_NOT_FOUND: none was. */
+bool explain_active_version(const struct explaining *it, int64_t at_ms,
+                            char out[PK_SCRIPT_VERSION], struct pk_error *err);
+
+/* ---- explain_lines.c ---- */
+
+/* Appends 'lines' and 'rules'. */
+bool explain_add_lines(const struct explaining *it, bson_t *out, struct pk_error *err);
+
+/* ---- explain_traits.c ---- */
+
+/* Appends 'traits', 'missed' and 'reads'. */
+bool explain_add_traits(const struct explaining *it, bson_t *out, struct pk_error *err);
+/* The trait of a mindscape; a view. */
+bool explain_find_trait(const struct pk_doc *mindscape, const char *path, bson_t *out);
+/* Each row of both halves' read sets. */
+typedef void explain_read_fn(void *context, const bson_t *row);
+void explain_each_read(const struct pk_doc *persona, explain_read_fn *each, void *context);
+
+/* ---- explain_stale.c ---- */
+
+/* Appends 'staleness'. */
+bool explain_add_stale(const struct explaining *it, bson_t *out, struct pk_error *err);
+
+#endif
