@@ -67,6 +67,7 @@ void pk_audit_add(struct pk_writes *list, const struct pk_books *books, const st
     add_text(bson, "targetType", audit->target_type);
     add_text(bson, "targetId", audit->target_id);
     BSON_APPEND_UTF8(bson, "outcome", audit->outcome ? audit->outcome : "done");
+    add_text(bson, "purpose", audit->purpose);
     add_text(bson, "requestId", by->request_id);
     add_facts(bson, "details", audit->fact);
     if (books->audit_keep_ms) {

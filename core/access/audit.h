@@ -58,6 +58,7 @@ struct pk_audit {
     const char *target_type;    /* A collection or a setting. */
     const char *target_id;      /* Never one that contains a person's id. */
     const char *outcome;        /* NULL: "done"; "refused", "failed". */
+    const char *purpose;        /* For a read: what it was allowed for; or NULL. */
     const struct pk_fact *fact; /* Ended by a NULL name; or NULL. */
 };
 /* Adds the row to 'list'. */

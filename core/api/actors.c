@@ -79,8 +79,7 @@ static struct pk_doc *shown(const struct pk_doc *actor)
     bson_iter_t iter;
     pk_doc_view(actor, &view);
     for (bool more = bson_iter_init(&iter, &view); more && bson_iter_next(&iter);) {
-        if (strcmp(bson_iter_key(&iter), "usageMetadata") == 0 &&
-            BSON_ITER_HOLDS_DOCUMENT(&iter)) {
+        if (strcmp(bson_iter_key(&iter), "usageMetadata") == 0 && BSON_ITER_HOLDS_DOCUMENT(&iter)) {
             append_usage(&iter, &made);
         } else {
             (void)bson_append_iter(&made, NULL, 0, &iter);

@@ -1,4 +1,5 @@
-/* explain.c - /v1/personas/{persona}/explain: why a persona is as it is, or what it would have been.
+/* explain.c - /v1/personas/{persona}/explain: why a persona is as it is, or what it would have
+ * been.
  *
  * The same document as JSON for programs and as text for people (Accept:
  * text/plain). Who may read the persona may read it; what is hidden from him is
@@ -12,38 +13,61 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/id.h"
 #include "doc/doc.h"
 #include "doc/schema_explain.h"
+#include "persona/feedback.h"
 #include "persona/persona.h"
 
 #include <string.h>
 
 static const char text_type[] = "text/plain; charset=utf-8";
 
+/* What a generation's id stands for is known of its record, before anything that depends on the
+ * person is looked at. */
+static bool find_name(struct pk_api_call *call, const char *id, struct pk_persona_name *out,
+                      bool *out_is_there, struct pk_error *err)
+{
+    *out_is_there = pk_persona_name(id, out);
+    if (*out_is_there) {
+        return true;
+    }
+    if (!pk_uuid_is_v4(id, strlen(id))) {
+        return true;
+    }
+    if (!pk_feedback_find(call->parts->domain, id, call->deadline_ns, &call->found, err)) {
+        return false;
+    }
+    *out_is_there = call->found && pk_persona_name(pk_doc_text(call->found, "personaId"), out);
+    return true;
+}
+
 static bool find_persona(struct pk_api_call *call, struct pk_object *object, struct pk_error *err)
 {
-    const char *id = pk_call_value(call, "persona");
     struct pk_persona_name name;
-    if (!pk_persona_name(id, &name)) {
-        if (!pk_persona_get(call->parts->domain->personas, id, call->who, call->deadline_ns,
-                            &call->found, err)) {
-            return false;
-        }
-        object->is_missing = !call->found || !pk_persona_name(pk_doc_id(call->found), &name);
-        if (object->is_missing) {
-            return true;
-        }
+    bool is_there = false;
+    if (!find_name(call, pk_call_value(call, "persona"), &name, &is_there, err)) {
+        return false;
     }
-    object->person = pk_arena_strdup(&call->request->arena, name.person);
-    object->mapper = pk_arena_strdup(&call->request->arena, name.mapper);
-    object->detail = name.detail;
+    object->is_missing = !is_there;
+    if (is_there) {
+        object->person = pk_arena_strdup(&call->request->arena, name.person);
+        object->mapper = pk_arena_strdup(&call->request->arena, name.mapper);
+        object->detail = name.detail;
+    }
     return true;
+}
+
+/* 0: it was not given. */
+static int64_t as_of(const struct pk_api_call *call)
+{
+    const int64_t at_ms = pk_call_number(call, "as_of", 0);
+    return at_ms == 0 && pk_call_value(call, "as_of") ? 1 : at_ms;
 }
 
 static bool check_time(const struct pk_api_call *call, struct pk_error *err)
 {
-    const int64_t at_ms = pk_call_number(call, "as_of", 0);
-    return at_ms <= pk_clock_wall_ms(call->parts->books->clock) ||
+    return as_of(call) <= pk_clock_wall_ms(call->parts->books->clock) ||
            pk_fail_field(err, PK_INVALID, "as_of", "name a time that has passed",
                          "as_of lies in the future");
 }
@@ -60,7 +84,7 @@ static bool explain(struct pk_api_call *call, struct pk_error *err)
 {
     const struct pk_explain_request request = {
         .id = pk_call_value(call, "persona"),
-        .as_of_ms = pk_call_number(call, "as_of", 0),
+        .as_of_ms = as_of(call),
         .mapper_version = pk_call_value(call, "mapper_version"),
         .who = call->who,
         .deadline_ns = call->deadline_ns,
@@ -72,7 +96,7 @@ static bool explain(struct pk_api_call *call, struct pk_error *err)
         return false;
     }
     if (!pk_persona_explain(call->parts->domain->personas, &request, &out, &why)) {
-        if (why.code == PK_NOT_FOUND && !why.field && !request.mapper_version) {
+        if (why.code == PK_NOT_FOUND && !why.field) {
             call->object.is_missing = true; /* In the words of all that is not there. */
             return pk_access_check(call->who, call->row->action, &call->object, err);
         }

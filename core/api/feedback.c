@@ -5,6 +5,7 @@
  * author of a mapper reads feedback on people whom he may see, and its sums
  * over everybody; everybody reads what he sent. */
 /* SPDX-License-Identifier: MIT */
+#include "persona/feedback.h"
 #include "api/resources.h"
 #include "api/versions.h"
 #include "base/alloc.h"
@@ -14,7 +15,6 @@
 #include "doc/doc.h"
 #include "doc/path.h"
 #include "doc/schema_explain.h"
-#include "persona/feedback.h"
 
 #include <math.h>
 #include <string.h>
@@ -73,9 +73,9 @@ static bool submit(struct pk_api_call *call, struct pk_error *err)
     if (!bson_init_static(&said, data, size)) {
         return pk_fail(err, PK_INTERNAL, "report it", "the feedback cannot be read");
     }
-    const bool ok = pk_feedback_submit(call->parts->domain, &call->by, call->found, &said, taken,
-                                       err) &&
-                    pk_call_show(call, taken->doc, err);
+    const bool ok =
+        pk_feedback_submit(call->parts->domain, &call->by, call->found, &said, taken, err) &&
+        pk_call_show(call, taken->doc, err);
     if (ok && taken->is_queued) {
         const char *task = taken->task;
         pk_call_wait_tasks(call, &task, 1, NULL, NULL);

@@ -22,6 +22,7 @@ void pk_known_now(const struct pk_api_call *call, struct pk_mindscape_view *out)
 #define PK_PARAM_MIN_CONFIDENCE                                                                \
     {                                                                                          \
         .name = "min_confidence", .type = PK_PARAM_TEXT, .min = 1, .max = 20, .fallback = "0", \
+        .pattern = "^(?:0+(?:[.][0-9]*)?|[.][0-9]+|0*1(?:[.]0*)?)$",                           \
         .help = "Only traits that we are at least so sure of now, 0 to 1."                     \
     }
 

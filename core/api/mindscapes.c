@@ -57,7 +57,7 @@ bool pk_subject_mindscape(struct pk_api_call *call, struct pk_object *object, st
 static bool read_unit(const char *text, double *out)
 {
     char *end = NULL;
-    if (!(*text >= '0' && *text <= '9') && *text != '.') {
+    if (strspn(text, "0123456789.") != strlen(text)) {
         return false;
     }
     *out = strtod(text, &end);
@@ -84,32 +84,20 @@ bool pk_known_view(const struct pk_api_call *call, struct pk_mindscape_view *out
     return true;
 }
 
-/* "embedding,knowledge" */
-static bool read_include(const char *text, struct pk_mindscape_view *view, struct pk_error *err)
+static void read_include(const char *words, struct pk_mindscape_view *view)
 {
-    while (text && *text) {
-        const size_t length = strcspn(text, ",");
-        if (length == 9 && strncmp(text, "embedding", length) == 0) {
-            view->has_embeddings = true;
-        } else if (length == 9 && strncmp(text, "knowledge", length) == 0) {
-            view->has_knowledge = true;
-        } else {
-            return pk_fail_field(
-                err, PK_INVALID, "include", "give 'embedding', 'knowledge', or both with a comma",
-                "'%.*s' cannot be included", (int)(length < 40 ? length : 40), text);
-        }
-        text += length + (text[length] == ',');
-    }
-    return true;
+    view->has_embeddings = words && strstr(words, "embedding");
+    view->has_knowledge = words && strstr(words, "knowledge");
 }
 
 static bool read_view(const struct pk_api_call *call, struct pk_mindscape_view *out,
                       struct pk_error *err)
 {
     const char *shape = pk_call_value(call, "shape");
-    if (!pk_known_view(call, out, err) || !read_include(pk_call_value(call, "include"), out, err)) {
+    if (!pk_known_view(call, out, err)) {
         return false;
     }
+    read_include(pk_call_value(call, "include"), out);
     const int64_t at_ms = pk_call_number(call, "at", 0);
     if (pk_call_value(call, "at") && at_ms < out->now_ms) {
         out->at_ms = at_ms != 0 ? at_ms : 1;
@@ -136,6 +124,8 @@ static bool run(struct pk_api_call *call, struct pk_error *err)
 /* ---- Routes ---- */
 
 static const char *const shape[] = { "array", "tree", NULL };
+static const char *const included[] = { "embedding", "knowledge", "embedding,knowledge",
+                                        "knowledge,embedding", NULL };
 static const struct pk_param param[] = {
     PK_PARAM_PERSON,
     { .name = "at",
@@ -150,9 +140,8 @@ static const struct pk_param param[] = {
       .help = "'tree': traits as a nested object of their values." },
     PK_PARAM_MIN_CONFIDENCE,
     { .name = "include",
-      .type = PK_PARAM_TEXT,
-      .min = 1,
-      .max = 40,
+      .type = PK_PARAM_WORD,
+      .allowed = included,
       .fallback = "neither",
       .help = "'embedding', 'knowledge' (hot and warm layers), or both with a comma." },
     { .name = NULL },

@@ -26,6 +26,7 @@ extern const struct pk_api_table pk_api_reviews_table;
 extern const struct pk_api_table pk_api_replays_table;
 extern const struct pk_api_table pk_api_feedback_table;
 extern const struct pk_api_table pk_api_explain_table;
+extern const struct pk_api_table pk_api_privacy_table;
 
 /* Reads the actor that {actor} names into call->found. */
 pk_subject_fn pk_subject_actor;

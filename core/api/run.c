@@ -20,6 +20,8 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "doc/doc.h"
+#include "persona/access_log.h"
+#include "persona/domain.h"
 
 #include <string.h>
 
@@ -102,6 +104,23 @@ static bool run_handler(struct pk_api_call *call, struct pk_error *err)
     return false;
 }
 
+/* A read that was answered is noted: who read what of the person. Personas are where their uses are
+ * counted, since most of them are answered on the loop; exports note themselves. */
+static bool note_read(struct pk_api_call *call, struct pk_error *err)
+{
+    const enum pk_action action = call->row->action;
+    const struct pk_action_row *row = pk_action_get(action);
+    const struct pk_domain *domain = call->parts->domain;
+    const size_t size = strlen(row->name); /* Of a noun and a verb: above 5. */
+    (void)err;
+    if (domain && domain->access_log && call->who && call->object.person && !call->row->hot &&
+        (action == PK_ACT_PERSONA_LIST || strcmp(row->name + size - 5, ".read") == 0)) {
+        pk_access_log_add(domain->access_log, call->object.person, call->who->actor_id, row->name,
+                          NULL);
+    }
+    return true;
+}
+
 static const struct {
     const char *name;
     bool (*run)(struct pk_api_call *call, struct pk_error *err);
@@ -112,6 +131,7 @@ static const struct {
     { "access", check_access },         { "effects", pk_call_wait_effects },
     { "match", pk_call_pick_match },    { "person's rate", take_person },
     { "once", pk_call_begin_once },     { "handler", run_handler },
+    { "access log", note_read },
 };
 
 /* ---- From beginning to end ---- */

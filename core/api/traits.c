@@ -7,6 +7,7 @@
 #include "api/resources.h"
 #include "base/alloc.h"
 #include "base/arena.h"
+#include "base/crypto.h"
 #include "base/error.h"
 #include "base/id.h"
 #include "doc/doc.h"
@@ -47,18 +48,48 @@ static bool is_below(const char *path, const char *prefix)
            (strncmp(path, prefix, length) == 0 && (path[length] == '\0' || path[length] == '.'));
 }
 
+/* The path of the last trait of a page in hexadecimal digits, which travel in any query. */
+static const char *write_cursor(struct pk_api_call *call, const char *path)
+{
+    const size_t size = strlen(path);
+    char *out = pk_arena_alloc(&call->request->arena, 2 * size + 1);
+    pk_hex(out, path, size);
+    return out;
+}
+
+static bool read_cursor(struct pk_api_call *call, const char **out, struct pk_error *err)
+{
+    static const char digit[] = "0123456789abcdef";
+    const char *cursor = call->cursor;
+    const size_t size = cursor ? strlen(cursor) / 2 : 0;
+    char *path = pk_arena_alloc(&call->request->arena, size + 1);
+    *out = cursor ? path : NULL;
+    if (!cursor) {
+        return true;
+    }
+    for (size_t i = 0; i < size; i++) {
+        const char *high = strchr(digit, cursor[2 * i]), *low = strchr(digit, cursor[2 * i + 1]);
+        path[i] = high && low ? (char)((high - digit) * 16 + (low - digit)) : ' ';
+    }
+    path[size] = '\0';
+    return (strlen(cursor) == 2 * size && pk_trait_path_is_valid(path, size)) ||
+           pk_fail_field(err, PK_INVALID, "cursor",
+                         "use the cursor as it was handed out, or start without one",
+                         "'%.100s' is no cursor of this list", cursor);
+}
+
 /* Traits stand in the order of their paths, so a page goes on behind the last one's. */
 static bool list(struct pk_api_call *call, struct pk_error *err)
 {
     const char *prefix = pk_call_value(call, "prefix");
     struct pk_mindscape_view view;
-    const char *last = NULL;
+    const char *last = NULL, *behind = NULL;
     bson_iter_t item;
     bson_t traits, trait;
     size_t count = 0;
     bool is_ok = true, is_more = false;
 
-    if (!pk_known_view(call, &view, err) ||
+    if (!read_cursor(call, &behind, err) || !pk_known_view(call, &view, err) ||
         !pk_mindscape_traits(call->parts->domain, call->found, &view, call->deadline_ns, &traits,
                              err)) {
         return false;
@@ -67,7 +98,7 @@ static bool list(struct pk_api_call *call, struct pk_error *err)
     for (bool is_there = bson_iter_init(&item, &traits);
          is_ok && !is_more && is_there && bson_iter_next(&item);) {
         const char *path = view_of(&item, &trait) ? text_in(&trait, "traitName") : "";
-        if (!is_below(path, prefix) || (call->cursor && strcmp(path, call->cursor) <= 0)) {
+        if (!is_below(path, prefix) || (behind && strcmp(path, behind) <= 0)) {
             continue;
         }
         if (count == call->limit) {
@@ -79,7 +110,7 @@ static bool list(struct pk_api_call *call, struct pk_error *err)
         }
     }
     if (is_ok) {
-        pk_call_list_end(call, is_more ? last : NULL);
+        pk_call_list_end(call, is_more ? write_cursor(call, last) : NULL);
     }
     bson_destroy(&traits);
     return is_ok;

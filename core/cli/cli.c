@@ -66,6 +66,8 @@ static const struct pk_command *const command_table[] = {
     &pk_command_generations,
     &pk_command_script_lift,
     &pk_command_person_replay,
+    &pk_command_person_export,
+    &pk_command_person_erase,
     &pk_command_task_list,
     &pk_command_task_show,
     &pk_command_task_retry,

@@ -168,6 +168,8 @@ extern const struct pk_command pk_command_condition_deprecate;
 extern const struct pk_command pk_command_generations;
 extern const struct pk_command pk_command_script_lift;
 extern const struct pk_command pk_command_person_replay;
+extern const struct pk_command pk_command_person_export;
+extern const struct pk_command pk_command_person_erase;
 extern const struct pk_command pk_command_task_list;
 extern const struct pk_command pk_command_task_show;
 extern const struct pk_command pk_command_task_retry;

@@ -354,6 +354,67 @@ bool pk_client_ask(struct pk_client *client, const char *method, const char *pat
     return true;
 }
 
+/* ---- Answers of any length ---- */
+
+struct streaming {
+    pk_client_piece_fn *each;
+    void *context;
+    struct pk_buf problem; /* What came instead. */
+    struct pk_error *err;
+    bool is_ok;
+};
+
+static bool is_success(const struct pk_fetch_answer *answer)
+{
+    return answer->status >= 200 && answer->status <= 299;
+}
+
+static bool take_piece(void *context, const struct pk_fetch_answer *answer, const void *data,
+                       size_t size)
+{
+    struct streaming *streaming = context;
+    if (is_success(answer)) {
+        streaming->is_ok = streaming->each(streaming->context, data, size, streaming->err);
+        return streaming->is_ok;
+    }
+    if (streaming->problem.size + size > LINE_MAX_BYTES * 16) {
+        return false;
+    }
+    pk_buf_add(&streaming->problem, data, size);
+    return true;
+}
+
+bool pk_client_stream(struct pk_client *client, const char *path, const char *type,
+                      pk_client_piece_fn *each, void *context, struct pk_error *err)
+{
+    PK_CLEANUP(pk_fetch_answer_done) struct pk_fetch_answer answer = { 0 };
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *problem = NULL;
+    PK_CLEANUP(pk_freep) char *url = pk_strdupf("%s%s", client->base, path);
+    struct streaming streaming = { .each = each, .context = context, .err = err, .is_ok = true };
+    const struct pk_fetch_header header[] = {
+        { "Authorization", client->authorization, strlen(client->authorization) },
+        { "Accept", type, strlen(type) },
+    };
+    const struct pk_fetch_request request = {
+        .url = url,
+        .header = header,
+        .header_count = PK_COUNT(header),
+        .answer_max_bytes = SIZE_MAX,
+        .deadline_ns = PK_FETCH_NO_DEADLINE,
+        .piece = take_piece,
+        .context = &streaming,
+    };
+    bool ok = pk_fetch(client->fetcher, &request, &answer, err) || fail_unreached(client, err);
+    if (ok && !is_success(&answer)) {
+        answer.body = streaming.problem; /* Ended with the answer. */
+        streaming.problem = (struct pk_buf){ 0 };
+        (void)read_answer(&answer, &problem);
+        ok = fail_refused(client, answer.status, problem, err);
+    }
+    pk_buf_done(&streaming.problem);
+    return ok && streaming.is_ok;
+}
+
 /* ---- Lists ---- */
 
 static bool each_item(const struct pk_doc *page, pk_client_each_fn *each, void *context,

@@ -20,6 +20,7 @@
 
 #include <bson/bson.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 struct pk_doc;
 struct pk_fetcher;
@@ -53,6 +54,11 @@ enum pk_exit pk_client_run(struct pk_call *call, pk_client_work_fn *work, struct
 /* '*out' (NULL: not wanted) is the answer, a reference; texts of 'err' live as long as the call. */
 bool pk_client_ask(struct pk_client *client, const char *method, const char *path,
                    const bson_t *body, struct pk_doc **out, struct pk_error *err);
+/* GET of an answer of any length and of another type ("application/x-ndjson"), in pieces as it
+ * comes; false of 'each' ends it with 'err' as 'each' left it. No time is too long. */
+typedef bool pk_client_piece_fn(void *context, const void *data, size_t size, struct pk_error *err);
+bool pk_client_stream(struct pk_client *client, const char *path, const char *type,
+                      pk_client_piece_fn *each, void *context, struct pk_error *err);
 /* Every item of a list, page after page; 'path' may have a query. False of 'each' ends it with
  * 'err' as 'each' left it. */
 typedef bool pk_client_each_fn(void *context, const struct pk_doc *item, struct pk_error *err);

@@ -11,6 +11,7 @@
 #include "cli/scripting.h"
 #include "doc/doc.h"
 #include "net/hot.h"
+#include "persona/access_log.h"
 #include "persona/erase.h"
 #include "persona/feedback.h"
 #include "persona/mindscape.h"
@@ -97,6 +98,7 @@ bool pk_living_open(struct pk_living *living, const struct pk_living_parts *part
         .keep_ms = pk_config_ms(config, "store.retention.outbox"),
     });
     domain->personas = pk_personas_new(domain);
+    domain->access_log = pk_access_log_new(domain);
     return true;
 }
 
@@ -107,7 +109,8 @@ void pk_living_hear(void *context, const struct pk_feed_item *item)
 
     if (item->kind == PK_FEED_GAP) {
         pk_hot_gap(living->domain.hot);
-    } else if (person) {
+    } else if (person && strcmp(pk_doc_text(item->doc, "eventType"), "persona.accessed") != 0) {
+        /* What was read has changed nothing. */
         pk_hot_changed(living->domain.hot, person);
     }
     pk_people_hear(living->domain.people, item);
@@ -117,7 +120,8 @@ void pk_living_hear(void *context, const struct pk_feed_item *item)
 bool pk_living_start(struct pk_living *living, struct pk_error *err)
 {
     return pk_outbox_start(living->domain.outbox, err) &&
-           pk_personas_start(living->domain.personas, err);
+           pk_personas_start(living->domain.personas, err) &&
+           pk_access_log_start(living->domain.access_log, err);
 }
 
 void pk_living_quiet(struct pk_living *living)
@@ -128,6 +132,7 @@ void pk_living_quiet(struct pk_living *living)
 void pk_living_stop(struct pk_living *living)
 {
     pk_living_quiet(living);
+    pk_access_log_free(living->domain.access_log);
     pk_personas_free(living->domain.personas);
     pk_outbox_free(living->domain.outbox);
     pk_minds_free(living->domain.minds);

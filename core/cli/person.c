@@ -2,13 +2,16 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "base/error.h"
 #include "cli/client.h"
 #include "doc/doc.h"
 #include "doc/json.h"
 #include "doc/path.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 /* ---- replay ---- */
 
@@ -126,4 +129,129 @@ const struct pk_command pk_command_person_replay = {
     .option = replay_option,
     .option_count = PK_COUNT(replay_option),
     .run = run_replay,
+};
+
+/* ---- export ---- */
+
+static const char summary_line[] = "{\"summary\":";
+
+/* What stands on the last line decides whether the export is whole. */
+struct exporting {
+    char head[sizeof(summary_line) - 1]; /* Of the line that is coming in. */
+    size_t head_size;
+    bool is_whole;
+};
+
+static void follow_lines(struct exporting *exporting, const char *data, size_t size)
+{
+    for (const char *at = data, *end = data + size; at < end;) {
+        const char *line_end = memchr(at, '\n', (size_t)(end - at));
+        const char *stop = line_end ? line_end : end;
+        for (; at < stop && exporting->head_size < sizeof(exporting->head); at++) {
+            exporting->head[exporting->head_size++] = *at;
+        }
+        if (line_end) {
+            exporting->is_whole =
+                exporting->head_size == sizeof(exporting->head) &&
+                memcmp(exporting->head, summary_line, sizeof(exporting->head)) == 0;
+            exporting->head_size = 0;
+        }
+        at = line_end ? line_end + 1 : end;
+    }
+}
+
+static bool print_piece(void *context, const void *data, size_t size, struct pk_error *err)
+{
+    follow_lines(context, data, size);
+    return fwrite(data, 1, size, stdout) == size ||
+           pk_fail(err, PK_FULL, "make room where the output goes", "cannot write: %s",
+                   strerror(errno));
+}
+
+static bool export(struct pk_client *client, struct pk_error *err)
+{
+    struct exporting exporting = { .is_whole = false };
+    const char *path =
+        pk_client_path(client, "/v1/people/%s/export", client->call->argument[0], NULL);
+    if (!pk_client_stream(client, path, "application/x-ndjson", print_piece, &exporting, err)) {
+        return false;
+    }
+    if (fflush(stdout) != 0) {
+        return pk_fail(err, PK_FULL, "make room where the output goes", "cannot write: %s",
+                       strerror(errno));
+    }
+    return exporting.is_whole ||
+           pk_fail(err, PK_UNAVAILABLE, "its last line says why; export again",
+                   "the export broke off: it is not whole");
+}
+
+static enum pk_exit run_export(struct pk_call *call, struct pk_error *err)
+{
+    return pk_client_run(call, export, err);
+}
+
+static const struct pk_cli_option export_option[] = { PK_CLIENT_OPTIONS };
+
+const struct pk_command pk_command_person_export = {
+    .noun = "person",
+    .verb = "export",
+    .summary = "write everything there is of a person",
+    .text =
+        "One document a line (JSON Lines), as {\"collection\", \"document\"}; the last line is\n"
+        "{\"summary\"} with counts. An export that broke off ends with an error.\n",
+    .example = "personakit person export 0b4f6ad8-6c1f-4a57-9d6e-3b1c2f6f7a10 > person.jsonl",
+    .argument = { "PERSON" },
+    .option = export_option,
+    .option_count = PK_COUNT(export_option),
+    .run = run_export,
+};
+
+/* ---- erase ---- */
+
+static bool erase(struct pk_client *client, struct pk_error *err)
+{
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *answer = NULL;
+    const struct pk_call *call = client->call;
+    if (!pk_call_confirm(call, "Erase everything there is of this person, for good?", err) ||
+        !pk_client_ask(
+            client, "DELETE",
+            pk_client_path(client, "/v1/people/%s?wait=processed", call->argument[0], NULL), NULL,
+            &answer, err)) {
+        return false;
+    }
+    if (call->is_json) {
+        return pk_client_print(answer, err);
+    }
+    if (pk_doc_date(answer, "completedAt", 0) || pk_doc_text(answer, "completedAt")) {
+        (void)printf("erased; the receipt is task %s\n", pk_doc_text(answer, "taskId"));
+    } else {
+        (void)printf("it is being erased: 'personakit task show %s' says how far it is\n",
+                     pk_doc_text(answer, "taskId"));
+    }
+    return true;
+}
+
+static enum pk_exit run_erase(struct pk_call *call, struct pk_error *err)
+{
+    return pk_client_run(call, erase, err);
+}
+
+static const struct pk_cli_option erase_option[] = {
+    { "--yes", NULL, "Do not ask whether it is meant." },
+    PK_CLIENT_OPTIONS,
+};
+
+const struct pk_command pk_command_person_erase = {
+    .noun = "person",
+    .verb = "erase",
+    .summary = "erase a person, everywhere and for good",
+    .text =
+        "Everything that is stored of the person is deleted; what was asked for can not be taken\n"
+        "back. Nothing more is accepted of the person from then on. Asking again shows the\n"
+        "receipt. Away from a terminal, --yes says that it is meant.\n",
+    .example = "personakit person erase 0b4f6ad8-6c1f-4a57-9d6e-3b1c2f6f7a10 --yes",
+    .argument = { "PERSON" },
+    .option = erase_option,
+    .option_count = PK_COUNT(erase_option),
+    .run = run_erase,
 };

@@ -174,7 +174,7 @@ static const struct {
     [PK_FORMAT_SEMVER] = { NULL,
                            "^" NUMBER "\\." NUMBER "\\." NUMBER "(?:-" PRE "(?:\\." PRE
                            ")*)?(?:\\+" BUILD "(?:\\." BUILD ")*)?$",
-                           NULL, 0 },
+                           NULL, PK_FORMAT_SEMVER_MAX },
     [PK_FORMAT_TRAIT_PATH] = { NULL, "^" TRAIT "(?:[./]" TRAIT ")*$",
                                "^" TRAIT "(?:\\." TRAIT ")*$", 200 },
     [PK_FORMAT_MODEL_VERSION] = { NULL, "^(?:" UUID_ANY "|v_[0-9]{14}_[A-Za-z0-9]{1,32})$", NULL,

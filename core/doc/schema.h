@@ -43,6 +43,10 @@ enum pk_format {
     PK_FORMAT_TITLE          /* What people call something: one line, and nothing that hides. */
 };
 
+/* Bytes of a semantic version: what any pre-release or build alone may have (base/id.h), and room
+ * for three digits. */
+enum { PK_FORMAT_SEMVER_MAX = 70 };
+
 enum {
     PK_FIELD_REQUIRED = 1 << 0,  /* Must be there, and not null. */
     PK_FIELD_NULLABLE = 1 << 1,  /* null is a value, not an absence. */

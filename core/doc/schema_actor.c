@@ -46,7 +46,8 @@ const struct pk_schema pk_schema_capabilities = {
 static const struct pk_field usage_field[] = {
     ROW_COUNT("totalPersonasRequested", REQ, "How many personas it asked for."),
     ROW_COUNT("totalFeedbackProvided", REQ, "How often it gave feedback."),
-    ROW_COUNT("feedbackWords", OPT, "Parts of its feedback's words that said something, of 5 each."),
+    ROW_COUNT("feedbackWords", OPT,
+              "Parts of its feedback's words that said something, of 5 each."),
     ROW_UNIT("averageFeedbackQuality", OPT, "The share of them; computed when read."),
     ROW_DATE("lastActiveAt", OPT, "When it last asked for something."),
 };

@@ -38,10 +38,10 @@ static const struct pk_schema promotion_schema = {
     FIELDS(promotion_field),
     .help = "Whether it would be recommended.",
 };
-#define TALLY_FIELDS                                                                     \
-    ROW_COUNT("count", REQ, "How much feedback there is."),                              \
-        ROW_OBJECT("ratings", REQ, &means_schema, "Means of ratings."),                  \
-        ROW_OBJECT("helpful", REQ, &share_schema, "Whether it helped."),                 \
+#define TALLY_FIELDS                                                                        \
+    ROW_COUNT("count", REQ, "How much feedback there is."),                                 \
+        ROW_OBJECT("ratings", REQ, &means_schema, "Means of ratings."),                     \
+        ROW_OBJECT("helpful", REQ, &share_schema, "Whether it helped."),                    \
         ROW_OBJECT("wouldUseAgain", REQ, &share_schema, "Whether it would be used again."), \
         ROW_OBJECT("recommendation", REQ, &promotion_schema, "Whether it would be recommended.")
 
@@ -103,12 +103,12 @@ static const struct pk_schema said_line_schema = {
     FIELDS(said_line_field),
     .help = "Where one line comes from.",
 };
-static const struct pk_field said_line_item =
-    ROW_OBJECT(NULL, OPT, &said_line_schema, "One line.");
+static const struct pk_field said_line_item = ROW_OBJECT(NULL, OPT, &said_line_schema, "One line.");
 static const struct pk_field rule_seen_field[] = {
     ROW_NAME("ruleId", REQ, "The rule."),
     ROW_BOOL("fired", REQ, "Whether it fired."),
-    ROW_TEXT("reason", OPT, TEXT_PAGE, "Why not: the first condition that failed, and what it saw."),
+    ROW_TEXT("reason", OPT, TEXT_PAGE,
+             "Why not: the first condition that failed, and what it saw."),
     ROW_OBJECT("source", OPT, &place_schema, "Where it is written."),
     ROW_ARRAY("traits", OPT, LIST_SOME, &pk_item_trait, "The traits that it names."),
 };

@@ -70,6 +70,12 @@ static const struct pk_schema content_new_schema = {
             "JSON as 'raw'.",
 };
 
+/* The built-in ones but 'curation', which check_new refuses. */
+static const char *const sent_type[] = {
+    "chat_log",     "document",   "interview",      "assessment", "api_import",
+    "work_session", "user_input", "calendar_event", NULL,
+};
+
 static const struct pk_field new_field[] = {
     ROW_UUID("observationId", OPT,
              "Its id; drawn by the server if absent. Sending it again under "
@@ -82,7 +88,7 @@ static const struct pk_field new_field[] = {
       .format = PK_FORMAT_NAME,
       .flags = PK_FIELD_REQUIRED | PK_FIELD_OPEN_ENUM,
       .max = TEXT_WORD,
-      .allowed = pk_observation_type,
+      .allowed = sent_type,
       .help = "What sort of observation it is. Others than these are taken when a processor that "
               "serves accepts them; 'curation' comes of changing a mindscape, never so." },
     ROW_OBJECT("sourceMetadata", REQ, &pk_schema_source, "Where it comes from."),

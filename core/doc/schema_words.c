@@ -46,7 +46,7 @@ static bool is_hash(const char *text, size_t length)
 static bool is_semver(const char *text, size_t length)
 {
     struct pk_semver version;
-    return pk_semver_parse(text, length, &version);
+    return length <= PK_FORMAT_SEMVER_MAX && pk_semver_parse(text, length, &version);
 }
 
 /* Controls, what ends a line, and what turns the direction of text: none of it can be seen, and

@@ -12,6 +12,7 @@
 
 struct pk_error;
 
+struct pk_access_log;
 struct pk_hot;
 struct pk_log;
 struct pk_minds;
@@ -23,14 +24,15 @@ struct pk_registry;
 struct pk_scripts;
 
 struct pk_domain {
-    const struct pk_books *books; /* Store, clock, peppers, node, retention. */
-    struct pk_scripts *scripts;   /* Those that serve. */
-    struct pk_registry *registry; /* All versions. */
-    struct pk_outbox *outbox;     /* Work for later. */
-    struct pk_hot *hot;           /* Ready answers, and the counters by person. */
-    struct pk_people *people;     /* people.h; NULL: nobody is known without a look. */
-    struct pk_minds *minds;       /* mindscape.h */
-    struct pk_personas *personas; /* persona.h */
+    const struct pk_books *books;     /* Store, clock, peppers, node, retention. */
+    struct pk_scripts *scripts;       /* Those that serve. */
+    struct pk_registry *registry;     /* All versions. */
+    struct pk_outbox *outbox;         /* Work for later. */
+    struct pk_hot *hot;               /* Ready answers, and the counters by person. */
+    struct pk_people *people;         /* people.h; NULL: nobody is known without a look. */
+    struct pk_minds *minds;           /* mindscape.h */
+    struct pk_personas *personas;     /* persona.h */
+    struct pk_access_log *access_log; /* access_log.h; NULL: reads are not noted. */
     struct pk_log *log;
     const struct pk_policies *policies; /* trait.h: conflicts and decay. */
     const char *const *approve_sources; /* Sources whose observations wait for a person's approval

@@ -1,6 +1,6 @@
 /* erase.c - The tombstone first, then everything else until there is nothing more.
  *
- *     ask     tombstone, the person's document away, task, audit row, event: one list
+ *     ask     tombstone, the person's document and tasks away, task, audit row, event: one list
  *     log     a line of erasures.log, on the disk
  *     sweep   each collection of the inventory that is deleted with its person
  *        └──▶ again, until a pass finds nothing: who had begun to write before
@@ -9,7 +9,11 @@
  *
  * A step is one list: up to STEP_ROWS deletes, and what they add to the counts
  * of the tombstone; so the counts are right whenever it is killed. Every step
- * may be done again. Left alone are the task itself, which ends with this, and
+ * may be done again.
+ *
+ * Tasks of the person go with the asking, those under way, too: what they had
+ * decided has no effect any more, and one that fails again and again does not
+ * hold up the erasure behind it. Left alone are the task itself, which ends with this, and
  * the events of erasures, which tell other nodes and devices to forget.
  *
  * Thread: the outbox's, for the task. */
@@ -21,8 +25,8 @@
 #include "base/error.h"
 #include "doc/doc.h"
 #include "doc/inventory.h"
-#include "doc/path.h"
 #include "persona/erase_log.h"
+#include "persona/person_rows.h"
 #include "store/store.h"
 
 #include <inttypes.h>
@@ -30,7 +34,7 @@
 #include <string.h>
 
 enum {
-    STEP_ROWS = 400,
+    STEP_ROWS = 400,      /* Also tasks that go with the asking; the rest is swept. */
     PASSES_MAX = 20,      /* Of one attempt. */
     REPEATS_MAX = 100,    /* Of one collection, when others write in it. */
     COLLECTIONS_MAX = 64, /* Whose counts the audit row names. */
@@ -47,12 +51,17 @@ struct asking {
     char *out_task;
 };
 
-static struct pk_doc *make_tombstone(const struct asking *asking)
+static struct pk_doc *make_tombstone(const struct asking *asking, size_t tasks)
 {
     const int64_t now_ms = pk_clock_wall_ms(asking->domain->books->clock);
     bson_t *bson = bson_new();
+    bson_t counts;
     BSON_APPEND_UTF8(bson, "_id", asking->person);
     BSON_APPEND_UTF8(bson, "taskId", asking->out_task);
+    BSON_APPEND_DOCUMENT_BEGIN(bson, "counts", &counts);
+    BSON_APPEND_INT64(&counts, "people", 1);
+    BSON_APPEND_INT64(&counts, "outbox", (int64_t)tasks);
+    bson_append_document_end(bson, &counts);
     BSON_APPEND_DATE_TIME(bson, "erasedAt", now_ms);
     BSON_APPEND_DATE_TIME(bson, "expiresAt", now_ms + asking->domain->tombstone_keep_ms);
     return pk_doc_take(bson);
@@ -78,13 +87,50 @@ static void add_told(const struct pk_domain *domain, const struct pk_by *by, con
                     .fact = (const struct pk_fact[]){ { "taskId", task }, { NULL, NULL } } });
 }
 
-/* '*tombstone' is the one that was there, or NULL; and becomes the new one. */
-static void add_all(const struct asking *asking, const struct pk_doc *person,
-                    struct pk_doc **tombstone, struct pk_writes *list)
+/* The person's tasks have no effect from here on; those that are waited for are told to have ended.
+ */
+static bool drop_tasks(const struct asking *asking, struct pk_writes *list, size_t *out_count,
+                       struct pk_error *err)
 {
     const struct pk_books *books = asking->domain->books;
+    PK_CLEANUP(pk_page_done) struct pk_page page = { 0 };
+    const struct pk_query query = { .collection = "outbox",
+                                    .index = "by_user",
+                                    .equal = { PK_TEXT(asking->person) },
+                                    .equal_count = 1,
+                                    .limit = STEP_ROWS };
+    if (!pk_store_find(books->store, &query, asking->by->deadline_ns, &page, err)) {
+        return pk_wrap(err, "read the tasks of the person");
+    }
+    for (size_t i = 0; i < page.count; i++) {
+        const char *id = pk_doc_id(page.doc[i]);
+        const struct pk_news ended = {
+            .type = "task.dropped",
+            .entity_type = "task",
+            .entity_id = id,
+            .service = "persona",
+            .fact = (const struct pk_fact[]){ { "endedTaskId", id }, { NULL, NULL } },
+        };
+        pk_writes_delete(list, "outbox", id, pk_doc_version(page.doc[i]));
+        if (!pk_doc_date(page.doc[i], "completedAt", 0)) {
+            pk_news_add(list, books, &ended);
+        }
+    }
+    *out_count = page.count;
+    return true;
+}
+
+/* '*tombstone' is the one that was there, or NULL; and becomes the new one. */
+static bool add_all(const struct asking *asking, const struct pk_doc *person,
+                    struct pk_doc **tombstone, struct pk_writes *list, struct pk_error *err)
+{
+    const struct pk_books *books = asking->domain->books;
+    size_t tasks = 0;
+    if (!drop_tasks(asking, list, &tasks, err)) {
+        return false;
+    }
     pk_uuid_new(asking->out_task);
-    struct pk_doc *made = make_tombstone(asking);
+    struct pk_doc *made = make_tombstone(asking, tasks);
     if (*tombstone) {
         pk_writes_replace(list, "tombstones", made, pk_doc_version(*tombstone));
     } else {
@@ -101,6 +147,7 @@ static void add_all(const struct asking *asking, const struct pk_doc *person,
                 NULL);
     add_told(asking->domain, asking->by, "person.erase_asked", asking->person, asking->out_task,
              NULL, list);
+    return true;
 }
 
 static bool read_both(const struct asking *asking, struct pk_doc **out_person,
@@ -124,7 +171,9 @@ static bool decide(void *context, struct pk_writes *list, struct pk_error *err)
     }
     const char *task = tombstone ? pk_doc_text(tombstone, "taskId") : NULL;
     if (person) {
-        add_all(asking, person, &tombstone, list);
+        if (!add_all(asking, person, &tombstone, list, err)) {
+            return false;
+        }
     } else if (task) {
         (void)snprintf(asking->out_task, PK_UUID_TEXT, "%s", task);
     } else {
@@ -163,22 +212,6 @@ struct sweep {
     double progress; /* Of this pass, 0 to 1. */
     size_t found;    /* Documents deleted in this pass. */
 };
-
-/* The index that leads with the person; "_id" where the person is the id. */
-static const char *index_of(const struct pk_collection *collection)
-{
-    if (collection->is_person_id) {
-        return "_id";
-    }
-    for (size_t i = 0; i < collection->index_count; i++) {
-        const struct pk_index *index = &collection->index[i];
-        if (index->only == PK_ONLY_ALL &&
-            strcmp(index->key[0].path, collection->person_path) == 0) {
-            return index->name;
-        }
-    }
-    return NULL;
-}
 
 static bool is_left(const struct sweep *sweep, const struct pk_collection *collection,
                     const struct pk_doc *doc)
@@ -224,18 +257,12 @@ static bool sweep_collection(struct sweep *sweep, const struct pk_collection *co
                              struct pk_error *err)
 {
     PK_CLEANUP(pk_freep) char *cursor = NULL;
-    const char *index = index_of(collection);
     int repeats = 0;
-    for (bool is_last = index == NULL; !is_last;) {
+    for (bool is_last = false; !is_last;) {
         PK_CLEANUP(pk_page_done) struct pk_page page = { 0 };
         bool is_again = false;
-        const struct pk_query query = { .collection = collection->name,
-                                        .index = index,
-                                        .equal = { PK_TEXT(sweep->person) },
-                                        .equal_count = 1,
-                                        .limit = STEP_ROWS,
-                                        .cursor = cursor };
-        if (!pk_store_find(sweep->domain->books->store, &query, 0, &page, err) ||
+        if (!pk_person_rows(sweep->domain, collection, sweep->person, STEP_ROWS, cursor, &page,
+                            err) ||
             !delete_page(sweep, collection, &page, &is_again, err)) {
             return pk_wrap(err, "erase from '%s'", collection->name);
         }
@@ -253,7 +280,6 @@ static bool sweep_collection(struct sweep *sweep, const struct pk_collection *co
     return true;
 }
 
-/* The indexes alone lead to a person's documents, so one without is our bug: said, not skipped. */
 static bool sweep_all(struct sweep *sweep, struct pk_error *err)
 {
     const struct pk_inventory *inventory = pk_inventory_builtin();
@@ -261,14 +287,7 @@ static bool sweep_all(struct sweep *sweep, struct pk_error *err)
     for (size_t i = 0; i < inventory->count; i++) {
         const struct pk_collection *collection = &inventory->collection[i];
         sweep->progress = (double)i / (double)inventory->count;
-        if (collection->erase != PK_ERASE_DELETE) {
-            continue;
-        }
-        if (!collection->person_path || !index_of(collection)) {
-            return pk_fail(err, PK_INTERNAL, "report it", "'%s' has no index by person",
-                           collection->name);
-        }
-        if (!sweep_collection(sweep, collection, err)) {
+        if (collection->erase == PK_ERASE_DELETE && !sweep_collection(sweep, collection, err)) {
             return false;
         }
     }

@@ -120,8 +120,8 @@ static bool fail_missing(struct pk_error *err)
 static bool find_persona(struct explaining *it, struct pk_error *err)
 {
     const struct pk_explain_request *request = it->request;
-    if (!pk_persona_get(it->personas, request->id, request->who, request->deadline_ns,
-                        &it->persona, err)) {
+    if (!pk_persona_get(it->personas, request->id, request->who, request->deadline_ns, &it->persona,
+                        err)) {
         return false;
     }
     if (!pk_persona_name(it->persona ? pk_doc_id(it->persona) : request->id, &it->name)) {
@@ -135,7 +135,6 @@ static bool find_persona(struct explaining *it, struct pk_error *err)
 static bool find_mapper(struct explaining *it, struct pk_error *err)
 {
     const struct pk_explain_request *request = it->request;
-    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *active = NULL;
     char found[PK_SCRIPT_VERSION];
     const char *version = request->mapper_version;
 
@@ -147,8 +146,17 @@ static bool find_mapper(struct explaining *it, struct pk_error *err)
     } else if (!version) {
         version = pk_doc_text(it->persona, "mapperVersion");
     }
-    return pk_registry_load(it->domain->registry, PK_SCRIPT_MAPPER, it->name.mapper, version,
-                            request->deadline_ns, &it->mapper, err);
+    struct pk_error why = { 0 };
+    if (pk_registry_load(it->domain->registry, PK_SCRIPT_MAPPER, it->name.mapper, version,
+                         request->deadline_ns, &it->mapper, &why)) {
+        return true;
+    }
+    if (why.code == PK_NOT_FOUND && request->mapper_version) {
+        return pk_fail_field(err, PK_NOT_FOUND, "mapper_version", "list its versions",
+                             "mapper '%s' has no version '%.90s'", it->name.mapper, version);
+    }
+    *err = why;
+    return false;
 }
 
 static int64_t later(int64_t a, int64_t b)
@@ -176,9 +184,8 @@ static bool find_mindscape(struct explaining *it, struct pk_error *err)
         it->then_ms = it->now_ms;
         it->then = pk_doc_ref(it->now);
     } else {
-        const int64_t version =
-            later(pk_doc_int(it->persona, "coreBasis.mindscapeVersion", 0),
-                  pk_doc_int(it->persona, "overlayBasis.mindscapeVersion", 0));
+        const int64_t version = later(pk_doc_int(it->persona, "coreBasis.mindscapeVersion", 0),
+                                      pk_doc_int(it->persona, "overlayBasis.mindscapeVersion", 0));
         it->then_ms = later(pk_doc_date(it->persona, "coreBasis.validFrom", 0),
                             pk_doc_date(it->persona, "overlayBasis.validFrom", 0));
         ok = explain_put_back(it, version, it->then_ms, &it->then, err);

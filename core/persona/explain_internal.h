@@ -51,8 +51,8 @@ bool explain_put_back(const struct explaining *it, int64_t version, int64_t at_m
 /* Without the traits that are hidden from who asks; takes and gives a reference. */
 struct pk_doc *explain_without_hidden(struct pk_doc *mindscape, const struct pk_principal *who);
 /* The version of a mapper that was active at an instant. PK_NOT_FOUND: none was. */
-bool explain_active_version(const struct explaining *it, int64_t at_ms,
-                            char out[PK_SCRIPT_VERSION], struct pk_error *err);
+bool explain_active_version(const struct explaining *it, int64_t at_ms, char out[PK_SCRIPT_VERSION],
+                            struct pk_error *err);
 
 /* ---- explain_lines.c ---- */
 

@@ -1,4 +1,5 @@
-/* explain_lines.c - Each line of a persona with its rule and source, and the rules that did not fire.
+/* explain_lines.c - Each line of a persona with its rule and source, and the rules that did not
+ * fire.
  *
  * Which rules fired is known of the persona. Why others did not is walked anew
  * by the script's 'explain' on the mindscape as it was read; it stops at the
@@ -237,7 +238,7 @@ static void add_lines(const struct explaining *it, bson_t *out)
     if (explain_view(&view, "explanation.lines", &lines)) {
         for (bool more = bson_iter_init(&item, &lines); more && bson_iter_next(&item);) {
             if (explain_view_of(&item, &line)) {
-                BSON_APPEND_DOCUMENT_BEGIN(&list, explain_key(&count, room), &child);
+                (void)bson_append_document_begin(&list, explain_key(&count, room), -1, &child);
                 put_line(it, &line, &child);
                 bson_append_document_end(&list, &child);
             }
@@ -297,7 +298,7 @@ static void add_rules(const struct explaining *it, const bson_t *verdicts, bson_
     BSON_APPEND_ARRAY_BEGIN(out, "rules", &list);
     for (bool more = bson_iter_init(&item, verdicts); more && bson_iter_next(&item);) {
         if (explain_view_of(&item, &verdict)) {
-            BSON_APPEND_DOCUMENT_BEGIN(&list, explain_key(&count, room), &child);
+            (void)bson_append_document_begin(&list, explain_key(&count, room), -1, &child);
             put_rule(it, &verdict, &child);
             bson_append_document_end(&list, &child);
         }

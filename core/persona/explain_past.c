@@ -258,8 +258,8 @@ static bool is_switch(const struct pk_doc *row)
 }
 
 /* The audit log says when which version became active, and who did it. */
-bool explain_active_version(const struct explaining *it, int64_t at_ms,
-                            char out[PK_SCRIPT_VERSION], struct pk_error *err)
+bool explain_active_version(const struct explaining *it, int64_t at_ms, char out[PK_SCRIPT_VERSION],
+                            struct pk_error *err)
 {
     PK_CLEANUP(pk_freep) char *cursor = NULL;
     do {

@@ -205,13 +205,13 @@ static void put_line(struct pk_buf *out, const bson_t *explanation, const bson_t
         put_value(out, &says);
         pk_buf_printf(out, "' because rule %s (", rule);
         put_place(out, explanation, line);
-        pk_buf_add_text(out, has_traits ? ") saw " : ") holds for everybody");
+        pk_buf_add_text(out, has_traits ? ") saw " : "), which looks at no trait");
     } else {
         pk_buf_printf(out, "%s = ", explain_text(line, "path"));
         put_at(out, line, "says");
         pk_buf_add_text(out, " because ");
         put_place(out, explanation, line);
-        pk_buf_add_text(out, has_traits ? " read " : " says so of everybody");
+        pk_buf_add_text(out, has_traits ? " read " : ", which read no trait");
     }
     put_seen(out, explanation, line);
     pk_buf_add_char(out, '\n');
@@ -254,26 +254,27 @@ static void put_rules(struct pk_buf *out, const bson_t *explanation)
 
 /* ---- The rest ---- */
 
-static void put_misses(struct pk_buf *out, const bson_t *explanation)
+/* Rows of 'reads' that were looked for in vain, or were not, behind 'title'. */
+static void put_reads(struct pk_buf *out, const bson_t *explanation, bool is_miss,
+                      const char *title)
 {
     bson_t list, row;
     bson_iter_t item;
-    const char *between = "\nLooked for in vain: ";
-    bool has_some = false;
+    const char *between = title;
     if (!explain_view(explanation, "reads", &list)) {
         return;
     }
     for (bool more = bson_iter_init(&item, &list); more && bson_iter_next(&item);) {
-        if (explain_view_of(&item, &row) && strcmp(explain_text(&row, "match"), "miss") == 0) {
+        if (explain_view_of(&item, &row) &&
+            (strcmp(explain_text(&row, "match"), "miss") == 0) == is_miss) {
             const char *kind = explain_text(&row, "kind");
             const bool is_trait = strcmp(kind, "trait") == 0;
             pk_buf_printf(out, "%s%s%s%s", between, is_trait ? "" : kind, is_trait ? "" : " ",
                           explain_text(&row, "key"));
             between = ", ";
-            has_some = true;
         }
     }
-    pk_buf_add_text(out, has_some ? "\n" : "");
+    pk_buf_add_text(out, between == title ? "" : "\n");
 }
 
 static void put_effect(struct pk_buf *out, const bson_t *effect)
@@ -334,12 +335,16 @@ static void put_head(struct pk_buf *out, const bson_t *explanation)
     if (bson_iter_init_find(&iter, explanation, "mappedAt") && BSON_ITER_HOLDS_DATE_TIME(&iter)) {
         pk_time_format(bson_iter_date_time(&iter), at);
     }
-    pk_buf_printf(out, "%s\n%s %s by %s %s, from version %.0f of the mindscape\n",
-                  explain_text(explanation, "compositeKey"),
-                  is_true(explanation, "isHypothetical") ? "would have been made" : "made", at,
+    const bool is_made = !is_true(explanation, "isHypothetical");
+    pk_buf_printf(out, "%s\n%s %s by %s %s", explain_text(explanation, "compositeKey"),
+                  is_made ? "made" : "as it would be, made", at,
                   explain_text(explanation, "sourceMapperId"),
-                  explain_text(explanation, "mapperVersion"),
-                  number_at(explanation, "mindscapeVersion", 0));
+                  explain_text(explanation, "mapperVersion"));
+    if (is_made) {
+        pk_buf_printf(out, ", from version %.0f of the mindscape",
+                      number_at(explanation, "mindscapeVersion", 0));
+    }
+    pk_buf_add_char(out, '\n');
 }
 
 static void put_warnings(struct pk_buf *out, const bson_t *explanation)
@@ -362,6 +367,7 @@ void pk_explain_print(const bson_t *explanation, struct pk_buf *out)
     put_warnings(out, explanation);
     put_lines(out, explanation);
     put_rules(out, explanation);
-    put_misses(out, explanation);
+    put_reads(out, explanation, false, "\nAlso read: ");
+    put_reads(out, explanation, true, "\nLooked for in vain: ");
     put_stale(out, explanation);
 }

@@ -90,7 +90,7 @@ static void put_effect(bson_t *list, uint32_t *count, const char *path, const bs
 {
     char room[16];
     bson_t child;
-    BSON_APPEND_DOCUMENT_BEGIN(list, explain_key(count, room), &child);
+    (void)bson_append_document_begin(list, explain_key(count, room), -1, &child);
     BSON_APPEND_UTF8(&child, "path", path);
     if (before) {
         (void)bson_append_iter(&child, "before", -1, before);
@@ -153,8 +153,7 @@ static const char *const freshness_name[] = {
 static void find_serving(const struct explaining *it, char out[PK_SCRIPT_VERSION])
 {
     struct pk_generation *pinned = pk_scripts_pin(it->domain->scripts);
-    const struct pk_script *serving =
-        pk_generation_find(pinned, PK_SCRIPT_MAPPER, it->name.mapper);
+    const struct pk_script *serving = pk_generation_find(pinned, PK_SCRIPT_MAPPER, it->name.mapper);
     (void)snprintf(out, PK_SCRIPT_VERSION, "%s", serving ? serving->version : "");
     pk_generation_unpin(pinned);
 }
@@ -170,7 +169,8 @@ static void try_anew(const struct explaining *it, const char *version, bson_t *o
         explain_make(it, mapper, it->now, it->now_ms, &anew, &why)) {
         add_effect(it, anew, out);
     } else {
-        BSON_APPEND_UTF8(out, "problem", *version ? why.message : "no version of the mapper serves");
+        BSON_APPEND_UTF8(out, "problem",
+                         *version ? why.message : "no version of the mapper serves");
     }
     pk_script_unref(mapper);
 }

@@ -51,8 +51,7 @@ static bool find(void *context, const bson_t *trait)
 {
     struct finding *finding = context;
     if (strcmp(explain_text(trait, "id"), finding->path) == 0) {
-        finding->is_found =
-            bson_init_static(finding->out, bson_get_data(trait), trait->len);
+        finding->is_found = bson_init_static(finding->out, bson_get_data(trait), trait->len);
     }
     return !finding->is_found;
 }
@@ -92,8 +91,8 @@ struct matching {
 static bool is_below(const char *path, const char *prefix)
 {
     const size_t length = strlen(prefix);
-    return length == 0 || (strncmp(path, prefix, length) == 0 &&
-                           (path[length] == '\0' || path[length] == '.'));
+    return length == 0 ||
+           (strncmp(path, prefix, length) == 0 && (path[length] == '\0' || path[length] == '.'));
 }
 
 static void match(void *context, const bson_t *row)
@@ -165,7 +164,7 @@ static void put_sources(struct adding *adding, const bson_t *trait, bson_t *out)
     if (explain_view(trait, "sources", &sources)) {
         for (bool more = bson_iter_init(&item, &sources); more && bson_iter_next(&item);) {
             if (explain_view_of(&item, &source)) {
-                BSON_APPEND_DOCUMENT_BEGIN(&list, explain_key(&count, room), &child);
+                (void)bson_append_document_begin(&list, explain_key(&count, room), -1, &child);
                 put_source(adding, &source, &child);
                 bson_append_document_end(&list, &child);
             }
@@ -187,7 +186,7 @@ static void put_narratives(const bson_t *trait, bson_t *out)
     BSON_APPEND_ARRAY_BEGIN(out, "narratives", &list);
     for (bool more = bson_iter_init(&item, &links); more && bson_iter_next(&item);) {
         if (explain_view_of(&item, &link) && *explain_text(&link, "narrativeId")) {
-            BSON_APPEND_DOCUMENT_BEGIN(&list, explain_key(&count, room), &child);
+            (void)bson_append_document_begin(&list, explain_key(&count, room), -1, &child);
             copy_field(&child, "narrativeId", &link, "narrativeId");
             copy_field(&child, "linkType", &link, "linkType");
             copy_field(&child, "weight", &link, "confidence");
@@ -254,7 +253,7 @@ static bool put_trait(void *context, const bson_t *trait)
     if (!is_read(it, path)) {
         return true;
     }
-    BSON_APPEND_DOCUMENT_BEGIN(adding->out, explain_key(&adding->count, room), &child);
+    (void)bson_append_document_begin(adding->out, explain_key(&adding->count, room), -1, &child);
     BSON_APPEND_UTF8(&child, "traitName", path);
     copy_field(&child, "value", trait, "value");
     BSON_APPEND_INT64(&child, "version", version_of(it, path));

@@ -30,14 +30,21 @@ bool pk_feedback_find(const struct pk_domain *domain, const char *id, int64_t de
                       struct pk_doc **out, struct pk_error *err)
 {
     PK_CLEANUP(pk_page_done) struct pk_page page = { 0 };
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *cached = NULL;
     const struct pk_query latest = { .collection = "persona_log",
                                      .index = "by_persona",
                                      .equal = { PK_TEXT(id) },
                                      .equal_count = 1,
                                      .limit = 1 };
+    const bool is_instance = pk_uuid_is_v4(id, strlen(id));
     *out = NULL;
-    if (pk_uuid_is_v4(id, strlen(id))) {
-        return pk_store_get(domain->books->store, "persona_log", id, deadline_ns, out, err) ||
+    if (!is_instance &&
+        !pk_store_get(domain->books->store, "personas", id, deadline_ns, &cached, err)) {
+        return pk_wrap(err, "read the persona");
+    }
+    if (is_instance || cached) {
+        const char *instance = is_instance ? id : pk_doc_text(cached, "personaInstanceId");
+        return pk_store_get(domain->books->store, "persona_log", instance, deadline_ns, out, err) ||
                pk_wrap(err, "read the persona's record");
     }
     if (!pk_store_find(domain->books->store, &latest, deadline_ns, &page, err)) {
@@ -164,11 +171,11 @@ static bool is_filled(const bson_iter_t *value)
 
 int pk_feedback_words(const bson_t *feedback)
 {
-    static const char *const field[PK_FEEDBACK_WORDS] = {
-        "specificFeedback.whatWorkedWell", "specificFeedback.whatDidntWork",
-        "specificFeedback.missingSections", "specificFeedback.incorrectSections",
-        "specificFeedback.suggestions"
-    };
+    static const char *const field[PK_FEEDBACK_WORDS] = { "specificFeedback.whatWorkedWell",
+                                                          "specificFeedback.whatDidntWork",
+                                                          "specificFeedback.missingSections",
+                                                          "specificFeedback.incorrectSections",
+                                                          "specificFeedback.suggestions" };
     bson_iter_t iter;
     int count = 0;
     for (size_t i = 0; i < PK_COUNT(field); i++) {
@@ -179,8 +186,9 @@ int pk_feedback_words(const bson_t *feedback)
 
 static struct pk_doc *make(const struct submission *it)
 {
-    static const char *const said[] = { "taskContext", "ratings", "specificFeedback", "impact",
-                                        "helpful",     "context", "ruleId" };
+    static const char *const said[] = { "taskContext", "ratings", "specificFeedback",
+                                        "impact",      "helpful", "context",
+                                        "ruleId" };
     const char *actor = text_in(it->body, "actorId");
     bson_t *doc = bson_new();
     bson_iter_t iter;
@@ -258,8 +266,7 @@ static void count_all(const struct submission *it, struct pk_writes *list)
     const struct pk_count got = { .path = "trainingMetadata.totalFeedbackCount", .amount = 1 };
     pk_writes_count(list, "actors", it->sender, sent, PK_COUNT(sent));
     if (it->domain->registry &&
-        pk_registry_get(it->domain->registry, PK_SCRIPT_MAPPER,
-                        pk_doc_text(it->target, "mapperId"),
+        pk_registry_get(it->domain->registry, PK_SCRIPT_MAPPER, pk_doc_text(it->target, "mapperId"),
                         pk_doc_text(it->target, "mapperVersion"), &mapper, NULL)) {
         pk_writes_count(list, "mappers", pk_doc_id(mapper), &got, 1);
     }

@@ -26,8 +26,9 @@ struct pk_writes;
 #define PK_FEEDBACK_TYPE "feedback"
 #define PK_FEEDBACK_TASK "process_feedback"
 
-/* The record ('persona_log') of the generation that an id names: its own, or the latest one of a
- * composite id. '*out' NULL: that persona never was, or its record has gone. */
+/* The record ('persona_log') of the generation that an id names: its own; of a composite id the one
+ * that is cached, or else the latest. '*out' NULL: that persona never was, or its record has gone.
+ */
 bool pk_feedback_find(const struct pk_domain *domain, const char *id, int64_t deadline_ns,
                       struct pk_doc **out, struct pk_error *err);
 

@@ -125,8 +125,8 @@ bool pk_feedback_run(void *context, const struct pk_task *task, struct pk_writes
     }
     const bool ok = run_processors(domain, task, feedback, processed, &count, err);
     if (ok) {
-        struct pk_doc *done = processed_feedback(feedback, processed, count,
-                                                 pk_clock_wall_ms(domain->books->clock));
+        struct pk_doc *done =
+            processed_feedback(feedback, processed, count, pk_clock_wall_ms(domain->books->clock));
         pk_writes_replace(list, "feedback", done, pk_doc_version(feedback));
         pk_doc_unref(done);
         pk_writes_expect_absent(list, "tombstones", pk_doc_text(feedback, "userId"));

@@ -99,8 +99,7 @@ static void tally_add(struct tally *tally, const struct pk_doc *feedback)
 static struct version *version_of(struct summary *summary, const char *name)
 {
     /* They come in the order of their versions. */
-    if (summary->count > 0 &&
-        strcmp(summary->version[summary->count - 1].own.name, name) == 0) {
+    if (summary->count > 0 && strcmp(summary->version[summary->count - 1].own.name, name) == 0) {
         return &summary->version[summary->count - 1];
     }
     if (summary->count == summary->capacity) {

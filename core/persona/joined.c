@@ -19,6 +19,7 @@
 
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "doc/doc.h"
 #include "persona/mind.h"
@@ -34,6 +35,7 @@ struct pk_joins {
     const struct pk_domain *domain; /* NULL: there is no store. */
     const char *person;
     int64_t deadline_ns;
+    int64_t now_ms; /* Of the operation under way: what has expired by then is gone; or 0. */
     struct pk_joins_doc *doc;
     size_t count, room;
 };
@@ -128,6 +130,11 @@ static bool take_doc(struct pk_joins *joins, const char *collection, const char 
         *out = add_doc(joins, collection, id);
         (*out)->doc = stored; /* The reference moves. */
         (*out)->version = stored ? pk_doc_version(stored) : 0;
+    }
+    if (joins->now_ms && (*out)->doc &&
+        pk_doc_date((*out)->doc, "expiresAt", INT64_MAX) <= joins->now_ms) {
+        pk_doc_unref((*out)->doc);
+        (*out)->doc = NULL;
     }
     view_doc(*out, out_before);
     return true;
@@ -589,8 +596,10 @@ static const struct {
     { "node", node },         { "edge", edge },
 };
 
-bool pk_joins_apply(struct pk_joins *joins, const struct pk_joined *joined, struct pk_error *err)
+bool pk_joins_apply(struct pk_joins *joins, const struct pk_joined *joined, int64_t now_ms,
+                    struct pk_error *err)
 {
+    joins->now_ms = now_ms;
     const char *op = text_of(joined->operation, "op", "");
     for (size_t i = 0; i < PK_COUNT(verb_table); i++) {
         if (strcmp(verb_table[i].op, op) == 0) {
@@ -608,8 +617,9 @@ bool pk_joined_write(const struct pk_domain *domain, const char *person,
 {
     PK_CLEANUP(pk_joins_freep)
     struct pk_joins *joins = pk_joins_new(domain, person, deadline_ns);
+    const int64_t now_ms = pk_clock_wall_ms(domain->books->clock);
     for (size_t i = 0; i < count; i++) {
-        if (!pk_joins_apply(joins, joined[i], err)) {
+        if (!pk_joins_apply(joins, joined[i], now_ms, err)) {
             return false;
         }
     }

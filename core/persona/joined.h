@@ -9,6 +9,7 @@
 #include <bson/bson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct pk_doc;
 struct pk_error;
@@ -35,7 +36,9 @@ struct pk_joins *pk_joins_new(const struct pk_domain *domain, const char *person
                               int64_t deadline_ns) __attribute__((returns_nonnull));
 void pk_joins_free(struct pk_joins *joins); /* NULL is fine. */
 void pk_joins_freep(struct pk_joins **joins);
-bool pk_joins_apply(struct pk_joins *joins, const struct pk_joined *joined, struct pk_error *err);
+/* What has expired at 'now_ms' is not there any more (0: all is). */
+bool pk_joins_apply(struct pk_joins *joins, const struct pk_joined *joined, int64_t now_ms,
+                    struct pk_error *err);
 /* As pk_joined_hot. */
 void pk_joins_hot(const struct pk_joins *joins, int64_t now_ms, bson_t *out);
 /* What has been made or changed so far, in the order in which it came up. 'version' is the one it

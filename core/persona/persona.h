@@ -26,7 +26,7 @@ struct pk_personas; /* Opaque: mappings under way, and use counts not yet writte
 enum { PK_PERSONA_MAPPER = 65 }; /* A mapper's id with its NUL. */
 
 struct pk_personas *pk_personas_new(const struct pk_domain *domain);
-/* Writes the use counts of the last seconds: a thread that does so every 5 s. */
+/* A thread that writes use counts every 5 s, and announces the ends of personas every 30 s. */
 bool pk_personas_start(struct pk_personas *personas, struct pk_error *err);
 void pk_personas_free(struct pk_personas *personas); /* Stops it first; NULL is fine. */
 

@@ -33,7 +33,9 @@ enum {
     BUCKETS = 512,   /* Of a shard. */
     USES_MAX = 8192, /* Of a shard between two flushes; beyond it uses are not counted. */
     EVERY_MS = 5000,
-    LIST_USES = 200 /* In one list of writes: each is three writes, and its share of the others. */
+    EXPIRE_TURNS = 6,  /* Every so many flushes the ends of personas are announced ... */
+    EXPIRE_MAX = 2000, /* ... so many at once. */
+    LIST_USES = 150 /* In one list of writes: each is four writes, and its share of the others. */
 };
 
 struct use {
@@ -197,6 +199,17 @@ static void announce(struct uses *uses, const struct use *use, struct pk_writes 
                                    .service = "personas",
                                    .person = name.person,
                                    .fact = fact });
+    pk_audit_add(list, uses->domain->books,
+                 &(struct pk_by){ .actor_id = use->actor[0] ? use->actor : "personakit" },
+                 &(struct pk_audit){ .action = "persona.accessed",
+                                     .person = name.person,
+                                     .target_type = "mappers",
+                                     .target_id = name.mapper,
+                                     .fact = (const struct pk_fact[]){
+                                         { "mapperId", name.mapper },
+                                         { "detailLevel", pk_detail_name(name.detail) },
+                                         { "count", times },
+                                         { NULL, NULL } } });
 }
 
 /* The people of a list, each once: that they are not erased is what it expects. */
@@ -332,19 +345,31 @@ static bool wait_next(struct uses *uses)
     return stop;
 }
 
+/* Tells the log that work was left undone, once until it is done again. */
+static void complain(struct pk_personas *personas, bool ok, const char *what,
+                     const struct pk_error *err, bool *has_failed)
+{
+    if (!ok && !*has_failed && personas->domain->log) {
+        pk_log_warn(personas->domain->log, "personas' counting is behind", PK_STR("what", what),
+                    PK_STR("why", err->message));
+    }
+    *has_failed = !ok;
+}
+
 static void *run(void *context)
 {
     struct pk_personas *personas = context;
-    bool has_failed = false;
-    for (bool stop = false; !stop;) {
+    bool has_failed[2] = { false, false };
+    for (unsigned turn = 1, stop = 0; !stop; turn++) {
         struct pk_error err = { 0 };
+        size_t count = 0;
         stop = wait_next(personas->uses);
-        const bool ok = pk_personas_flush(personas, &err);
-        if (!ok && !has_failed && personas->domain->log) {
-            pk_log_warn(personas->domain->log, "use counts of the last seconds are lost",
-                        PK_STR("why", err.message));
+        bool ok = pk_personas_flush(personas, &err);
+        complain(personas, ok, "use counts of the last seconds are lost", &err, &has_failed[0]);
+        if (!stop && turn % EXPIRE_TURNS == 0) {
+            ok = pk_personas_expire(personas, EXPIRE_MAX, &count, &err);
+            complain(personas, ok, "ends of personas are announced later", &err, &has_failed[1]);
         }
-        has_failed = !ok;
     }
     return NULL;
 }

@@ -350,11 +350,11 @@ static bool add_rows(struct replay *replay, const struct ran *ran, const struct 
 }
 
 /* What came of it goes into the step, and out of the mind. */
-static bool write_step(struct replay *replay, struct pk_error *err)
+static bool write_step(struct replay *replay, int64_t known_at_ms, struct pk_error *err)
 {
     struct pk_mind *mind = replay->mind;
     for (size_t i = 0; i < pk_mind_joined_count(mind); i++) {
-        if (!pk_joins_apply(replay->joins, pk_mind_joined(mind, i), err)) {
+        if (!pk_joins_apply(replay->joins, pk_mind_joined(mind, i), known_at_ms, err)) {
             return false;
         }
     }
@@ -405,7 +405,7 @@ static bool replay_observation(struct replay *replay, const struct pk_doc *obser
     const bool ok = run_processors(replay, ran, observation, mindscape, processed, &count, err) &&
                     apply(replay, observation, processed, count, err) &&
                     (!replay->task || add_rows(replay, ran, observation, processed, count, err)) &&
-                    write_step(replay, err);
+                    write_step(replay, pk_doc_date(observation, "updatedAt", 0), err);
     for (size_t i = 0; i < count; i++) {
         pk_processed_done(&processed[i]);
     }

@@ -144,7 +144,7 @@ TEST(a_row_of_the_feed_that_was_deleted_is_not_seen_and_those_behind_it_are)
     pk_writes_delete(&list, "events", "x-2", version_of(&bed, "events", "x-2"));
     assert_ok(commit(&bed, &list, NULL, &err), &err);
     assert_int_equal(version_of(&bed, "events", "x-2"), 0);
-    int next = next_row(feed, NULL, false);
+    int64_t next = next_row(feed, NULL, false);
     if (next == 2) { /* It had been read ahead of the deletion. */
         next = next_row(feed, NULL, false);
     }

@@ -29,7 +29,7 @@ PYTHON
 
 check 'the server starts' serve one --data "$work/one" \
     --set rates.key.limit=1000000 --set rates.address.limit=1000000 \
-    --set rates.person.limit=1000000
+    --set rates.person.limit=1000000 --set observations.approve=slack --set 'traits.conflicts=work.*=review'
 key=$(<"$work/one/admin.key")
 get /openapi.json
 operations=$(grep -o '"operationId"' "$work/out" | wc -l)
@@ -58,12 +58,53 @@ script()
 for version in 0.1.0 1.0.0 1.1.0; do
     script mapper first "$version" 'core = function() return {} end'
     check "a mapper $version" test "$code" = 200
-    script processor second "$version" "accepts = { 'x' }, process = function() end"
+    script processor second "$version" "accepts = { 'x' }, process = function(obs, m, t) \
+for _, path in ipairs { 'work.a', 'work.b', 'work.c' } do \
+if m:has(path) then t:contradict(path, obs.content.raw) else t:set(path, obs.content.raw) end end end"
     check "a processor $version" test "$code" = 200
     script condition third "$version" 'test = function() return true end'
     check "a condition $version" test "$code" = 200
 done
 PK_HASH=$(sed -n 's/.*"contentHash":"\([0-9a-f]*\)".*/\1/p' "$work/out")
+script processor fourth 1.0.0 "accepts = { 'y' }, process = function() error('never') end"
+check 'and one that fails' test "$code" = 200
+
+# A person with traits, a persona, feedback; and what waits for a decision.
+observe()
+{
+    make "/v1/observations$5" "{\"personId\":\"$1\",\"sourceType\":\"$2\",\"sourceMetadata\":{\"source\":\"$3\"},
+        \"content\":{\"raw\":\"word\"}}" "$4"
+}
+review()
+{
+    grep -o '"reviewId":"[^"]*"' "$work/reviews" | sed -n "$1s/.*:\"\(.*\)\"/\1/p"
+}
+PK_PERSON=b7a1c0de-0000-4000-8000-000000000001
+other=b7a1c0de-0000-4000-8000-00000000000
+PK_TASK=$(observe $PK_PERSON x mail taskId '?wait=processed')
+PK_OBSERVATION=$(field observationId)
+make '/v1/observations?wait=processed' "{\"personId\":\"$PK_PERSON\",\"sourceType\":\"x\",
+    \"sourceMetadata\":{\"source\":\"mail\"},\"content\":{\"raw\":\"another\"}}" taskId >/dev/null
+PK_FORGOTTEN=$(observe ${other}2 user_input mail observationId '')
+PK_WAITING=$(observe ${other}2 user_input slack observationId '')
+PK_UNWANTED=$(observe ${other}2 user_input slack observationId '')
+PK_FAILED=$(observe ${other}3 y mail taskId '')
+PK_LOST=$(observe ${other}4 y mail taskId '')
+get "/v1/people/$PK_PERSON/reviews" -H "Authorization: Bearer $key"
+cp "$work/out" "$work/reviews"
+PK_REVIEW_1=$(review 1) PK_REVIEW_2=$(review 2) PK_REVIEW_3=$(review 3)
+get "/v1/people/$PK_PERSON/reviews/$PK_REVIEW_3/approve?wait=processed" -X POST -H "Authorization: Bearer $key"
+check 'a decision' test "$code" = 200
+get "/v1/people/$PK_PERSON/consents/research" -X PUT -H "Authorization: Bearer $key" \
+    -H 'Content-Type: application/json' -d '{"status":"granted"}'
+make /v1/personas/map "{\"mapperId\":\"first\",\"personaId\":\"$PK_PERSON\",\"detailLevel\":\"instant\"}" x >/dev/null
+check 'a persona' test "$code" = 200
+PK_FEEDBACK=$(make /v1/feedback "{\"personaInstanceId\":\"first:$PK_PERSON:instant\",
+    \"feedback\":{\"ratings\":{\"overall\":5}}}" feedbackId)
+check 'all of that has its id' test -n "$PK_TASK" -a -n "$PK_OBSERVATION" -a -n "$PK_FORGOTTEN" \
+    -a -n "$PK_WAITING" -a -n "$PK_UNWANTED" -a -n "$PK_FAILED" -a -n "$PK_LOST" -a -n "$PK_REVIEW_3" -a -n "$PK_FEEDBACK"
+export PK_PERSON PK_TASK PK_OBSERVATION PK_FORGOTTEN PK_WAITING PK_UNWANTED PK_FAILED PK_LOST \
+    PK_REVIEW_1 PK_REVIEW_2 PK_REVIEW_3 PK_FEEDBACK
 export PK_HASH PK_ACTOR=$actor PK_GONE PK_KEY PK_AFTER PYTHONPATH=$here SCHEMATHESIS_HOOKS=schemathesis_hooks
 
 # A stream of events does not end, so its answer is never whole; tests/e2e has it.

@@ -17,6 +17,8 @@
 #include "feed/watch.h"
 #include "net/hot.h"
 #include "ops/health.h"
+#include "persona/access_log.h"
+#include "persona/erase.h"
 #include "persona/feedback.h"
 #include "persona/mindscape.h"
 #include "persona/people.h"
@@ -180,6 +182,12 @@ static void open_domain(struct house *house, const struct house_options *options
         .attempts_max = 2,
         .help = "Runs the processors that accept feedback.",
     };
+    house->task[5] = (struct pk_task_type){
+        .name = PK_ERASE_TASK,
+        .run = pk_erase_run,
+        .context = domain,
+        .help = "Erases a person.",
+    };
     domain->outbox = pk_outbox_new(&(struct pk_outbox_options){ .books = &house->books,
                                                                 .type = house->task,
                                                                 .threads = 4,
@@ -188,12 +196,14 @@ static void open_domain(struct house *house, const struct house_options *options
                                                                 .backoff_max_ms = 10,
                                                                 .sweep_ms = 200 });
     domain->personas = pk_personas_new(domain);
+    domain->access_log = pk_access_log_new(domain);
 }
 
 static void close_domain(struct house *house)
 {
     struct pk_domain *domain = &house->domain;
     pk_outbox_free(domain->outbox);
+    pk_access_log_free(domain->access_log);
     pk_personas_free(domain->personas);
     pk_minds_free(domain->minds);
     pk_people_free(domain->people);

@@ -15,6 +15,7 @@
 #include "base/alloc.h"
 #include "doc/json.h"
 #include "persona/consent.h"
+#include "persona/feedback.h"
 #include "persona/mind.h"
 #include "persona/mindscape.h"
 #include "persona/observation.h"
@@ -62,11 +63,16 @@ static const struct {
     { "review.read", PK_CAN_APPROVE | PK_CAN_CURATE, false, false },
     { "review.decide", PK_CAN_APPROVE, false, false },
     { "person.replay", PK_CAN_OPERATE, false, false },
+    { "person.erase", PK_CAN_OPERATE, false, false },
+    { "person.export", PK_CAN_OPERATE, false, false },
+    { "person.access_log", PK_CAN_CURATE | PK_CAN_OPERATE, false, false },
     { "observation.forget", PK_CAN_CURATE, false, false },
     { "trait.read", PK_CAN_CURATE, false, false },
     { "persona.map", PK_CAN_REQUEST, false, false },
     { "persona.read", PK_CAN_REQUEST, false, false },
     { "persona.list", PK_CAN_REQUEST, false, false },
+    { "feedback.write", PK_CAN_FEEDBACK, false, false },
+    { "feedback.read", PK_CAN_AUTHOR, false, true },
     { "event.stream", PK_CAN_REQUEST | PK_CAN_CURATE | PK_CAN_OPERATE, false, false },
 };
 
@@ -86,6 +92,9 @@ static const struct {
     { "replayAll", "{'processor':'p-own'}" },
     { "mapPersona", "{'mapperId':'own','personaId':'b7a1c0de-0000-4000-8000-000000000001',"
                     "'detailLevel':'instant'}" }, /* Of whom observations were sent before. */
+    { "submitFeedback", "{'personaInstanceId':'own:b7a1c0de-0000-4000-8000-000000000001:instant',"
+                        "'feedback':{'ratings':{'overall':4},'impact':{'taskSuccessImpact':"
+                        "'positive','wouldUseAgain':true,'recommendationScore':9}}}" },
     { "rollbackMapper", "{'reason':'x'}" },
     { "rollbackProcessor", "{'reason':'x'}" },
     { "rollbackCondition", "{'reason':'x'}" },
@@ -126,15 +135,15 @@ static bool is_person(const struct pk_api_row *row)
 static bool has_thing(const struct pk_api_row *row)
 {
     return has(row, "{actor}") || has(row, "{task}") || has(row, "{observation}") ||
-           is_person(row) || is_script(row);
+           has(row, "{feedback}") || is_person(row) || is_script(row);
 }
 
 /* A mapper, processor or condition: what is out of sight is not there, and a new one may be put. */
 static int expected_script(const struct pk_api_row *row, bool may, enum thing thing)
 {
     const int ok = row->status ? row->status : 200;
-    if (!may) {
-        return 403;
+    if (!may) { /* Where own things need no capability, this is none of them. */
+        return oracle_table[oracle_of(row)].own ? 404 : 403;
     }
     if (has(row, "{mapper}")) {
         return thing == OWN ? ok : 404;
@@ -174,6 +183,7 @@ struct member {
     char person[PK_UUID_TEXT];      /* ... of this person. */
     char task[PK_UUID_TEXT];        /* That it has asked for. */
     char review[PK_UUID_TEXT];      /* Of what is proposed of the person. */
+    char feedback[PK_UUID_TEXT];    /* That it has sent. */
 };
 
 static struct member hire(struct house *house, unsigned capabilities)
@@ -196,6 +206,7 @@ static struct member hire(struct house *house, unsigned capabilities)
     }
     (void)snprintf(text + size, sizeof(text) - size, "]}");
     pk_uuid_new(member.review);
+    pk_uuid_new(member.feedback);
     struct pk_doc *actor = house_actor(house, "member", text, member.key);
     (void)snprintf(member.id, sizeof(member.id), "%s", pk_doc_id(actor));
     (void)snprintf(member.key_id, sizeof(member.key_id), "%.*s", PK_KEY_ID, member.key + 3);
@@ -345,6 +356,28 @@ static void plant_persona(struct house *house, const struct member *target)
     pk_mapped_done(&mapped);
 }
 
+/* On a persona of the target's person, sent by the target itself. */
+static void plant_feedback(struct house *house, struct member *target)
+{
+    static const char text[] = "{\"ratings\":{\"overall\":4}}";
+    const struct pk_by by = { .actor_id = target->id };
+    struct pk_feedback_taken taken;
+    struct pk_doc *made = NULL;
+    char id[128];
+    bson_t said;
+    send_observation(house, target);
+    plant_persona(house, target);
+    (void)snprintf(id, sizeof(id), "own:%s:instant", target->person);
+    assert_ok(pk_feedback_find(&house->domain, id, 0, &made, &house->err), &house->err);
+    assert_ok(pk_json_read(&said, text, sizeof(text) - 1, NULL, &house->err), &house->err);
+    assert_ok(pk_feedback_submit(&house->domain, &by, made, &said, &taken, &house->err),
+              &house->err);
+    (void)snprintf(target->feedback, sizeof(target->feedback), "%s", pk_doc_id(taken.doc));
+    bson_destroy(&said);
+    pk_doc_unref(taken.doc);
+    pk_doc_unref(made);
+}
+
 /* One that can be decided as the row does. */
 static void plant_review(struct house *house, const struct pk_api_row *row, struct member *target)
 {
@@ -425,6 +458,9 @@ static void prepare(struct house *house, const struct pk_api_row *row, struct me
     if (has(row, "/admin/replays")) {
         plant_replay(house, row);
     }
+    if (has(row, "{feedback}") && !strstr(target->script, "missing")) {
+        plant_feedback(house, target);
+    }
     if (has(row, "{review}") && !strstr(target->script, "missing")) {
         plant_review(house, row, target);
     }
@@ -471,6 +507,8 @@ static void fill_path(char *out, size_t size, const struct pk_api_row *row,
             value = persona;
         } else if (strncmp(at, "{trait}", 7) == 0) {
             value = "work.focus";
+        } else if (strncmp(at, "{feedback}", 10) == 0) {
+            value = member->feedback;
         } else if (strncmp(at, "{review}", 8) == 0) {
             value = member->review;
         } else if (strncmp(at, "{purpose}", 9) == 0) {
@@ -603,6 +641,7 @@ static struct member nobody(void)
     pk_uuid_new(member.id);
     pk_uuid_new(member.task);
     pk_uuid_new(member.review);
+    pk_uuid_new(member.feedback);
     (void)snprintf(member.key_id, sizeof(member.key_id), "aaaaaaaaaaaaaaaa");
     return member;
 }

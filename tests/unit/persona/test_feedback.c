@@ -1,4 +1,5 @@
-/* test_feedback.c - Feedback on personas that are or were: checked, counted, processed, added up. */
+/* test_feedback.c - Feedback on personas that are or were: checked, counted, processed, added up.
+ */
 /* SPDX-License-Identifier: MIT */
 #include "persona/feedback.h"
 #include "sketch.h"
@@ -24,11 +25,11 @@
     }                                     \
     static void name##_on(bool is_mongo)
 
-#define GOOD                                                                                  \
-    "'ratings':{'overall':4,'accuracy':5},'helpful':true,'impact':{'taskSuccessImpact':"       \
+#define GOOD                                                                             \
+    "'ratings':{'overall':4,'accuracy':5},'helpful':true,'impact':{'taskSuccessImpact':" \
     "'positive','wouldUseAgain':true,'recommendationScore':9}"
-#define BAD                                                                                    \
-    "'ratings':{'overall':1},'helpful':false,'impact':{'taskSuccessImpact':'negative',"        \
+#define BAD                                                                             \
+    "'ratings':{'overall':1},'helpful':false,'impact':{'taskSuccessImpact':'negative'," \
     "'wouldUseAgain':false,'recommendationScore':3}"
 
 static void put_mapper(struct kit *kit, const char *version)
@@ -78,8 +79,7 @@ static bool submit(struct kit *kit, const struct pk_doc *target, const char *bod
     bson_t said;
     kit_json(&said, "%s", body);
     kit->err = (struct pk_error){ .code = PK_OK };
-    const bool ok =
-        pk_feedback_submit(&kit->domain, &kit->bed.by, target, &said, out, &kit->err);
+    const bool ok = pk_feedback_submit(&kit->domain, &kit->bed.by, target, &said, out, &kit->err);
     bson_destroy(&said);
     return ok;
 }
@@ -208,8 +208,8 @@ TEST(what_contradicts_the_persona_is_refused_and_nothing_is_written)
     KIT(kit, false);
     struct sketch sketch = { 0 };
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *target = open_persona(&kit, &sketch);
-    refuse(&kit, target, "{" GOOD ",'mapperVersion':'2.0.0'}", PK_INVALID,
-           "feedback.mapperVersion", "'2.0.0' did not make this persona; '1.0.0' did");
+    refuse(&kit, target, "{" GOOD ",'mapperVersion':'2.0.0'}", PK_INVALID, "feedback.mapperVersion",
+           "'2.0.0' did not make this persona; '1.0.0' did");
     refuse(&kit, target, "{" GOOD ",'ruleId':'late'}", PK_INVALID, "feedback.ruleId",
            "'late' did not fire");
     refuse(&kit, target, "{" GOOD ",'personaInstanceId':'planner:x:instant'}", PK_INVALID,
@@ -244,8 +244,7 @@ TEST(nothing_is_taken_of_an_erased_person)
     struct sketch sketch = { 0 };
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *target = open_persona(&kit, &sketch);
     kit_put(&kit, "tombstones",
-            "{'_id':'%s','entityType':'person','deletedAt':'2026-01-01T00:00:00Z','expiresAt':"
-            "'2126-01-01T00:00:00Z'}",
+            "{'_id':'%s','erasedAt':'2026-01-01T00:00:00Z','expiresAt':'2126-01-01T00:00:00Z'}",
             sketch.person);
     refuse(&kit, target, "{" GOOD "}", PK_NOT_FOUND, "", "no such persona");
 }
@@ -312,15 +311,19 @@ BOTH(a_summary_adds_up_by_version_and_rule)
     bson_destroy(&out);
     take(&kit, first, "{" GOOD ",'ruleId':'early'}");
     take(&kit, first, "{" GOOD "}");
-    take(&kit, first, "{'ratings':{'overall':3},'impact':{'taskSuccessImpact':'neutral',"
-                      "'wouldUseAgain':true,'recommendationScore':7}}");
+    take(&kit, first,
+         "{'ratings':{'overall':3},'impact':{'taskSuccessImpact':'neutral',"
+         "'wouldUseAgain':true,'recommendationScore':7}}");
+    pk_clock_fake_advance(&kit.clock, 1000);
     put_mapper(&kit, "1.10.0");
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *newer = make_persona(&kit, &sketch);
     take(&kit, newer, "{" BAD ",'ruleId':'early'}");
+    pk_clock_fake_advance(&kit.clock, 1000);
     put_mapper(&kit, "1.9.0");
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *middle = make_persona(&kit, &sketch);
-    take(&kit, middle, "{'ratings':{'overall':2},'impact':{'taskSuccessImpact':'neutral',"
-                       "'wouldUseAgain':true,'recommendationScore':6}}");
+    take(&kit, middle,
+         "{'ratings':{'overall':2},'impact':{'taskSuccessImpact':'neutral',"
+         "'wouldUseAgain':true,'recommendationScore':6}}");
     summarise(&kit, NULL, &out);
     expect_number(&out, "count", 5);
     expect_number(&out, "ratings.overall", 14.0 / 5);

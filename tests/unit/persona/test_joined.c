@@ -226,7 +226,7 @@ BOTH(without_a_store_the_same_comes_to_be)
         struct pk_joined joined;
         kit_json(&operation, "%s", json[i]);
         fill_joined(&joined, &operation, i, now);
-        assert_ok(pk_joins_apply(joins, &joined, &kit->err), &kit->err);
+        assert_ok(pk_joins_apply(joins, &joined, 0, &kit->err), &kit->err);
         bson_destroy(&operation);
     }
     assert_int_equal(pk_joins_count(joins), 4);
