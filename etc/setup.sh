@@ -22,7 +22,7 @@ PACKAGES_BUILD=(
 PACKAGES_TEST=(
     clang clang-format libclang-rt-14-dev llvm git procps
     libcmocka-dev sqlite3 curl openssl
-    'luajit2|luajit' lua-busted lua-check
+    'luajit2|luajit' lua-busted lua-check lua-cjson
     locales  # One with a decimal comma is made of its data.
     libcurl4 # mongod is linked to it.
 )

@@ -40,23 +40,31 @@ static bool answer(struct pk_api_call *call, const struct pk_curated *curated, s
     return true;
 }
 
-/* Every trait that the patch names is one that the caller may see. */
-static bool may_patch(struct pk_api_call *call, struct pk_error *err)
+/* Every trait that this part of the patch names is one that the caller may see. */
+static bool may_patch_part(struct pk_api_call *call, const char *part, struct pk_error *err)
 {
-    bson_iter_t iter, each, id;
+    static const char *const name[] = { "traitName", "id" };
+    bson_iter_t iter, each, path;
     struct pk_object object = call->object;
-    if (!bson_iter_init_find(&iter, call->body, "traits") || !bson_iter_recurse(&iter, &each)) {
+    if (!bson_iter_init_find(&iter, call->body, part) || !bson_iter_recurse(&iter, &each)) {
         return true;
     }
     while (bson_iter_next(&each)) {
-        if (bson_iter_recurse(&each, &id) && bson_iter_find(&id, "id")) {
-            object.path = bson_iter_utf8(&id, NULL);
-            if (!pk_access_check(call->who, PK_ACT_TRAIT_CHANGE, &object, err)) {
-                return false;
+        for (size_t i = 0; i < PK_COUNT(name); i++) {
+            if (bson_iter_recurse(&each, &path) && bson_iter_find(&path, name[i])) {
+                object.path = bson_iter_utf8(&path, NULL);
+                if (!pk_access_check(call->who, PK_ACT_TRAIT_CHANGE, &object, err)) {
+                    return false;
+                }
             }
         }
     }
     return true;
+}
+
+static bool may_patch(struct pk_api_call *call, struct pk_error *err)
+{
+    return may_patch_part(call, "traitMatrix", err) && may_patch_part(call, "traits", err);
 }
 
 /* What has changed is named only to those from whom nothing is hidden. */

@@ -432,13 +432,18 @@ static bool post(struct pk_api_call *call, struct pk_error *err)
 
 /* ---- Reading and deciding ---- */
 
-static bool subject(struct pk_api_call *call, struct pk_object *object, struct pk_error *err)
+bool pk_subject_observation(struct pk_api_call *call, struct pk_object *object,
+                            struct pk_error *err)
 {
-    if (!pk_observation_get(call->parts->domain, pk_call_value(call, "observation"),
-                            call->deadline_ns, &call->found, err)) {
+    const struct pk_domain *domain = call->parts->domain;
+    bool is_hidden = false;
+    if (!pk_observation_get(domain, pk_call_value(call, "observation"), call->deadline_ns,
+                            &call->found, err) ||
+        (call->found && !pk_observation_is_hidden(domain, call->who, call->found, call->deadline_ns,
+                                                  &is_hidden, err))) {
         return false;
     }
-    object->is_missing = call->found == NULL;
+    object->is_missing = call->found == NULL || is_hidden;
     if (call->found) {
         object->person = pk_doc_text(call->found, "userId");
         object->owner = pk_doc_text(call->found, "createdBy");
@@ -515,19 +520,20 @@ static const struct pk_api_row row[] = {
               "is answered, processed after.",
       .fails = fails_post },
     { PK_ROW(GET, "/v1/observations/{observation}", OBSERVATION_READ), .lane = PK_LANE_STORE,
-      .flags = PK_ROW_AFTER, .param = observation_param, .subject = subject, .run = show_found,
-      .show = show, .answer = &pk_schema_observation_view, .id = "getObservation",
-      .tag = "observations", .help = "Shows an observation.", .others = never },
+      .flags = PK_ROW_AFTER, .param = observation_param, .subject = pk_subject_observation,
+      .run = show_found, .show = show, .answer = &pk_schema_observation_view,
+      .id = "getObservation", .tag = "observations", .help = "Shows an observation.",
+      .others = never },
     { PK_ROW(POST, "/v1/observations/{observation}/approve", OBSERVATION_DECIDE),
       .lane = PK_LANE_STORE, .flags = PK_ROW_WRITES | PK_ROW_ONCE | PK_ROW_MATCH | PK_ROW_WAIT,
-      .param = observation_param, .subject = subject, .run = approve, .show = show,
+      .param = observation_param, .subject = pk_subject_observation, .run = approve, .show = show,
       .answer = &pk_schema_observation_view, .id = "approveObservation", .tag = "observations",
       .help = "Lets an observation in that waits for it.", .fails = fails_decide },
     { PK_ROW(POST, "/v1/observations/{observation}/reject", OBSERVATION_DECIDE),
       .lane = PK_LANE_STORE, .flags = PK_ROW_WRITES | PK_ROW_ONCE | PK_ROW_MATCH,
-      .param = observation_param, .body = &pk_schema_observation_reject, .subject = subject,
-      .run = reject, .show = show, .answer = &pk_schema_observation_view, .id = "rejectObservation",
-      .tag = "observations",
+      .param = observation_param, .body = &pk_schema_observation_reject,
+      .subject = pk_subject_observation, .run = reject, .show = show,
+      .answer = &pk_schema_observation_view, .id = "rejectObservation", .tag = "observations",
       .help = "Keeps an observation out that waits; it stays, with the reason.",
       .fails = fails_decide },
 };

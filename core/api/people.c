@@ -123,7 +123,10 @@ static bool list_observations(struct pk_api_call *call, struct pk_error *err)
     }
     pk_call_list_begin(call);
     for (size_t i = 0; i < page.count; i++) {
-        if (!pk_call_list_add_doc(call, "observations", page.doc[i], err)) {
+        bool is_hidden = false;
+        if (!pk_observation_is_hidden(call->parts->domain, call->who, page.doc[i],
+                                      call->deadline_ns, &is_hidden, err) ||
+            (!is_hidden && !pk_call_list_add_doc(call, "observations", page.doc[i], err))) {
             return false;
         }
     }
@@ -167,6 +170,7 @@ static const struct pk_api_row row[] = {
       .flags = PK_ROW_LIST | PK_ROW_AFTER, .param = observations_param,
       .subject = pk_subject_person, .run = list_observations, .answer = &pk_schema_observation_view,
       .id = "listObservations", .tag = "observations",
-      .help = "Lists a person's observations, newest first." },
+      .help = "Lists a person's observations, newest first; without those that tell of hidden "
+              "traits, and with a filter of both kinds a page may be short." },
 };
 const struct pk_api_table pk_api_people_table = { row, PK_COUNT(row) };

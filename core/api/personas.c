@@ -18,6 +18,7 @@
 #include "doc/path.h"
 #include "doc/schema_persona.h"
 #include "net/hot.h"
+#include "net/stream.h"
 #include "persona/domain.h"
 #include "persona/people.h"
 #include "persona/persona.h"
@@ -163,6 +164,22 @@ static void add_metadata(bson_t *out, const struct pk_mapped *mapped)
     bson_append_document_end(out, &metadata);
 }
 
+/* While another maps the same, the request waits without a thread; at most as long as one may. */
+static void *park(void *context)
+{
+    struct pk_api_call *call = context;
+    const int64_t left_ms = call->parts->deadline_ms - call->request->times.park_ns / (1000 * 1000);
+    return left_ms > 0 ? pk_answer_park(call->request, call->answer, left_ms, call->row->lane,
+                                        pk_api_run_waited)
+                       : NULL;
+}
+
+static void wake(void *parked)
+{
+    (void)pk_parked_wake(parked);
+    pk_parked_unref(parked);
+}
+
 static bool map(struct pk_api_call *call, struct pk_error *err)
 {
     PK_CLEANUP(pk_mapped_done) struct pk_mapped mapped = { 0 };
@@ -179,7 +196,8 @@ static bool map(struct pk_api_call *call, struct pk_error *err)
                                      .purpose = body_text(call, "purpose"),
                                      .sections = read_sections(call),
                                      .who = call->who,
-                                     .deadline_ns = call->deadline_ns };
+                                     .deadline_ns = call->deadline_ns,
+                                     .parking = { .park = park, .wake = wake, .context = call } };
 
     if (bson_iter_init_find(&iter, call->body, "context") && BSON_ITER_HOLDS_DOCUMENT(&iter)) {
         bson_iter_document(&iter, &size, &data);
@@ -187,8 +205,14 @@ static bool map(struct pk_api_call *call, struct pk_error *err)
             wanted.context = &context;
         }
     }
-    if (!pk_persona_map(call->parts->domain->personas, &wanted, &mapped, err) ||
-        !show_persona(mapped.persona, &persona, err)) {
+    if (!pk_persona_map(call->parts->domain->personas, &wanted, &mapped, err)) {
+        return false;
+    }
+    call->is_over = mapped.is_parked;
+    if (mapped.is_parked) {
+        return true;
+    }
+    if (!show_persona(mapped.persona, &persona, err)) {
         return false;
     }
     BSON_APPEND_DOCUMENT(&out, "persona", &persona);
@@ -224,20 +248,17 @@ static void hot_persona(void *context, struct pk_request *request, struct pk_ans
     }
 }
 
+/* What it names, and nothing more: consent is looked at behind access. */
 static bool find_persona(struct pk_api_call *call, struct pk_object *object, struct pk_error *err)
 {
-    const char *id = pk_call_value(call, "persona");
+    PK_CLEANUP(pk_freep) char *id = NULL;
     struct pk_persona_name name;
 
-    if (pk_persona_name(id, &name)) {
-        fill_object(call, &name, object);
-        return true;
-    }
-    if (!pk_persona_get(call->parts->domain->personas, id, call->who, call->deadline_ns,
-                        &call->found, err)) {
+    if (!pk_persona_find_name(call->parts->domain->personas, pk_call_value(call, "persona"),
+                              call->deadline_ns, &id, err)) {
         return false;
     }
-    object->is_missing = !call->found || !pk_persona_name(pk_doc_id(call->found), &name);
+    object->is_missing = !id || !pk_persona_name(id, &name);
     if (!object->is_missing) {
         fill_object(call, &name, object);
     }
@@ -260,11 +281,10 @@ static bool get(struct pk_api_call *call, struct pk_error *err)
 {
     struct pk_personas *personas = call->parts->domain->personas;
     const char *person = call->object.person;
-    const bool is_by_name = !call->found;
+    const char *id = pk_call_value(call, "persona");
     const uint64_t stamp = pk_hot_stamp(call->parts->hot, person);
 
-    if (is_by_name && !pk_persona_get(personas, pk_call_value(call, "persona"), call->who,
-                                      call->deadline_ns, &call->found, err)) {
+    if (!pk_persona_get(personas, id, call->who, call->deadline_ns, &call->found, err)) {
         return false;
     }
     if (!call->found) {
@@ -274,7 +294,7 @@ static bool get(struct pk_api_call *call, struct pk_error *err)
     if (!pk_call_show(call, call->found, err)) {
         return false;
     }
-    if (is_by_name && !pk_doc_bool(call->found, "isStale", true)) {
+    if (strcmp(id, pk_doc_id(call->found)) == 0 && !pk_doc_bool(call->found, "isStale", true)) {
         pk_hot_lane_keep_for(call, person, stamp, pk_persona_valid_from(call->found),
                              pk_persona_valid_until(call->found));
     }

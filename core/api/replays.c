@@ -124,18 +124,6 @@ static bool replay_person(struct pk_api_call *call, struct pk_error *err)
 
 /* ---- One observation ---- */
 
-static bool find_observation(struct pk_api_call *call, struct pk_object *object,
-                             struct pk_error *err)
-{
-    if (!pk_observation_get(call->parts->domain, pk_call_value(call, "observation"),
-                            call->deadline_ns, &call->found, err)) {
-        return false;
-    }
-    object->is_missing = call->found == NULL;
-    object->person = call->found ? pk_doc_text(call->found, "userId") : NULL;
-    return true;
-}
-
 static bool forget(struct pk_api_call *call, struct pk_error *err)
 {
     char task[PK_UUID_TEXT];
@@ -199,7 +187,7 @@ static const struct pk_param observation_param[] = {
 };
 
 static const struct pk_api_row row[] = {
-    { PK_ROW(POST, "/v1/people/{person}/replay", PERSON_REPLAY), .lane = PK_LANE_SCRIPT,
+    { PK_ROW(POST, "/v1/people/{person}/replay", PERSON_REPLAY), .lane = PK_LANE_SLOW,
       .status = 202, .flags = PK_ROW_WRITES | PK_ROW_ONCE | PK_ROW_WAIT, .param = person_param,
       .body = &pk_schema_replay_person, .subject = pk_subject_person, .run = replay_person,
       .show = show, .answer = &pk_schema_replay_view, .id = "replayPerson", .tag = "people",
@@ -207,8 +195,8 @@ static const struct pk_api_row row[] = {
               "would change." },
     { PK_ROW(DELETE, "/v1/observations/{observation}", OBSERVATION_FORGET), .lane = PK_LANE_STORE,
       .status = 202, .flags = PK_ROW_WRITES | PK_ROW_WAIT, .param = observation_param,
-      .subject = find_observation, .run = forget, .show = show, .answer = &pk_schema_replay_view,
-      .id = "forgetObservation", .tag = "observations",
+      .subject = pk_subject_observation, .run = forget, .show = show,
+      .answer = &pk_schema_replay_view, .id = "forgetObservation", .tag = "observations",
       .help = "Forgets an observation and what rested on it: the mindscape is made anew without "
               "it." },
     { PK_ROW(POST, "/v1/admin/replays", OUTBOX_MANAGE), .lane = PK_LANE_STORE, .status = 202,

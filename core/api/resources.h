@@ -26,6 +26,7 @@ extern const struct pk_api_table pk_api_reviews_table;
 extern const struct pk_api_table pk_api_replays_table;
 extern const struct pk_api_table pk_api_feedback_table;
 extern const struct pk_api_table pk_api_explain_table;
+extern const struct pk_api_table pk_api_trials_table;
 extern const struct pk_api_table pk_api_privacy_table;
 
 /* Reads the actor that {actor} names into call->found. */
@@ -33,5 +34,8 @@ pk_subject_fn pk_subject_actor;
 /* Reads the person that {person} names, merges followed: his 'people' document into call->found,
  * his id into the object. */
 pk_subject_fn pk_subject_person;
+/* Reads the observation that {observation} names into call->found; one that is hidden from who asks
+ * is not there. */
+pk_subject_fn pk_subject_observation;
 
 #endif

@@ -45,6 +45,8 @@ static const struct pk_command *const command_table[] = {
     &pk_command_mapper_activate,
     &pk_command_mapper_rollback,
     &pk_command_mapper_deprecate,
+    &pk_command_mapper_dry_run,
+    &pk_command_mapper_diff,
     &pk_command_processor_check,
     &pk_command_processor_test,
     &pk_command_processor_sign,

@@ -40,7 +40,7 @@ struct pk_app {
 
 enum {
     PK_CLI_OPTIONS_MAX = 24,
-    PK_CLI_ARGUMENTS_MAX = 2,
+    PK_CLI_ARGUMENTS_MAX = 3,
     PK_CLI_WORDS_MAX = 256, /* Of the last argument, when it may be repeated. */
     PK_CLI_SETTINGS_MAX = 64
 };
@@ -153,6 +153,8 @@ extern const struct pk_command pk_command_mapper_put;
 extern const struct pk_command pk_command_mapper_activate;
 extern const struct pk_command pk_command_mapper_rollback;
 extern const struct pk_command pk_command_mapper_deprecate;
+extern const struct pk_command pk_command_mapper_dry_run;
+extern const struct pk_command pk_command_mapper_diff;
 extern const struct pk_command pk_command_processor_list;
 extern const struct pk_command pk_command_processor_versions;
 extern const struct pk_command pk_command_processor_put;

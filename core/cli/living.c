@@ -12,6 +12,7 @@
 #include "doc/doc.h"
 #include "net/hot.h"
 #include "persona/access_log.h"
+#include "persona/consent.h"
 #include "persona/erase.h"
 #include "persona/feedback.h"
 #include "persona/mindscape.h"
@@ -28,7 +29,9 @@
 static const struct pk_task_type task_table[] = {
     { .name = "process_observation",
       .run = pk_process_run,
+      .started = pk_process_started,
       .failed = pk_process_failed,
+      .lease_ms = 20000, /* A node that dies holds its people up no longer. */
       .help = "Runs the processors of an observation and changes the mindscape." },
     { .name = "replay_person",
       .run = pk_replay_run,
@@ -43,6 +46,9 @@ static const struct pk_task_type task_table[] = {
       .run = pk_erase_run,
       .attempts_max = 1000, /* An erasure is not given up: days of a disk that is full. */
       .help = "Erases a person, everywhere and for good." },
+    { .name = PK_RESUME_TASK,
+      .run = pk_consent_resume_run,
+      .help = "Tries again what has waited for a person's consent." },
     { .name = PK_FEEDBACK_TASK,
       .run = pk_feedback_run,
       .help = "Runs the processors that accept feedback over one." },
@@ -102,6 +108,14 @@ bool pk_living_open(struct pk_living *living, const struct pk_living_parts *part
     return true;
 }
 
+/* What was read, or has only begun. */
+static bool changes_nothing(const struct pk_doc *event)
+{
+    const char *type = pk_doc_text(event, "eventType");
+    return strcmp(type, "persona.accessed") == 0 ||
+           strcmp(type, "mindscape.processing.started") == 0;
+}
+
 void pk_living_hear(void *context, const struct pk_feed_item *item)
 {
     struct pk_living *living = context;
@@ -109,8 +123,7 @@ void pk_living_hear(void *context, const struct pk_feed_item *item)
 
     if (item->kind == PK_FEED_GAP) {
         pk_hot_gap(living->domain.hot);
-    } else if (person && strcmp(pk_doc_text(item->doc, "eventType"), "persona.accessed") != 0) {
-        /* What was read has changed nothing. */
+    } else if (person && !changes_nothing(item->doc)) {
         pk_hot_changed(living->domain.hot, person);
     }
     pk_people_hear(living->domain.people, item);

@@ -76,7 +76,12 @@ const struct pk_schema pk_schema_map_response = {
 /* ---- POST /v1/feedback ---- */
 
 static const struct pk_field feedback_request_field[] = {
-    ROW_TEXT("personaInstanceId", REQ, 300, "The generation, or the persona's id."),
+    { .name = "personaInstanceId",
+      .type = PK_TYPE_STRING,
+      .flags = PK_FIELD_REQUIRED,
+      .min = 1,
+      .max = 300,
+      .help = "The generation, or the persona's id." },
     ROW_OBJECT("feedback", REQ, &pk_schema_feedback_body, "What is said of it."),
 };
 const struct pk_schema pk_schema_feedback_request = {

@@ -7,7 +7,9 @@
 /* ---- A correction ---- */
 
 static const struct pk_field trait_field[] = {
-    ROW_TRAIT("id", REQ, "The trait's path."),
+    ROW_TRAIT("traitName", OPT,
+              "The trait's path, as a mindscape shows it; this or 'id' is there."),
+    ROW_TRAIT("id", OPT, "The same by its short name."),
     ROW_FREE("value", PK_FIELD_NULLABLE, "What is true; null: the trait is no longer held."),
     ROW_UNIT("confidence", OPT, "How sure the person is."),
     ROW_UNIT("weight", OPT, "How much this counts."),
@@ -18,9 +20,23 @@ static const struct pk_field trait_field[] = {
     ROW_TEXT("reason", OPT, TEXT_LINE, "Why, when it is no longer held."),
     ROW_BOOL("pinned", OPT, "Whether it never decays."),
 };
+
+/* One of its two names says which trait it is. */
+static void trait_rule(const bson_t *doc, const char *path, struct pk_faults *faults)
+{
+    bson_iter_t iter;
+    const bool has_name = bson_iter_init_find(&iter, doc, "traitName");
+    const bool has_id = bson_iter_init_find(&iter, doc, "id");
+    if (has_name == has_id) {
+        pk_faults_add(faults, path, "an object that names its trait once, by 'traitName' or 'id'",
+                      has_id ? "both" : "neither");
+    }
+}
+
 static const struct pk_schema trait_schema = {
     .name = "TraitCorrection",
     FIELDS(trait_field),
+    .rule = trait_rule,
     .help = "What a person says of one trait.",
 };
 static const struct pk_field trait_item = ROW_OBJECT(NULL, OPT, &trait_schema, "One trait.");
@@ -69,7 +85,12 @@ static const struct pk_schema narrative_schema = {
 };
 
 static const struct pk_field now_field[] = {
-    ROW_NAME("key", REQ, "Its name, as in 'mood'."),
+    { .name = "key",
+      .type = PK_TYPE_STRING,
+      .format = PK_FORMAT_NAME,
+      .flags = PK_FIELD_REQUIRED,
+      .max = 190, /* The feed names it behind "hot:". */
+      .help = "Its name, as in 'mood'." },
     ROW_FREE("value", PK_FIELD_REQUIRED | PK_FIELD_NULLABLE, "What is true; null: nothing is."),
     ROW_INT("ttl", OPT, 1, COUNT_MAX, "For how many seconds."),
 };
@@ -81,7 +102,9 @@ static const struct pk_schema now_schema = {
 static const struct pk_field now_item = ROW_OBJECT(NULL, OPT, &now_schema, "One thing.");
 
 static const struct pk_field patch_field[] = {
-    ROW_ARRAY("traits", OPT, LIST_SOME, &trait_item, "Traits that are set, forgotten or pinned."),
+    ROW_ARRAY("traitMatrix", OPT, LIST_SOME, &trait_item,
+              "Traits that are set, forgotten or pinned."),
+    ROW_ARRAY("traits", OPT, LIST_SOME, &trait_item, "The same by its short name."),
     ROW_ARRAY("goals", OPT, LIST_SOME, &goal_item, "Goals that are added, changed or removed."),
     ROW_ARRAY("beliefs", OPT, LIST_SOME, &belief_item, "Beliefs, likewise."),
     ROW_OBJECT("narrative", OPT, &narrative_schema, "The summary."),

@@ -61,7 +61,7 @@ static const struct pk_schema given_schema = {
 
 /* ---- Bodies ---- */
 
-#define CONTEXT_FIELD                          \
+#define CONTEXT_FIELD                                   \
     ROW_MAP("context", OPT, MAP_ENTRIES, &pk_item_free, \
             "Values for the mapper: those that its manifest declares reach it.")
 

@@ -68,6 +68,10 @@ struct pk_task_new {
 void pk_task_add(struct pk_writes *list, const struct pk_books *books,
                  const struct pk_task_new *task, char out_id[PK_UUID_TEXT]);
 
+/* Adds to 'list' that a task which has failed is tried again, from its first attempt, and what
+ * wakes the outbox. 'task' is as it was read: the list replaces that version. */
+void pk_task_retry(struct pk_writes *list, const struct pk_books *books, const struct pk_doc *task);
+
 /* ---- Doing it ---- */
 
 /* A task under way; borrowed by its handler. */
@@ -96,14 +100,19 @@ typedef bool pk_task_failed_fn(void *context, const struct pk_task *task,
                                const struct pk_error *why, struct pk_writes *list,
                                struct pk_error *err);
 
+/* Its first attempt is claimed: adds to 'list' what is told of that, committed with the claim
+ * (after a restart it may be told again). On the dispatcher's thread: it reads nothing. */
+typedef void pk_task_started_fn(void *context, const struct pk_doc *task, struct pk_writes *list);
+
 struct pk_task_type {
     const char *name; /* NULL ends a table. */
     pk_task_fn *run;
-    pk_task_failed_fn *failed; /* NULL: nothing further. */
-    void *context;             /* Of both. */
-    unsigned attempts_max;     /* 0: 8. */
-    unsigned running_max;      /* At the same time on this node; 0: as many as there are threads. */
-    int64_t lease_ms;          /* 0: 60 s; pk_task_progress renews it. */
+    pk_task_started_fn *started; /* NULL: nothing is told. */
+    pk_task_failed_fn *failed;   /* NULL: nothing further. */
+    void *context;               /* Of all three. */
+    unsigned attempts_max;       /* 0: 8. */
+    unsigned running_max; /* At the same time on this node; 0: as many as there are threads. */
+    int64_t lease_ms;     /* 0: 60 s; pk_task_progress renews it. */
     const char *help;
 };
 

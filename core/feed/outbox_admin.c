@@ -135,6 +135,17 @@ static void replace_task(struct decision *decision, const struct pk_doc *task,
                                      } });
 }
 
+void pk_task_retry(struct pk_writes *list, const struct pk_books *books, const struct pk_doc *task)
+{
+    const int64_t now_ms = pk_clock_wall_ms(books->clock);
+    const struct pk_task_change change = {
+        .status = "pending", .attempts = 0, .run_after_ms = now_ms, .progress = -1
+    };
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *after = pk_task_change(task, &change, now_ms);
+    pk_writes_replace(list, "outbox", after, pk_doc_version(task));
+    pk_task_tell(list, books, after, "task.retried", "taskId");
+}
+
 static bool decide(void *context, struct pk_writes *list, struct pk_error *err)
 {
     struct decision *decision = context;

@@ -348,6 +348,16 @@ static void drop_all(struct pk_outbox *outbox, struct pk_job **job, size_t count
     pk_outbox_unlock(outbox);
 }
 
+/* Behind the claims, whose places in the list are those of the jobs. */
+static void tell_started(struct pk_job **job, size_t count, struct pk_writes *list)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (job[i]->type->started && job[i]->attempt == 1) {
+            job[i]->type->started(job[i]->type->context, job[i]->doc, list);
+        }
+    }
+}
+
 /* Commits the claims of 'job' in one list. */
 static bool commit_list(struct pk_outbox *outbox, struct pk_job **job, size_t count,
                         struct pk_commit *commit, struct pk_error *err)
@@ -356,6 +366,7 @@ static bool commit_list(struct pk_outbox *outbox, struct pk_job **job, size_t co
     for (size_t i = 0; i < count; i++) {
         add_claim(outbox, job[i], &list);
     }
+    tell_started(job, count, &list);
     if (!pk_store_commit(pk_outbox_books(outbox)->store, &list,
                          pk_deadline_in_ms(pk_outbox_books(outbox)->clock, CLAIM_MS), commit,
                          err)) {

@@ -265,6 +265,7 @@ static void refuse(struct pk_conn *conn, enum pk_refusal refusal)
     if (refusal == PK_REFUSAL_BODY_LARGE && most_bytes < SIZE_MAX) {
         detail = pk_arena_printf(&exchange->request.arena, "%s of %zu bytes", detail, most_bytes);
     }
+    exchange->answer.retry_after_s = refusal == PK_REFUSAL_BODIES_FULL;
     pk_answer_problem(&exchange->request, &exchange->answer, row->status, row->code, detail,
                       row->hint);
     pk_wire_answer(exchange, true);

@@ -96,7 +96,7 @@ void pk_exchange_report(struct pk_exchange *exchange)
 /* Whoever asked is left, and what is not used again freed. */
 static void empty(struct pk_exchange *exchange, bool is_abandoned)
 {
-    const struct pk_net *net = exchange->loop->net;
+    struct pk_net *net = exchange->loop->net;
     if (exchange->request.caller && !exchange->is_stand_in && !is_abandoned) {
         net->options.gate->leave(net->options.context, exchange->request.caller);
     }
@@ -105,6 +105,8 @@ static void empty(struct pk_exchange *exchange, bool is_abandoned)
     pk_sse_cut(exchange->sse);
     pk_answer_done(&exchange->answer);
     pk_buf_done(&exchange->request.body);
+    (void)atomic_fetch_sub(&net->bodies_bytes, exchange->body_counted);
+    exchange->body_counted = 0;
 }
 
 static void destroy(struct pk_exchange *exchange)

@@ -49,6 +49,8 @@ static const struct pk_refusal_row refusal_table[] = {
                              "send Content-Length, Transfer-Encoding and Host at the top" },
     [PK_REFUSAL_BODY_LARGE] = { 413, "body_too_large", "the body is over this route's limit",
                                 "send less at once" },
+    [PK_REFUSAL_BODIES_FULL] = { 503, "busy", "the server holds as many bodies as it can",
+                                 "send it again in a while" },
     [PK_REFUSAL_SLOW] = { 408, "request_timeout", "the request did not arrive in time",
                           "send the whole request at once" },
 };

@@ -26,6 +26,7 @@ static const struct pk_net_limits default_limits = {
     .connections_max = 16 * 1024,
     .connections_address_max = 16 * 1024,
     .stream_bytes = 256 * 1024,
+    .bodies_bytes = 512 * 1024 * 1024,
     .lane = {
         [PK_LANE_STORE] = { .threads = 64, .queue_max = 1024 },
         [PK_LANE_SCRIPT] = { .threads = 16, .queue_max = 256, .hung_ms = 10 * 1000 },
@@ -48,6 +49,7 @@ static struct pk_net_limits fill_limits(const struct pk_net_limits *given)
     FILL(connections_max);
     FILL(connections_address_max);
     FILL(stream_bytes);
+    FILL(bodies_bytes);
     for (size_t i = 0; i < PK_LANE_COUNT; i++) {
         FILL(lane[i].threads);
         FILL(lane[i].queue_max);

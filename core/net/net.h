@@ -197,6 +197,7 @@ struct pk_net_limits {
     size_t connections_max;                    /* Open at the same time; 16,384. */
     size_t connections_address_max;            /* Of these, from one address; 16,384. */
     size_t stream_bytes;                       /* Held for one streamed body or answer; 256 KiB. */
+    size_t bodies_bytes;                       /* Of all bodies that are read whole; 512 MiB. */
     struct pk_lane_limits lane[PK_LANE_COUNT]; /* 64, 16 and 8 threads. */
 };
 

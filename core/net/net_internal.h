@@ -67,6 +67,7 @@ enum pk_refusal {
     PK_REFUSAL_EXPECT,
     PK_REFUSAL_TRAILER,
     PK_REFUSAL_BODY_LARGE,
+    PK_REFUSAL_BODIES_FULL,
     PK_REFUSAL_SLOW,
     PK_REFUSAL_COUNT
 };
@@ -130,6 +131,7 @@ struct pk_exchange {
     atomic_bool is_gone;                /* The client has; for whoever makes 'stream' later. */
     struct pk_parked *parked;           /* After pk_answer_park. */
     struct pk_sse *sse;                 /* After pk_answer_events. */
+    size_t body_counted;                /* Bytes of request.body that net->bodies_bytes has. */
     size_t body_read;                   /* By pk_request_read, of a body that was read whole. */
     bool is_keep_alive;                 /* The client wants to send more. */
     bool is_http_1_0;                   /* Understands no chunks. */
@@ -416,6 +418,7 @@ struct pk_net {
     struct pk_tls *tls;     /* NULL: no certificate was given. */
     int done_fd;
     atomic_uint_fast64_t connections; /* Of all loops: for the cap. */
+    atomic_size_t bodies_bytes;       /* Held for bodies that are read whole. */
     atomic_size_t undrained;          /* Loops that still have connections. */
     uint64_t cut;                     /* Requests that the end cut off. */
     atomic_size_t refs;               /* Its owner's, and one for each abandoned lane. */

@@ -248,6 +248,18 @@ static int on_headers_complete(llhttp_t *http)
     return has_body ? HPE_PAUSED : 0;
 }
 
+/* What all requests together hold is bounded; a stream bounds itself. */
+static bool hold(struct pk_exchange *exchange, size_t size)
+{
+    struct pk_net *net = exchange->loop->net;
+    if (atomic_fetch_add(&net->bodies_bytes, size) + size > net->options.limits.bodies_bytes) {
+        (void)atomic_fetch_sub(&net->bodies_bytes, size);
+        return false;
+    }
+    exchange->body_counted += size;
+    return true;
+}
+
 static int on_body(llhttp_t *http, const char *at, size_t size)
 {
     struct pk_parser *parser = http->data;
@@ -259,6 +271,9 @@ static int on_body(llhttp_t *http, const char *at, size_t size)
     if (stream) {
         pk_stream_feed(stream, at, size);
     } else if (parser->exchange->request.route) { /* Nobody reads what no route takes. */
+        if (!hold(parser->exchange, size)) {
+            return refuse(parser, PK_REFUSAL_BODIES_FULL);
+        }
         pk_buf_add(&parser->exchange->request.body, at, size);
     }
     return 0;

@@ -1,9 +1,10 @@
 /* consent.c - Records of consent, and the one function that says yes or no by them.
  *
  * A change is one list: the record, the touched mindscape (so that personas
- * made for the purpose are stale from then on), the audit row and the event. */
+ * made for the purpose are stale from then on), the audit row and the event;
+ * and a task for what has waited for it. */
 /* SPDX-License-Identifier: MIT */
-#include "persona/consent.h"
+#include "persona/consent_internal.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -53,10 +54,17 @@ static bool is_granted(const struct pk_doc *record)
     return status && strcmp(status, "granted") == 0;
 }
 
+#define WHOSE "the person's consent to '"
+
 static bool fail(struct pk_error *err, const char *purpose, const char *why)
 {
     return pk_fail_field(err, PK_FORBIDDEN, "purpose", "record the person's consent, or leave it",
-                         "the person's consent to '%.100s' %s", purpose, why);
+                         WHOSE "%.100s' %s", purpose, why);
+}
+
+bool consent_is_why(const char *message)
+{
+    return strstr(message, WHOSE PK_PURPOSE_PROCESSING "' ") != NULL;
 }
 
 bool pk_consent_check(const struct pk_domain *domain, const char *person, const char *purpose,
@@ -201,11 +209,14 @@ static struct pk_doc *make(const struct change *change, const struct pk_doc *old
     return pk_doc_take(bson);
 }
 
-/* The audit row names the person by hash, so its target is the purpose alone. */
-static void note(const struct change *change, struct pk_writes *list)
+/* The audit row names the person by hash, so its target is the purpose alone. 'task': what goes on
+ * now; or NULL. */
+static void note(const struct change *change, const char *task, struct pk_writes *list)
 {
     const char *what = wants_grant(change) ? "consent.granted" : "consent.withdrawn";
-    const struct pk_fact fact[] = { { "purpose", change->purpose }, { NULL, NULL } };
+    const struct pk_fact fact[] = { { "purpose", change->purpose },
+                                    { task ? "taskId" : NULL, task },
+                                    { NULL, NULL } };
     const struct pk_audit audit = { .action = what,
                                     .person = change->person,
                                     .target_type = "consents",
@@ -244,10 +255,17 @@ static bool check(const struct change *change, const struct pk_doc *old, struct 
                                  "the person was erased");
 }
 
+/* What may have waited: where nothing was recorded, processing was allowed. */
+static bool has_waited(const struct change *change, const struct pk_doc *old)
+{
+    return old && wants_grant(change) && strcmp(change->purpose, PK_PURPOSE_PROCESSING) == 0;
+}
+
 static bool decide(void *context, struct pk_writes *list, struct pk_error *err)
 {
     struct change *change = context;
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *old = NULL;
+    char task[PK_UUID_TEXT];
     bson_t view;
 
     if (!pk_consent_get(change->domain, change->person, change->purpose, change->by->deadline_ns,
@@ -268,7 +286,12 @@ static bool decide(void *context, struct pk_writes *list, struct pk_error *err)
     pk_doc_view(doc, &view);
     PK_CLEANUP(pk_doc_unrefp)
     struct pk_doc *stored = pk_doc_new_versioned(&view, pk_writes_version(list, 0));
-    note(change, list);
+    const bool is_awaited = has_waited(change, old);
+    if (is_awaited) {
+        consent_add_resume(change->domain, change->by, change->person,
+                           pk_doc_date(doc, "validFrom", 0), list, task);
+    }
+    note(change, is_awaited ? task : NULL, list);
     pk_writes_expect_absent(list, "tombstones", change->person);
     return pk_mindscape_touch(change->domain, change->person, "consent", change->purpose,
                               change->by->deadline_ns, list, err) &&

@@ -4,7 +4,8 @@
  * its dates. A purpose that a request names must be granted and valid. The
  * purpose "processing" is the server's own: without a record it is allowed;
  * when there is one it must be granted and valid, else observations of the
- * person are not processed.
+ * person are not processed: their tasks fail, and are tried again by the task
+ * PK_RESUME_TASK when it is granted anew.
  *
  *     struct pk_consent consent;
  *     if (!pk_consent_check(domain, person, purpose, now_ms, deadline_ns, &consent, err)) -> 403
@@ -16,6 +17,7 @@
 #ifndef PK_PERSONA_CONSENT_H
 #define PK_PERSONA_CONSENT_H
 
+#include "feed/outbox.h"
 #include "persona/domain.h"
 
 #include <bson/bson.h>
@@ -30,6 +32,9 @@ struct pk_writes;
 
 enum { PK_PURPOSE_MAX = 190 }; /* Bytes of a purpose: "consent:" stands before it in the feed. */
 #define PK_PURPOSE_PROCESSING "processing"
+
+#define PK_RESUME_TASK "resume_processing"
+pk_task_fn pk_consent_resume_run; /* 'context' is the domain. */
 
 /* What was found. */
 struct pk_consent {

@@ -5,8 +5,10 @@
  * changes a mindscape. So the answer to a change is not the changed mindscape
  * but the ids of the observation and of the task that carries it out.
  *
- * A decision rests on the mindscape as it was read: the list expects it at that
- * version, and is decided again when something came between.
+ * A decision rests on the mindscape as it was read: the list raises that one's
+ * version (what will change has the new one), and is decided again when
+ * something came between. So of two corrections of one version the second is
+ * refused, though the first may still have to be carried out.
  *
  * Thread: any. */
 /* SPDX-License-Identifier: MIT */
@@ -95,13 +97,15 @@ static void add_pin(struct curation_list *list, const char *path, bool is_pinned
     curation_close(list, &operation);
 }
 
-/* { id, value | null, ... }: null: it is no longer held; without a value only 'pinned' counts. */
+/* { traitName, value | null, ... }: null: it is no longer held; without a value only 'pinned'
+ * counts. */
 static bool add_trait(struct curation_list *list, const bson_t *item, struct pk_error *err)
 {
     static const char *const said[] = { "value",    "confidence", "weight",   "volatility",
                                         "category", "validFrom",  "metadata", NULL };
     static const char *const why[] = { "reason", NULL };
-    const char *path = curation_text(item, "id");
+    const char *name = curation_text(item, "traitName");
+    const char *path = name ? name : curation_text(item, "id");
     bson_iter_t value, pinned;
     bson_t operation;
     const bool has_value = bson_iter_init_find(&value, item, "value");
@@ -220,7 +224,7 @@ static void add_now(struct curation_list *list, const bson_t *item)
 static bool add_item(struct curation_list *list, const char *name, const bson_t *item,
                      const bson_t *mindscape, struct pk_error *err)
 {
-    if (strcmp(name, "traits") == 0) {
+    if (strncmp(name, "trait", 5) == 0) { /* Both of its names. */
         return add_trait(list, item, err);
     }
     if (strcmp(name, "now") == 0) {
@@ -234,7 +238,7 @@ static bool add_item(struct curation_list *list, const char *name, const bson_t 
 static bool read_patch(struct curation_list *list, const bson_t *changes, const bson_t *mindscape,
                        struct pk_error *err)
 {
-    static const char *const part[] = { "traits", "goals", "beliefs", "now" };
+    static const char *const part[] = { "traitMatrix", "traits", "goals", "beliefs", "now" };
     bson_iter_t iter, each;
     bson_t item;
     for (size_t i = 0; i < PK_COUNT(part); i++) {
@@ -278,12 +282,63 @@ struct change {
     struct pk_curated *out;
 };
 
+/* What an operation will change. */
+static const struct {
+    const char *op, *kind;
+    const char *key; /* The field that names it; NULL: the kind has no keys. */
+} readable_table[] = {
+    { "set", "trait", "path" },       { "retract", "trait", "path" },
+    { "restore", "trait", "path" },   { "pin", "trait", "path" },
+    { "unpin", "trait", "path" },     { "goal", "goals", NULL },
+    { "removeGoal", "goals", NULL },  { "belief", "beliefs", NULL },
+    { "summary", "narrative", NULL }, { "removeBelief", "beliefs", NULL },
+    { "now", "hot", "key" },
+};
+
+static struct pk_readable readable_of(const bson_t *operation)
+{
+    const char *op = curation_text(operation, "op");
+    size_t i = 0;
+    while (strcmp(readable_table[i].op, op) != 0) {
+        i++;
+    }
+    return (struct pk_readable){ .kind = readable_table[i].kind,
+                                 .key = readable_table[i].key
+                                            ? curation_text(operation, readable_table[i].key)
+                                            : NULL };
+}
+
+/* What is asked for counts from here on, though it is carried out later: whoever has read the
+ * mindscape before is told that it has changed, and how. */
+static bool touch(const struct pk_domain *domain, const struct pk_doc *mindscape,
+                  const bson_t *structured, struct pk_writes *list, struct pk_error *err)
+{
+    bson_iter_t iter, each;
+    bson_t operation;
+    size_t count = 0, room = 0;
+    PK_CLEANUP(pk_freep) struct pk_readable *what = NULL;
+    if (!bson_iter_init_find(&iter, structured, "operations") || !bson_iter_recurse(&iter, &each)) {
+        return true;
+    }
+    while (bson_iter_next(&each)) {
+        if (count == room) {
+            room = room ? 2 * room : 16;
+            what = pk_realloc(what, room * sizeof(*what));
+        }
+        if (curation_view(&each, &operation)) {
+            what[count++] = readable_of(&operation);
+        }
+    }
+    return count == 0 || pk_mindscape_touch_all(domain, mindscape, what, count, list, err);
+}
+
 bool curation_write(const struct pk_domain *domain, const struct pk_by *by, const char *person,
-                    const bson_t *structured, const char *action, struct pk_writes *list,
-                    struct pk_curated *out, struct pk_error *err)
+                    const bson_t *structured, const struct pk_doc *mindscape, const char *action,
+                    struct pk_writes *list, struct pk_curated *out, struct pk_error *err)
 {
     if (!pk_observation_add_curation(domain, by, person, structured, list, out->observation,
-                                     out->task, err)) {
+                                     out->task, err) ||
+        !touch(domain, mindscape, structured, list, err)) {
         return false;
     }
     pk_audit_add(list, domain->books, by,
@@ -348,14 +403,13 @@ static bool decide(void *context, struct pk_writes *list, struct pk_error *err)
     curation_begin(&operations, &structured);
     bool ok = fill(change, mindscape, &operations, err);
     curation_end(&operations);
-    ok = ok && curation_write(change->domain, change->by, change->person, &structured,
+    ok = ok && curation_write(change->domain, change->by, change->person, &structured, mindscape,
                               change->pin_path ? "trait.pinned" : "mindscape.curated", list,
                               change->out, err);
     bson_destroy(&structured);
     if (!ok) {
         return false;
     }
-    pk_writes_expect(list, "mindscapes", change->person, pk_doc_version(mindscape));
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *answer = pk_curated_doc(change->out);
     return !change->by->complete || change->by->complete(change->by->context, list, answer, err);
 }

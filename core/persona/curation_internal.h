@@ -23,10 +23,11 @@ const char *curation_text(const bson_t *doc, const char *name);
 /* The person's mindscape; PK_NOT_FOUND when there is no such person. */
 bool curation_find_mindscape(const struct pk_domain *domain, const struct pk_by *by,
                              const char *person, struct pk_doc **out, struct pk_error *err);
-/* Adds the observation, its task and its audit row. */
+/* Adds the observation, its task and its audit row; what it will change is touched in 'mindscape',
+ * which was read for the decision. */
 bool curation_write(const struct pk_domain *domain, const struct pk_by *by, const char *person,
-                    const bson_t *structured, const char *action, struct pk_writes *list,
-                    struct pk_curated *out, struct pk_error *err);
+                    const bson_t *structured, const struct pk_doc *mindscape, const char *action,
+                    struct pk_writes *list, struct pk_curated *out, struct pk_error *err);
 /* pk_store_decide, and the cursor for who asked. */
 bool curation_commit(const struct pk_domain *domain, const struct pk_by *by, pk_decide_fn *decide,
                      void *context, struct pk_error *err);

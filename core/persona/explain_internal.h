@@ -45,7 +45,8 @@ bool explain_make(const struct explaining *it, struct pk_script *mapper,
 /* As of a time: what was known then. */
 bool explain_as_of(const struct explaining *it, int64_t at_ms, struct pk_doc **out,
                    struct pk_error *err);
-/* As a persona has read it: traits that are newer than 'version' are put back. */
+/* As a persona has read it: of the traits that it read or missed, those that are newer than
+ * 'version' are put back. */
 bool explain_put_back(const struct explaining *it, int64_t version, int64_t at_ms,
                       struct pk_doc **out, struct pk_error *err);
 /* Without the traits that are hidden from who asks; takes and gives a reference. */
@@ -68,6 +69,20 @@ bool explain_find_trait(const struct pk_doc *mindscape, const char *path, bson_t
 /* Each row of both halves' read sets. */
 typedef void explain_read_fn(void *context, const bson_t *row);
 void explain_each_read(const struct pk_doc *persona, explain_read_fn *each, void *context);
+
+/* Which traits a persona has read, and those that it looked for in vain when they are wanted. The
+ * texts are the persona's. */
+struct explain_reads {
+    const char **path; /* Sorted. */
+    size_t count, capacity;
+    const char **prefix;
+    size_t prefix_count;
+    bool has_misses;
+};
+void explain_reads_of(const struct pk_doc *persona, bool has_misses, struct explain_reads *out);
+void explain_reads_sort(struct explain_reads *reads); /* After adding to it by hand. */
+void explain_reads_done(struct explain_reads *reads);
+bool explain_reads_have(const struct explain_reads *reads, const char *path);
 
 /* ---- explain_stale.c ---- */
 

@@ -169,23 +169,31 @@ static bool put_back(struct putting *putting, const char *path, const bson_t *he
     return true;
 }
 
-/* Traits whose row in 'versions' is newer than 'version', each by its path. */
-static bool is_newer(const bson_t *versions, const char *path, int64_t version)
+/* Traits that were read and whose row in 'versions' is newer, each by its path. */
+static void find_newer(const struct putting *putting, const struct explain_reads *reads,
+                       const bson_t *versions, struct explain_reads *out)
 {
     bson_iter_t item, v;
     bson_t row;
+    *out = (struct explain_reads){ .path = NULL };
     for (bool more = bson_iter_init(&item, versions); more && bson_iter_next(&item);) {
-        if (explain_view_of(&item, &row) && bson_iter_init_find(&v, &row, "v") &&
-            bson_iter_as_int64(&v) > version && strcmp(explain_text(&row, "kind"), "trait") == 0 &&
-            strcmp(explain_text(&row, "key"), path) == 0) {
-            return true;
+        if (!explain_view_of(&item, &row) || !bson_iter_init_find(&v, &row, "v") ||
+            bson_iter_as_int64(&v) <= putting->version ||
+            strcmp(explain_text(&row, "kind"), "trait") != 0 ||
+            !explain_reads_have(reads, explain_text(&row, "key"))) {
+            continue;
         }
+        if (out->count == out->capacity) {
+            out->capacity = out->capacity ? out->capacity * 2 : 16;
+            out->path = pk_realloc(out->path, out->capacity * sizeof(*out->path));
+        }
+        out->path[out->count++] = explain_text(&row, "key");
     }
-    return false;
+    explain_reads_sort(out);
 }
 
-static bool put_back_held(struct putting *putting, const bson_t *mindscape, const bson_t *versions,
-                          struct pk_error *err)
+static bool put_back_held(struct putting *putting, const bson_t *mindscape,
+                          const struct explain_reads *newer, struct pk_error *err)
 {
     bson_t list, trait;
     bson_iter_t item;
@@ -197,7 +205,7 @@ static bool put_back_held(struct putting *putting, const bson_t *mindscape, cons
             continue;
         }
         const char *path = explain_text(&trait, "id");
-        if (!is_newer(versions, path, putting->version)) {
+        if (!explain_reads_have(newer, path)) {
             append_trait(putting, &trait);
         } else if (!put_back(putting, path, &trait, err)) {
             return false;
@@ -207,19 +215,15 @@ static bool put_back_held(struct putting *putting, const bson_t *mindscape, cons
 }
 
 /* Those that are no longer held. */
-static bool put_back_removed(struct putting *putting, const bson_t *versions, struct pk_error *err)
+static bool put_back_removed(struct putting *putting, const struct explain_reads *newer,
+                             struct pk_error *err)
 {
-    bson_iter_t item, v;
-    bson_t row, held;
-    for (bool more = bson_iter_init(&item, versions); more && bson_iter_next(&item);) {
-        if (!explain_view_of(&item, &row) || strcmp(explain_text(&row, "kind"), "trait") != 0 ||
-            !bson_iter_init_find(&v, &row, "v") || bson_iter_as_int64(&v) <= putting->version) {
-            continue;
-        }
-        const char *path = explain_text(&row, "key");
-        const struct pk_principal *who = putting->it->request->who;
-        if (*path && !explain_find_trait(putting->it->now, path, &held) &&
-            !(who && pk_principal_hides(who, path)) && !put_back(putting, path, NULL, err)) {
+    const struct pk_principal *who = putting->it->request->who;
+    bson_t held;
+    for (size_t i = 0; i < newer->count; i++) {
+        if (!explain_find_trait(putting->it->now, newer->path[i], &held) &&
+            !(who && pk_principal_hides(who, newer->path[i])) &&
+            !put_back(putting, newer->path[i], NULL, err)) {
             return false;
         }
     }
@@ -230,6 +234,8 @@ bool explain_put_back(const struct explaining *it, int64_t version, int64_t at_m
                       struct pk_doc **out, struct pk_error *err)
 {
     struct putting putting = { .it = it, .version = version, .at_ms = at_ms };
+    PK_CLEANUP(explain_reads_done) struct explain_reads reads = { .path = NULL };
+    PK_CLEANUP(explain_reads_done) struct explain_reads newer = { .path = NULL };
     bson_t view, versions;
 
     pk_doc_view(it->now, &view);
@@ -238,9 +244,11 @@ bool explain_put_back(const struct explaining *it, int64_t version, int64_t at_m
         *out = pk_doc_ref(it->now);
         return true;
     }
+    explain_reads_of(it->persona, true, &reads);
+    find_newer(&putting, &reads, &versions, &newer);
     bson_init(&putting.traits);
-    const bool ok = put_back_held(&putting, &view, &versions, err) &&
-                    put_back_removed(&putting, &versions, err);
+    const bool ok =
+        put_back_held(&putting, &view, &newer, err) && put_back_removed(&putting, &newer, err);
     if (ok) {
         *out = with_traits(it->now, &putting.traits, 0);
     }

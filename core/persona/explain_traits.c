@@ -15,6 +15,7 @@
 #include "store/store.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -83,11 +84,6 @@ void explain_each_read(const struct pk_doc *persona, explain_read_fn *each, void
     }
 }
 
-struct matching {
-    const char *path;
-    bool is_read;
-};
-
 static bool is_below(const char *path, const char *prefix)
 {
     const size_t length = strlen(prefix);
@@ -95,23 +91,64 @@ static bool is_below(const char *path, const char *prefix)
            (strncmp(path, prefix, length) == 0 && (path[length] == '\0' || path[length] == '.'));
 }
 
-static void match(void *context, const bson_t *row)
+static void collect(void *context, const bson_t *row)
 {
-    struct matching *matching = context;
+    struct explain_reads *reads = context;
     const char *how = explain_text(row, "match");
     const char *key = explain_text(row, "key");
-    if (strcmp(explain_text(row, "kind"), "trait") == 0 && strcmp(how, "miss") != 0) {
-        const bool is_all = !*key || strcmp(how, "prefix") == 0;
-        matching->is_read = matching->is_read || (is_all ? is_below(matching->path, key)
-                                                         : strcmp(matching->path, key) == 0);
+    if (strcmp(explain_text(row, "kind"), "trait") != 0 ||
+        (strcmp(how, "miss") == 0 && !reads->has_misses)) {
+        return;
+    }
+    if (reads->count == reads->capacity) {
+        reads->capacity = reads->capacity ? reads->capacity * 2 : 64;
+        reads->path = pk_realloc(reads->path, reads->capacity * sizeof(*reads->path));
+    }
+    if (*key && strcmp(how, "prefix") != 0) {
+        reads->path[reads->count++] = key;
+        return;
+    }
+    reads->prefix = pk_realloc(reads->prefix, (reads->prefix_count + 1) * sizeof(*reads->prefix));
+    reads->prefix[reads->prefix_count++] = key;
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+void explain_reads_sort(struct explain_reads *reads)
+{
+    if (reads->count > 0) {
+        qsort(reads->path, reads->count, sizeof(*reads->path), by_text);
     }
 }
 
-static bool is_read(const struct explaining *it, const char *path)
+void explain_reads_of(const struct pk_doc *persona, bool has_misses, struct explain_reads *out)
 {
-    struct matching matching = { .path = path };
-    explain_each_read(it->persona, match, &matching);
-    return matching.is_read;
+    *out = (struct explain_reads){ .has_misses = has_misses };
+    explain_each_read(persona, collect, out);
+    explain_reads_sort(out);
+}
+
+void explain_reads_done(struct explain_reads *reads)
+{
+    pk_free(reads->path);
+    pk_free(reads->prefix);
+}
+
+bool explain_reads_have(const struct explain_reads *reads, const char *path)
+{
+    if (reads->count > 0 &&
+        bsearch(&path, reads->path, reads->count, sizeof(*reads->path), by_text)) {
+        return true;
+    }
+    for (size_t i = 0; i < reads->prefix_count; i++) {
+        if (is_below(path, reads->prefix[i])) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* ---- Where a trait comes from ---- */
@@ -120,6 +157,7 @@ struct adding {
     const struct explaining *it;
     bson_t *out; /* An array. */
     uint32_t count;
+    const struct explain_reads *reads; /* Of traits. */
     size_t looked_up;
     struct pk_error *err;
     bool has_failed;
@@ -250,7 +288,7 @@ static bool put_trait(void *context, const bson_t *trait)
     const char *path = explain_text(trait, "id");
     char room[16];
     bson_t child;
-    if (!is_read(it, path)) {
+    if (!explain_reads_have(adding->reads, path)) {
         return true;
     }
     (void)bson_append_document_begin(adding->out, explain_key(&adding->count, room), -1, &child);
@@ -297,10 +335,12 @@ static void put_read(void *context, const bson_t *row)
 
 bool explain_add_traits(const struct explaining *it, bson_t *out, struct pk_error *err)
 {
+    PK_CLEANUP(explain_reads_done) struct explain_reads known;
     bson_t list;
-    struct adding traits = { .it = it, .out = &list, .err = err };
+    struct adding traits = { .it = it, .out = &list, .reads = &known, .err = err };
     struct adding reads = { .it = it, .out = &list };
 
+    explain_reads_of(it->persona, false, &known);
     BSON_APPEND_ARRAY_BEGIN(out, "traits", &list);
     each_trait(it->then, put_trait, &traits);
     bson_append_array_end(out, &list);

@@ -60,6 +60,16 @@ bool pk_mindscape_touch(const struct pk_domain *domain, const char *person, cons
                         const char *key, int64_t deadline_ns, struct pk_writes *list,
                         struct pk_error *err);
 
+/* The same of several things at once, in a mindscape that was read: the list replaces that version.
+ */
+struct pk_readable {
+    const char *kind; /* "trait", "hot", "goals", ... as 'versions' has them. */
+    const char *key;  /* NULL: the kind has none. */
+};
+bool pk_mindscape_touch_all(const struct pk_domain *domain, const struct pk_doc *stored,
+                            const struct pk_readable *what, size_t count, struct pk_writes *list,
+                            struct pk_error *err);
+
 /* What /v1/people/{person}/mindscape shows: Option A's document in HTTP's spelling with confidence
  * decayed to 'now_ms', expired hot entries left out, hidden paths left out, joined layers as asked.
  */

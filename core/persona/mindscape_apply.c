@@ -331,34 +331,51 @@ static void put_again(struct pk_writes *list, size_t at, struct pk_doc *doc)
     write->doc = pk_doc_ref(doc);
 }
 
-bool pk_mindscape_touch(const struct pk_domain *domain, const char *person, const char *kind,
-                        const char *key, int64_t deadline_ns, struct pk_writes *list,
-                        struct pk_error *err)
+/* 'at' is where 'list' writes it already; NULL: it does not yet. */
+static bool touch_all(const struct pk_domain *domain, const struct pk_doc *stored,
+                      const struct pk_readable *what, size_t count, const size_t *at,
+                      struct pk_writes *list, struct pk_error *err)
 {
-    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *stored = NULL;
-    bool is_there = false, is_ok = true;
+    const int64_t duration_ms = pk_doc_int(stored, "processingMetadata.lastProcessingDuration", 0);
+    bool is_ok = true;
     bson_t view, document;
-    size_t at = 0;
 
-    if (!current(domain, person, deadline_ns, list, &at, &is_there, &stored, err)) {
-        return false;
-    }
     pk_doc_view(stored, &view);
     struct pk_mind *mind = pk_mind_open(&view, domain->policies);
-    pk_mind_touch(mind, kind, key);
-    const int64_t duration_ms = pk_doc_int(stored, "processingMetadata.lastProcessingDuration", 0);
-    if (!is_there) {
+    for (size_t i = 0; i < count; i++) {
+        pk_mind_touch(mind, what[i].kind, what[i].key);
+    }
+    if (!at) {
         is_ok = write_mindscape(mind, stored, duration_ms, list, err);
     } else if (pk_mind_document(mind, duration_ms, &document, err)) {
         struct pk_doc *doc = pk_doc_take(&document);
-        put_again(list, at, doc);
+        put_again(list, *at, doc);
         pk_doc_unref(doc);
     } else {
         is_ok = false;
     }
     if (is_ok) {
-        announce(domain, mind, person, list);
+        announce(domain, mind, pk_doc_id(stored), list);
     }
     pk_mind_free(mind);
     return is_ok;
+}
+
+bool pk_mindscape_touch_all(const struct pk_domain *domain, const struct pk_doc *stored,
+                            const struct pk_readable *what, size_t count, struct pk_writes *list,
+                            struct pk_error *err)
+{
+    return touch_all(domain, stored, what, count, NULL, list, err);
+}
+
+bool pk_mindscape_touch(const struct pk_domain *domain, const char *person, const char *kind,
+                        const char *key, int64_t deadline_ns, struct pk_writes *list,
+                        struct pk_error *err)
+{
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *stored = NULL;
+    const struct pk_readable what = { kind, key };
+    bool is_there = false;
+    size_t at = 0;
+    return current(domain, person, deadline_ns, list, &at, &is_there, &stored, err) &&
+           touch_all(domain, stored, &what, 1, is_there ? &at : NULL, list, err);
 }

@@ -8,6 +8,7 @@
 #include "doc/names.h"
 #include "store/store.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum { WARM_MAX = 200 }; /* Texts of the warm layer; hot ones: a page. */
@@ -56,44 +57,47 @@ static void put_value(const struct leaf *leaf, const char *key, size_t length, b
     }
 }
 
-/* Leaves by the segment that begins at 'depth'. Sorting by bytes may part what belongs together
- * ('a-b' comes between 'a' and 'a.b'), so each segment takes all of its own. */
+/* By bytes, but '.' before all others: so what lies below one path stands together, behind the path
+ * itself ('a', 'a.b', 'a-b'). */
+static int compare_leaves(const void *a, const void *b)
+{
+    const char *one = (*(const struct leaf *const *)a)->path;
+    const char *other = (*(const struct leaf *const *)b)->path;
+    while (*one && *one == *other) {
+        one++;
+        other++;
+    }
+    const int left = *one == '.' ? 1 : (unsigned char)*one;
+    const int right = *other == '.' ? 1 : (unsigned char)*other;
+    return left - right;
+}
+
+static bool is_at_or_below(const char *path, const char *segment, size_t length)
+{
+    return strncmp(path, segment, length) == 0 && (path[length] == '.' || path[length] == '\0');
+}
+
+/* Sorted leaves by the segment that begins at 'depth'. */
 static void put_level(const struct leaf *const *leaf, size_t count, size_t depth, bson_t *out)
 {
-    PK_CLEANUP(pk_freep) bool *is_put = pk_calloc(count + 1, sizeof(*is_put));
-    PK_CLEANUP(pk_freep)
-    const struct leaf **below = pk_calloc(count + 1, sizeof(*below));
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0, end; i < count; i = end) {
         const char *segment = leaf[i]->path + depth;
         const size_t length = strcspn(segment, ".");
-        const struct leaf *self = NULL;
-        size_t inside = 0;
+        const bool has_self = segment[length] == '\0';
         bson_t child;
-        for (size_t k = i; k < count && !is_put[i]; k++) {
-            const char *other = leaf[k]->path + depth;
-            if (is_put[k] || strncmp(other, segment, length) != 0 ||
-                (other[length] != '.' && other[length] != '\0')) {
-                continue;
-            }
-            is_put[k] = k != i;
-            if (other[length] == '.') {
-                below[inside++] = leaf[k];
-            } else {
-                self = leaf[k];
-            }
+        end = i + 1;
+        while (end < count && is_at_or_below(leaf[end]->path + depth, segment, length)) {
+            end++;
         }
-        if (is_put[i]) {
-            continue;
-        }
-        if (inside == 0 && self) {
-            put_value(self, segment, length, out);
+        if (has_self && end == i + 1) {
+            put_value(leaf[i], segment, length, out);
             continue;
         }
         bson_append_document_begin(out, segment, (int)length, &child);
-        if (self) { /* A trait that has others below it: its own value is under "". */
-            put_value(self, "", 0, &child);
+        if (has_self) { /* A trait that has others below it: its own value is under "". */
+            put_value(leaf[i], "", 0, &child);
         }
-        put_level(below, inside, depth + length + 1, &child);
+        put_level(leaf + i + has_self, end - i - has_self, depth + length + 1, &child);
         bson_append_document_end(out, &child);
     }
 }
@@ -118,6 +122,7 @@ void mindscape_tree(const bson_t *list, bson_t *out)
             count++;
         }
     }
+    qsort(order, count, sizeof(struct leaf *), compare_leaves);
     BSON_APPEND_DOCUMENT_BEGIN(out, "traits", &child);
     put_level(order, count, 0, &child);
     bson_append_document_end(out, &child);

@@ -20,6 +20,7 @@
 
 struct pk_doc;
 struct pk_page;
+struct pk_principal;
 
 enum { PK_OBSERVATIONS_MAX = 1000 }; /* In one call. */
 
@@ -65,6 +66,13 @@ struct pk_observation_filter {
 bool pk_observation_list(const struct pk_domain *domain, const struct pk_observation_filter *filter,
                          size_t limit, const char *cursor, struct pk_page *out,
                          struct pk_error *err);
+
+/* Whether it is out of the sight of 'who' (NULL: nothing is): he did not send it, and a trait that
+ * is hidden from him rests on it or is named in it, when it is a curation. What waits or has not
+ * been processed yet has told of no trait, so it is not. */
+bool pk_observation_is_hidden(const struct pk_domain *domain, const struct pk_principal *who,
+                              const struct pk_doc *observation, int64_t deadline_ns, bool *out,
+                              struct pk_error *err);
 
 /* Of a pending one; the same decision again is fine. 'version': as read (pk_doc_version), or 0.
  * 'out_task' gets the task that processes it; "": it was approved before. */

@@ -110,9 +110,18 @@ static void put_metadata(struct pk_buf *out, const bson_iter_t *value)
     const size_t start = pk_writer_begin(out);
     put_text(out, "source", "api", 3);
     for (bool ok = value && bson_iter_recurse(value, &inside); ok && bson_iter_next(&inside);) {
-        pk_writer_copy(out, bson_iter_key(&inside), strlen(bson_iter_key(&inside)), &inside);
+        if (strcmp(bson_iter_key(&inside), "source") != 0) { /* Of null: the same as none. */
+            pk_writer_copy(out, bson_iter_key(&inside), strlen(bson_iter_key(&inside)), &inside);
+        }
     }
     pk_writer_end(out, start);
+}
+
+static bool has_source(const bson_iter_t *metadata)
+{
+    bson_iter_t source;
+    return bson_iter_recurse(metadata, &source) && bson_iter_find(&source, "source") &&
+           !BSON_ITER_HOLDS_NULL(&source);
 }
 
 static bool put_canonical(struct pk_buf *out, const bson_iter_t *value, struct pk_error *err)
@@ -179,7 +188,7 @@ static bool respell(const bson_t *sent, const struct shape *shape, struct pk_buf
         const char *name = other ? other->name : bson_iter_key(&iter);
         const bool is_metadata = strcmp(name, "sourceMetadata") == 0;
         if (shape->is_short && is_metadata && BSON_ITER_HOLDS_DOCUMENT(&iter) &&
-            !is_object_with(&iter, "source")) {
+            !has_source(&iter)) {
             put_metadata(out, &iter);
         } else if (shape->is_short && is_metadata && BSON_ITER_HOLDS_NULL(&iter)) {
             continue; /* The same as none. */

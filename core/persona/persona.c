@@ -3,12 +3,14 @@
  * Nothing here writes a persona but persona_map.c. A cached one is shown with
  * 'isStale' as it is now: by the scripts that serve, the mindscape as it is
  * here, and the clock. Who has hidden paths sees those whose read set meets none of
- * them: hiding could not have changed these. */
+ * them (hiding could not have changed these), and those that were made without
+ * exactly what is hidden from him. */
 /* SPDX-License-Identifier: MIT */
 #include "persona/persona_internal.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/crypto.h"
 #include "doc/doc.h"
 #include "doc/path.h"
 #include "persona/mindscape.h"
@@ -47,6 +49,7 @@ void pk_personas_stats(struct pk_personas *personas, struct pk_personas_stats *o
         .mapped = flights.flown,
         .shared = flights.shared,
         .unchanged = personas->unchanged,
+        .parked = flights.parked,
     };
 }
 
@@ -83,6 +86,20 @@ bool persona_meets_hidden(const struct pk_doc *persona, const struct pk_principa
     }
     return !basis_of(persona, "coreBasis", &core) || !basis_of(persona, "overlayBasis", &overlay) ||
            pk_fresh_meets_hidden(&core, who) || pk_fresh_meets_hidden(&overlay, who);
+}
+
+/* Made for who has the very same hidden paths: what is hidden from him was not there for it. */
+static bool is_made_without_hidden(const struct pk_doc *persona, const struct pk_principal *who)
+{
+    const char *hidden = pk_doc_text(persona, "variantValues.hidden");
+    char own[2 * sizeof(who->hidden_id) + 1];
+    pk_hex(own, who->hidden_id, sizeof(who->hidden_id));
+    return hidden && strcmp(hidden, own) == 0;
+}
+
+static bool may_see(const struct pk_doc *persona, const struct pk_principal *who)
+{
+    return !persona_meets_hidden(persona, who) || is_made_without_hidden(persona, who);
 }
 
 static int64_t greatest_version(const struct pk_doc *persona)
@@ -186,6 +203,23 @@ static bool find_instance(struct pk_store *store, const char *id, int64_t deadli
     return true;
 }
 
+bool pk_persona_find_name(struct pk_personas *personas, const char *id, int64_t deadline_ns,
+                          char **out_name, struct pk_error *err)
+{
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *stored = NULL;
+    struct pk_persona_name name;
+    *out_name = NULL;
+    if (pk_persona_name(id, &name)) {
+        *out_name = pk_strdup(id);
+    } else if (pk_uuid_is_v4(id, strlen(id))) {
+        if (!find_instance(personas->domain->books->store, id, deadline_ns, &stored, err)) {
+            return false;
+        }
+        *out_name = stored ? pk_strdup(pk_doc_id(stored)) : NULL;
+    }
+    return true;
+}
+
 bool pk_persona_get(struct pk_personas *personas, const char *id, const struct pk_principal *who,
                     int64_t deadline_ns, struct pk_doc **out, struct pk_error *err)
 {
@@ -205,7 +239,7 @@ bool pk_persona_get(struct pk_personas *personas, const char *id, const struct p
                !pk_store_get(domain->books->store, "personas", id, deadline_ns, &stored, err)) {
         return false;
     }
-    if (!stored || persona_meets_hidden(stored, who)) {
+    if (!stored || !may_see(stored, who)) {
         return true;
     }
     if (!check_purpose(domain, stored, deadline_ns, err)) {
@@ -221,7 +255,7 @@ static bool may_have(const struct pk_doc *persona, const struct pk_principal *wh
 {
     return !who || (pk_principal_may_use(who, pk_doc_text(persona, "mapperId")) &&
                     pk_detail_find(pk_doc_text(persona, "detailLevel")) <= who->max_detail &&
-                    !persona_meets_hidden(persona, who));
+                    may_see(persona, who));
 }
 
 bool pk_persona_list(struct pk_personas *personas, const char *person,

@@ -12,6 +12,7 @@
 
 #include "access/principal.h"
 #include "persona/domain.h"
+#include "persona/flight.h"
 
 #include <bson/bson.h>
 #include <stdbool.h>
@@ -35,15 +36,17 @@ enum pk_cache_status { PK_PERSONA_FRESH, PK_PERSONA_STALE, PK_PERSONA_REGENERATE
 struct pk_map_request {
     const char *mapper, *person;
     enum pk_detail detail;
-    bool is_stale_fine;             /* includeStale: a cached one that is out of date will do. */
+    bool is_stale_fine;             /* includeStale: see pk_persona_map. */
     bool is_strict;                 /* A missing required section is PK_CONFLICT. */
     const char *purpose;            /* For consent; NULL: none was named. */
     const bson_t *context;          /* Of the request; or NULL. */
     const char *const *sections;    /* context.requiredSections; NULL-terminated; or NULL. */
     const struct pk_principal *who; /* What he may not see is not there for him. */
     int64_t deadline_ns;
+    struct pk_flight_parking parking; /* For the time in which another maps the same; or zeroes. */
 };
 struct pk_mapped {
+    bool is_parked;         /* Nothing else is there: 'wake' is called; ask again then. */
     struct pk_doc *persona; /* Stored form, 'isStale' as computed; a reference. */
     enum pk_cache_status status;
     int64_t took_ns;
@@ -53,13 +56,23 @@ struct pk_mapped {
 };
 void pk_mapped_done(struct pk_mapped *mapped);
 
-/* PK_NOT_FOUND: no such person or mapper; PK_CONFLICT: a trait it requires is not known (named);
+/* With 'is_stale_fine' a cached persona that is out of date but not past its 'expiresAt' is served
+ * at once, marked (isStale, PK_PERSONA_STALE, a warning that says why) and without running the
+ * mapper: so it is served, too, when the mapper would fail. One past its 'expiresAt' stands in for
+ * nothing: it is mapped anew, and a failure is answered as such. Without 'is_stale_fine' a failure
+ * always is.
+ * PK_NOT_FOUND: no such person or mapper; PK_CONFLICT: a trait it requires is not known (named);
  * PK_FORBIDDEN: no consent for the purpose; PK_TOO_LARGE; PK_REFUSED: the mapper failed, with file
- * and line, and no persona that is recent enough may stand in. */
+ * and line. */
 bool pk_persona_map(struct pk_personas *personas, const struct pk_map_request *request,
                     struct pk_mapped *out, struct pk_error *err);
+/* The composite id that 'id' (one, or a generation's that is still cached) stands for, to be freed;
+ * NULL: none. Tells nothing else, and asks for no consent: for who must ask for access first. */
+bool pk_persona_find_name(struct pk_personas *personas, const char *id, int64_t deadline_ns,
+                          char **out_name, struct pk_error *err);
 /* The cached one by its id or instance id, with 'isStale' as computed now; '*out' NULL: there is
- * none (any more). */
+ * none (any more), or none that 'who' may see. PK_FORBIDDEN names the purpose that is not agreed to
+ * (any more): ask for access to the person before. */
 bool pk_persona_get(struct pk_personas *personas, const char *id, const struct pk_principal *who,
                     int64_t deadline_ns, struct pk_doc **out, struct pk_error *err);
 /* Those of a person that 'who' may have, in the order of their ids; a page may hold fewer than
@@ -93,6 +106,7 @@ struct pk_personas_stats {
     uint64_t fresh, stale, regenerated; /* Answers of pk_persona_map, by status. */
     uint64_t mapped, shared;            /* Mappings carried out, and requests that rode along. */
     uint64_t unchanged;                 /* Mappings that gave what was there. */
+    uint64_t parked; /* Requests that wait for a mapping now, without a thread. */
 };
 void pk_personas_stats(struct pk_personas *personas, struct pk_personas_stats *out);
 

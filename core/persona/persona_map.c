@@ -412,7 +412,7 @@ static void name_flight(const struct mapping *mapping, char *out, size_t size)
                    mapping->mapper->bundle->hash_text);
 }
 
-/* Maps, or rides with somebody who does. '*out' is a reference. */
+/* Maps, or rides with somebody who does. '*out' is a reference; NULL: the request is parked. */
 static bool map(struct mapping *mapping, struct pk_doc **out, struct pk_error *err)
 {
     struct pk_personas *personas = mapping->personas;
@@ -421,10 +421,12 @@ static bool map(struct mapping *mapping, struct pk_doc **out, struct pk_error *e
     struct product product = { 0 };
     char name[PERSONA_ID + PK_SCRIPT_VERSION + PK_HASH_TEXT + 2];
 
+    *out = NULL;
     name_flight(mapping, name, sizeof(name));
     const struct pk_flight_want want = { .key = name,
                                          .version = pk_doc_int(mapping->mindscape, "version", 0),
-                                         .deadline_ns = mapping->request->deadline_ns };
+                                         .deadline_ns = mapping->request->deadline_ns,
+                                         .parking = mapping->request->parking };
     switch (pk_flight_board(personas->flights, &want, &flight, &outcome)) {
     case PK_FLIGHT_PILOT:
         if (fly(mapping, &product, &outcome.err)) {
@@ -435,6 +437,8 @@ static bool map(struct mapping *mapping, struct pk_doc **out, struct pk_error *e
         break;
     case PK_FLIGHT_PASSENGER:
         break;
+    case PK_FLIGHT_PARKED:
+        return true;
     case PK_FLIGHT_MISSED:
         return pk_fail(err, PK_TIMEOUT, "try again", "mapping takes longer than the request may");
     }
@@ -542,6 +546,25 @@ static bool check_sections(const struct mapping *mapping, struct pk_mapped *out,
     return true;
 }
 
+/* Why it is out of date; the first that holds of either half. */
+static const char *stale_words(const struct pk_fresh *fresh)
+{
+    static const struct {
+        enum pk_freshness why;
+        const char *words;
+    } row[] = {
+        { PK_STALE_MAPPER, "the persona is out of date: another version of its mapper serves" },
+        { PK_STALE_READ,
+          "the persona is out of date: something that it rests on has changed since" },
+        { PK_STALE_TIME, "the persona is out of date: its time is over" },
+    };
+    size_t i = 0;
+    while (i + 1 < PK_COUNT(row) && fresh->core != row[i].why && fresh->overlay != row[i].why) {
+        i++;
+    }
+    return row[i].words;
+}
+
 static bool answer(struct mapping *mapping, struct pk_doc *doc, enum pk_cache_status status,
                    struct pk_mapped *out, struct pk_error *err)
 {
@@ -551,7 +574,7 @@ static bool answer(struct mapping *mapping, struct pk_doc *doc, enum pk_cache_st
     out->tokens = pk_doc_int(doc, "generationMetadata.totalTokensUsed", 0);
     out->took_ns = pk_clock_mono_ns(mapping->domain->books->clock) - mapping->started_ns;
     if (status == PK_PERSONA_STALE) {
-        warn(out, "the persona is out of date: something that it rests on has changed since");
+        warn(out, stale_words(&mapping->fresh));
     }
     if (!check_sections(mapping, out, err)) {
         pk_mapped_done(out);
@@ -560,6 +583,13 @@ static bool answer(struct mapping *mapping, struct pk_doc *doc, enum pk_cache_st
     atomic_fetch_add(&mapping->personas->by_status[status], 1);
     uses_add(mapping->personas->uses, pk_doc_id(doc), who ? who->actor_id : NULL);
     return true;
+}
+
+/* Whether what is cached may be served though it is out of date. */
+static bool will_do(const struct mapping *mapping)
+{
+    return mapping->stored && mapping->request->is_stale_fine &&
+           mapping->now_ms < pk_doc_date(mapping->stored, "expiresAt", 0);
 }
 
 static bool serve(struct mapping *mapping, struct pk_mapped *out, struct pk_error *err)
@@ -571,10 +601,14 @@ static bool serve(struct mapping *mapping, struct pk_mapped *out, struct pk_erro
     if (mapping->stored && pk_fresh_is(&mapping->fresh)) {
         return answer(mapping, mapping->stored, PK_PERSONA_FRESH, out, err);
     }
-    if (mapping->stored && mapping->request->is_stale_fine) {
+    if (will_do(mapping)) {
         return answer(mapping, mapping->stored, PK_PERSONA_STALE, out, err);
     }
-    return map(mapping, &made, err) && answer(mapping, made, PK_PERSONA_REGENERATED, out, err);
+    if (!map(mapping, &made, err)) {
+        return false;
+    }
+    out->is_parked = made == NULL;
+    return out->is_parked || answer(mapping, made, PK_PERSONA_REGENERATED, out, err);
 }
 
 bool pk_persona_map(struct pk_personas *personas, const struct pk_map_request *request,

@@ -157,7 +157,7 @@ static void tell(const struct work *work, const char *type, const char *code, in
                  struct pk_writes *list)
 {
     const struct pk_fact fact[] = {
-        { "taskId", work->task->id },
+        { "endedTaskId", work->task->id },
         { "code", code },
         { NULL, NULL },
     };
@@ -278,6 +278,20 @@ bool pk_process_run(void *context, const struct pk_task *task, struct pk_writes 
         return false;
     }
     return true;
+}
+
+void pk_process_started(void *context, const struct pk_doc *task, struct pk_writes *list)
+{
+    const struct pk_domain *domain = context;
+    const char *observation = pk_doc_text(task, "payload.observationId");
+    if (observation) {
+        pk_news_add(list, domain->books,
+                    &(struct pk_news){ .type = "mindscape.processing.started",
+                                       .entity_type = "observation",
+                                       .entity_id = observation,
+                                       .service = "persona",
+                                       .person = pk_doc_text(task, "userId") });
+    }
 }
 
 bool pk_process_failed(void *context, const struct pk_task *task, const struct pk_error *why,

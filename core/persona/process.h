@@ -22,6 +22,7 @@ struct pk_scripts;
 struct pk_writes;
 
 pk_task_fn pk_process_run; /* 'context' is the domain. Payload: { observationId }. */
+pk_task_started_fn pk_process_started;
 pk_task_failed_fn pk_process_failed;
 
 enum { PK_PROCESSORS_MAX = 64 }; /* That accept one type of observations. */

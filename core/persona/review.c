@@ -250,7 +250,7 @@ static bool decide(void *context, struct pk_writes *list, struct pk_error *err)
     const struct move *move = find_move(decision, review, err);
     const bool ok = move && fill(decision, move, review, mindscape, &structured, err) &&
                     curation_write(decision->domain, decision->by, decision->person, &structured,
-                                   move->action, list, decision->out, err);
+                                   mindscape, move->action, list, decision->out, err);
     bson_destroy(&structured);
     if (!ok) {
         return false;

@@ -8,10 +8,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "persona/trial_internal.h"
 
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "doc/doc.h"
-#include "doc/keys.h"
 #include "persona/mindscape.h"
 #include "persona/registry.h"
 
@@ -24,7 +24,7 @@ static const char nobody[] = "00000000-0000-4000-8000-000000000000";
 
 /* ---- A version that runs apart ---- */
 
-bool stage_open(struct stage *stage, const struct pk_domain *domain, const char *mapper,
+bool trial_open(struct stage *stage, const struct pk_domain *domain, const char *mapper,
                 const char *version, int64_t deadline_ns, struct pk_error *err)
 {
     *stage = (struct stage){ .domain = *domain };
@@ -39,7 +39,7 @@ bool stage_open(struct stage *stage, const struct pk_domain *domain, const char 
     return true;
 }
 
-void stage_done(struct stage *stage)
+void trial_done(struct stage *stage)
 {
     if (stage->pinned) {
         pk_generation_unpin(stage->pinned);
@@ -76,7 +76,7 @@ static bool make(const struct mapping *mapping, struct attempt *out, struct pk_e
     return true;
 }
 
-bool stage_try(const struct stage *stage, const struct pk_map_request *request,
+bool trial_try(const struct stage *stage, const struct pk_map_request *request,
                struct pk_doc *mindscape, int64_t now_ms, struct attempt *out, struct pk_error *err)
 {
     const struct pk_principal *who = request->who;
@@ -196,7 +196,7 @@ static void add_all(const struct pk_trial *trial, const struct pk_doc *mindscape
 bool pk_trial_run(const struct pk_domain *domain, const struct pk_trial *trial, bson_t *out,
                   struct pk_error *err)
 {
-    PK_CLEANUP(stage_done) struct stage stage = { 0 };
+    PK_CLEANUP(trial_done) struct stage stage = { 0 };
     PK_CLEANUP(attempt_done) struct attempt attempt = { 0 };
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *mindscape = NULL;
     const int64_t now_ms = trial->now_ms ? trial->now_ms : pk_clock_wall_ms(domain->books->clock);
@@ -207,8 +207,8 @@ bool pk_trial_run(const struct pk_domain *domain, const struct pk_trial *trial, 
                                             .who = trial->who,
                                             .deadline_ns = trial->deadline_ns };
     if (!find_mindscape(domain, trial, now_ms, &mindscape, err) ||
-        !stage_open(&stage, domain, trial->mapper, trial->version, trial->deadline_ns, err) ||
-        !stage_try(&stage, &request, mindscape, now_ms, &attempt, err)) {
+        !trial_open(&stage, domain, trial->mapper, trial->version, trial->deadline_ns, err) ||
+        !trial_try(&stage, &request, mindscape, now_ms, &attempt, err)) {
         return false;
     }
     if (!attempt.persona && attempt.why.code != PK_CONFLICT) {

@@ -76,8 +76,8 @@ static bool look_at(struct differing *it, const char *person, struct pk_error *e
     if (!mindscape) {
         return true; /* Erased meanwhile. */
     }
-    if (!stage_try(&it->version, &request, mindscape, it->now_ms, &version, err) ||
-        !stage_try(&it->against, &request, mindscape, it->now_ms, &against, err)) {
+    if (!trial_try(&it->version, &request, mindscape, it->now_ms, &version, err) ||
+        !trial_try(&it->against, &request, mindscape, it->now_ms, &against, err)) {
         return false;
     }
     note(it, person, &version, &against);
@@ -163,7 +163,7 @@ static void add_result(const struct differing *it, bson_t *out)
 static bool open_against(struct differing *it, struct pk_error *err)
 {
     const struct pk_trial_pair *pair = it->pair;
-    if (stage_open(&it->against, it->domain, pair->mapper, pair->against, pair->deadline_ns, err)) {
+    if (trial_open(&it->against, it->domain, pair->mapper, pair->against, pair->deadline_ns, err)) {
         return true;
     }
     err->field = err->code == PK_NOT_FOUND ? "against" : err->field;
@@ -179,15 +179,15 @@ bool pk_trial_differ(const struct pk_domain *domain, const struct pk_trial_pair 
                             .now_ms = pk_clock_wall_ms(clock),
                             .until_ns = pk_deadline_in_ms(clock, pair->budget_ms),
                             .listed = { BSON_INITIALIZER, 0 } };
-    const bool ok = stage_open(&it.version, domain, pair->mapper, pair->version,
-                               pair->deadline_ns, err) &&
-                    open_against(&it, err) && look_at_all(&it, err);
+    const bool ok =
+        trial_open(&it.version, domain, pair->mapper, pair->version, pair->deadline_ns, err) &&
+        open_against(&it, err) && look_at_all(&it, err);
     if (ok) {
         bson_init(out);
         add_result(&it, out);
     }
-    stage_done(&it.version);
-    stage_done(&it.against);
+    trial_done(&it.version);
+    trial_done(&it.against);
     bson_destroy(&it.listed.bson);
     return ok;
 }

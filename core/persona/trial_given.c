@@ -26,9 +26,9 @@ static const char *key_of(uint32_t at, char room[16])
 /* Fields that mean the same in both spellings; 'sources' are not a script's business. */
 static void copy_fields(const bson_t *given, bson_t *out)
 {
-    static const char *const same[] = { "value",     "validFrom",   "pinned",     "metadata",
-                                        "links",     "sourceCount", "sourceType", "category",
-                                        "dataType",  "volatility",  "updatedAt" };
+    static const char *const same[] = { "value",    "validFrom",   "pinned",     "metadata",
+                                        "links",    "sourceCount", "sourceType", "category",
+                                        "dataType", "volatility",  "updatedAt" };
     bson_iter_t iter;
     for (size_t i = 0; i < sizeof(same) / sizeof(same[0]); i++) {
         if (bson_iter_init_find(&iter, given, same[i])) {
@@ -73,8 +73,8 @@ static void add_trait(const struct pk_domain *domain, const bson_t *given, int64
 {
     bson_iter_t iter;
     const char *path = half_text(given, "traitName");
-    const double now = bson_iter_init_find(&iter, given, "confidence") ? bson_iter_as_double(&iter)
-                                                                       : 1;
+    const double now =
+        bson_iter_init_find(&iter, given, "confidence") ? bson_iter_as_double(&iter) : 1;
     BSON_APPEND_UTF8(out, "id", path);
     copy_fields(given, out);
     fill_in(given, path, now_ms, out);
@@ -96,7 +96,8 @@ static void add_traits(const struct pk_domain *domain, const bson_t *given, int6
             uint32_t size;
             bson_iter_document(&item, &size, &data);
             if (bson_init_static(&one, data, size)) {
-                BSON_APPEND_DOCUMENT_BEGIN(&traits, key_of(at++, room), &made);
+                const char *key = key_of(at++, room);
+                BSON_APPEND_DOCUMENT_BEGIN(&traits, key, &made);
                 add_trait(domain, &one, now_ms, &made);
                 bson_append_document_end(&traits, &made);
             }

@@ -21,22 +21,21 @@ struct stage {
     struct pk_script *mapper;
     struct pk_generation *pinned;
 };
-bool stage_open(struct stage *stage, const struct pk_domain *domain, const char *mapper,
+bool trial_open(struct stage *stage, const struct pk_domain *domain, const char *mapper,
                 const char *version, int64_t deadline_ns, struct pk_error *err);
-void stage_done(struct stage *stage);
+void trial_done(struct stage *stage);
 
 /* What came of one mindscape. '{ 0 }' is nothing. */
 struct attempt {
-    struct pk_doc *persona;  /* NULL: there is none, and 'why' says what is wrong. */
-    struct pk_error why;     /* PK_CONFLICT: something is missing; else the mapper failed. */
-    struct list missing;     /* Paths; once it ran. */
-    bool has_missing;        /* 'missing' is there. */
+    struct pk_doc *persona; /* NULL: there is none, and 'why' says what is wrong. */
+    struct pk_error why;    /* PK_CONFLICT: something is missing; else the mapper failed. */
+    struct list missing;    /* Paths; once it ran. */
+    bool has_missing;       /* 'missing' is there. */
     int64_t took_ns;
 };
 /* False: the store or the machine failed; what the mapper did wrong is in 'out'. */
-bool stage_try(const struct stage *stage, const struct pk_map_request *request,
-               struct pk_doc *mindscape, int64_t now_ms, struct attempt *out,
-               struct pk_error *err);
+bool trial_try(const struct stage *stage, const struct pk_map_request *request,
+               struct pk_doc *mindscape, int64_t now_ms, struct attempt *out, struct pk_error *err);
 void attempt_done(struct attempt *attempt);
 /* Appends the ids of the rules that fired in either half. */
 void attempt_add_rules(const struct attempt *attempt, struct list *out);

@@ -88,6 +88,8 @@ make '/v1/observations?wait=processed' "{\"personId\":\"$PK_PERSON\",\"sourceTyp
 PK_FORGOTTEN=$(observe ${other}2 user_input mail observationId '')
 PK_WAITING=$(observe ${other}2 user_input slack observationId '')
 PK_UNWANTED=$(observe ${other}2 user_input slack observationId '')
+PK_ERASED=${other}5
+observe $PK_ERASED user_input mail observationId '' >/dev/null
 PK_FAILED=$(observe ${other}3 y mail taskId '')
 PK_LOST=$(observe ${other}4 y mail taskId '')
 get "/v1/people/$PK_PERSON/reviews" -H "Authorization: Bearer $key"
@@ -103,7 +105,7 @@ PK_FEEDBACK=$(make /v1/feedback "{\"personaInstanceId\":\"first:$PK_PERSON:insta
     \"feedback\":{\"ratings\":{\"overall\":5}}}" feedbackId)
 check 'all of that has its id' test -n "$PK_TASK" -a -n "$PK_OBSERVATION" -a -n "$PK_FORGOTTEN" \
     -a -n "$PK_WAITING" -a -n "$PK_UNWANTED" -a -n "$PK_FAILED" -a -n "$PK_LOST" -a -n "$PK_REVIEW_3" -a -n "$PK_FEEDBACK"
-export PK_PERSON PK_TASK PK_OBSERVATION PK_FORGOTTEN PK_WAITING PK_UNWANTED PK_FAILED PK_LOST \
+export PK_PERSON PK_ERASED PK_TASK PK_OBSERVATION PK_FORGOTTEN PK_WAITING PK_UNWANTED PK_FAILED PK_LOST \
     PK_REVIEW_1 PK_REVIEW_2 PK_REVIEW_3 PK_FEEDBACK
 export PK_HASH PK_ACTOR=$actor PK_GONE PK_KEY PK_AFTER PYTHONPATH=$here SCHEMATHESIS_HOOKS=schemathesis_hooks
 

@@ -18,6 +18,7 @@
 #include "net/hot.h"
 #include "ops/health.h"
 #include "persona/access_log.h"
+#include "persona/consent.h"
 #include "persona/erase.h"
 #include "persona/feedback.h"
 #include "persona/mindscape.h"
@@ -149,6 +150,7 @@ static void open_domain(struct house *house, const struct house_options *options
     house->task[0] = (struct pk_task_type){
         .name = "process_observation",
         .run = pk_process_run,
+        .started = pk_process_started,
         .failed = pk_process_failed,
         .context = domain,
         .attempts_max = 2,
@@ -187,6 +189,12 @@ static void open_domain(struct house *house, const struct house_options *options
         .run = pk_erase_run,
         .context = domain,
         .help = "Erases a person.",
+    };
+    house->task[6] = (struct pk_task_type){
+        .name = PK_RESUME_TASK,
+        .run = pk_consent_resume_run,
+        .context = domain,
+        .help = "Tries again what has waited for a person's consent.",
     };
     domain->outbox = pk_outbox_new(&(struct pk_outbox_options){ .books = &house->books,
                                                                 .type = house->task,

@@ -170,6 +170,39 @@ TEST(who_may_not_see_a_trait_may_not_correct_it)
     house_close(&house);
 }
 
+TEST(an_observation_that_tells_of_a_hidden_trait_is_not_there)
+{
+    struct house house;
+    char told[PK_UUID_TEXT], plain[PK_UUID_TEXT], path[128], key[PK_KEY_TEXT];
+    house_open(&house, NULL);
+    put_processor(&house, "1.0.0",
+                  "if s.weight then t:set('health.weight', s.weight) end t:set('tone', 'x')");
+    observe(&house, "{'weight':80}", told);
+    observe(&house, "{}", plain);
+    struct reply reply = patch(&house, NULL, "{'traits':[{'id':'health.height','value':180}]}");
+    reply_done(&reply);
+    pk_doc_unref(house_actor(&house, "half blind",
+                             "{'grants':['curate','write_observations'],'people':['*'],"
+                             "'hiddenPaths':['health']}",
+                             key));
+    reply = house_ask(&house, "GET", BASE "/observations", key, NULL);
+    expect(&reply, 200, NULL);
+    assert_int_equal(reply_count(&reply, "items"), 1);
+    assert_string_equal(reply_text(&reply, "items.0.observationId"), plain);
+    reply_done(&reply);
+    (void)snprintf(path, sizeof(path), "/v1/observations/%s", told);
+    reply = house_ask(&house, "GET", path, key, NULL);
+    expect(&reply, 404, "not_found");
+    reply_done(&reply);
+    reply = house_ask(&house, "DELETE", path, key, NULL);
+    expect(&reply, 404, "not_found");
+    reply_done(&reply);
+    reply = house_ask(&house, "GET", path, house.admin, NULL);
+    expect(&reply, 200, NULL);
+    reply_done(&reply);
+    house_close(&house);
+}
+
 TEST(an_observation_is_forgotten_with_what_rested_on_it)
 {
     struct house house;

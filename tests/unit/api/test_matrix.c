@@ -48,6 +48,8 @@ static const struct {
     { "mapper.read", PK_CAN_REQUEST | PK_CAN_AUTHOR, false, false },
     { "mapper.write", PK_CAN_AUTHOR, false, false },
     { "mapper.activate", PK_CAN_AUTHOR, false, false },
+    { "mapper.try", PK_CAN_AUTHOR, false, false },
+    { "mapper.diff", PK_CAN_AUTHOR, false, false },
     { "plugin.manage", PK_CAN_OPERATE, false, false },
     { "observation.write", PK_CAN_OBSERVE, false, false },
     { "observation.read", PK_CAN_CURATE, false, true },
@@ -95,6 +97,9 @@ static const struct {
     { "submitFeedback", "{'personaInstanceId':'own:b7a1c0de-0000-4000-8000-000000000001:instant',"
                         "'feedback':{'ratings':{'overall':4},'impact':{'taskSuccessImpact':"
                         "'positive','wouldUseAgain':true,'recommendationScore':9}}}" },
+    { "dryRunMapper", "{'personId':'b7a1c0de-0000-4000-8000-000000000001',"
+                      "'detailLevel':'instant'}" },
+    { "diffMapper", "{'against':'0.1.0','sample':2,'detailLevel':'instant'}" },
     { "rollbackMapper", "{'reason':'x'}" },
     { "rollbackProcessor", "{'reason':'x'}" },
     { "rollbackCondition", "{'reason':'x'}" },

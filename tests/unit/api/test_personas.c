@@ -3,11 +3,13 @@
 #include "house.h"
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "doc/schema.h"
 #include "doc/schema_persona.h"
 #include "net/hot.h"
 #include "persona/persona.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -255,5 +257,112 @@ TEST(who_may_not_have_it_hears_the_same_as_for_what_is_not_there)
     reply = house_ask(&house, "POST", "/v1/personas/map", key, "{" MAP "}");
     expect(&reply, 404, "not_found");
     reply_done(&reply);
+    house_close(&house);
+}
+
+/* ---- By a generation's id ---- */
+
+TEST(by_a_generations_id_access_is_asked_before_consent)
+{
+    struct house house;
+    char key[PK_KEY_TEXT], instance[PK_UUID_TEXT], target[2][128];
+    furnish(&house);
+    do_it(&house, "PUT", "/v1/people/" PERSON "/consents/coaching", "{'status':'granted'}", 200);
+    struct reply reply = map(&house, "'purpose':'coaching'");
+    expect(&reply, 200, NULL);
+    (void)snprintf(instance, sizeof(instance), "%s",
+                   reply_text(&reply, "persona.personaInstanceId"));
+    reply_done(&reply);
+    do_it(&house, "DELETE", "/v1/people/" PERSON "/consents/coaching", NULL, 200);
+    pk_doc_unref(house_actor(&house, "elsewhere",
+                             "{'canRequestPersonas':true,'maxDetailLevel':'deep_dive',"
+                             "'allowedMappers':['*'],'people':['" OTHER "']}",
+                             key));
+    (void)snprintf(target[0], sizeof(target[0]), "/v1/personas/%s", instance);
+    (void)snprintf(target[1], sizeof(target[1]), "/v1/personas/%s/explain", instance);
+    for (size_t i = 0; i < PK_COUNT(target); i++) {
+        reply = house_ask(&house, "GET", target[i], key, NULL);
+        expect(&reply, 404, "not_found");
+        assert_null(strstr(reply.body, "coaching"));
+        reply_done(&reply);
+        reply = ask(&house, "GET", target[i], NULL);
+        expect(&reply, 403, "forbidden");
+        assert_non_null(strstr(reply.body, "coaching"));
+        reply_done(&reply);
+    }
+    house_close(&house);
+}
+
+/* ---- A crowd ---- */
+
+static void send_map(struct house *house, int fd, const char *mapper)
+{
+    char body[256], text[1024];
+    (void)snprintf(body, sizeof(body),
+                   "{\"mapperId\":\"%s\",\"personaId\":\"" PERSON "\",\"detailLevel\":\"instant\"}",
+                   mapper);
+    (void)snprintf(text, sizeof(text),
+                   "POST /v1/personas/map HTTP/1.1\r\nHost: here\r\nConnection: close\r\n"
+                   "Authorization: Bearer %s\r\nContent-Type: application/json\r\n"
+                   "Content-Length: %zu\r\n\r\n%s",
+                   house->admin, strlen(body), body);
+    house_send(fd, text);
+}
+
+static void put_endless(struct house *house)
+{
+    struct reply reply = ask(house, "PUT", "/v1/mappers/endless?activate=true",
+                             "{'source':'local pk = require [[personakit]]\\nreturn pk.mapper {\\n"
+                             "  id = [[endless]], version = [[1.0.0]],\\n"
+                             "  limits = { soft_ms = 500, hard_ms = 2000 },\\n"
+                             "  core = function(m) while true do end end }\\n'}");
+    assert_in_range(reply.status, 200, 201);
+    reply_done(&reply);
+}
+
+static struct pk_personas_stats stats_of(struct house *house)
+{
+    struct pk_personas_stats stats;
+    pk_personas_stats(house->domain.personas, &stats);
+    return stats;
+}
+
+/* Until more are parked than the lane of scripts has threads. */
+static void await_parked(struct house *house)
+{
+    enum { THREADS = 16, DEADLINE_MS = 20000 };
+    const int64_t deadline_ns = pk_deadline_in_ms(pk_clock_system(), DEADLINE_MS);
+    while (stats_of(house).parked < THREADS) {
+        assert_false(pk_deadline_passed(pk_clock_system(), deadline_ns));
+        (void)sched_yield();
+    }
+}
+
+TEST(a_crowd_that_wants_what_fails_makes_one_mapping_and_holds_up_nobody)
+{
+    enum { CROWD = 48 };
+    struct house house;
+    int fd[CROWD];
+    furnish(&house);
+    put_endless(&house);
+    struct reply reply = map(&house, NULL);
+    expect(&reply, 200, NULL);
+    reply_done(&reply);
+    const struct pk_personas_stats before = stats_of(&house);
+    for (size_t i = 0; i < CROWD; i++) {
+        fd[i] = house_dial(&house);
+        send_map(&house, fd[i], "endless");
+    }
+    await_parked(&house);
+    reply = map(&house, NULL);
+    expect(&reply, 200, NULL);
+    assert_string_equal(reply_text(&reply, "metadata.cacheStatus"), "fresh");
+    reply_done(&reply);
+    for (size_t i = 0; i < CROWD; i++) {
+        reply = house_hear(fd[i]);
+        expect(&reply, 422, NULL);
+        reply_done(&reply);
+    }
+    assert_int_equal(stats_of(&house).mapped, before.mapped + 1);
     house_close(&house);
 }

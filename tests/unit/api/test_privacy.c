@@ -165,6 +165,9 @@ TEST(reads_of_a_few_seconds_are_one_row_with_their_number)
     }
     struct reply reply = get(&house, "/v1/people/" OTHER "/mindscape", house.admin);
     reply_done(&reply);
+    reply = house_ask(&house, "POST", BASE "/replay", house.admin, "{}"); /* No read. */
+    expect(&reply, 202, NULL);
+    reply_done(&reply);
     reply = get(&house, BASE "/export", house.admin);
     reply_done(&reply);
     assert_ok(pk_access_log_flush(house.domain.access_log, &house.err), &house.err);

@@ -120,6 +120,28 @@ TEST(a_request_is_answered_with_its_length_and_id)
     stop(fixture);
 }
 
+TEST(what_all_bodies_together_hold_is_bounded)
+{
+    static const char head[] = "POST /echo/a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+                               "Content-Length: 10\r\n\r\n";
+    static const char whole[] = "POST /echo/a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+                                "Content-Length: 10\r\n\r\n0123456789";
+    struct fixture *fixture = start_with(1, (struct pk_net_limits){ .bodies_bytes = 15 });
+    assert_says(ask(fixture, whole), "b=0123456789");
+    int fd = dial(fixture);
+    say(fd, head);
+    say(fd, "012345678"); /* All but the last byte: it is held. */
+    const char *answer = NULL;
+    wait_until(strstr(answer = ask(fixture, whole), "HTTP/1.1 503 "));
+    assert_says(answer, "Retry-After: 1\r\n");
+    assert_says(answer, "\"code\":\"busy\"");
+    say(fd, "9");
+    assert_says(client_hear(fd, NULL), "b=0123456789");
+    (void)close(fd);
+    wait_until(strstr(ask(fixture, whole), "b=0123456789")); /* What was held is given back. */
+    stop(fixture);
+}
+
 TEST(pipelined_requests_are_answered_in_order_across_lanes)
 {
     struct fixture *fixture = start((struct pk_net_limits){ 0 });

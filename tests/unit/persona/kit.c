@@ -8,6 +8,7 @@
 #include "doc/json.h"
 #include "feed/watch.h"
 #include "net/hot.h"
+#include "persona/consent.h"
 #include "persona/erase.h"
 #include "persona/feedback.h"
 #include "persona/mindscape.h"
@@ -97,6 +98,7 @@ struct pk_outbox *kit_outbox(struct kit *kit)
     const struct pk_task_type type[] = {
         { .name = "process_observation",
           .run = pk_process_run,
+          .started = pk_process_started,
           .failed = pk_process_failed,
           .context = &kit->domain,
           .attempts_max = 2,
@@ -120,6 +122,10 @@ struct pk_outbox *kit_outbox(struct kit *kit)
           .run = pk_erase_run,
           .context = &kit->domain,
           .help = "Erases a person." },
+        { .name = PK_RESUME_TASK,
+          .run = pk_consent_resume_run,
+          .context = &kit->domain,
+          .help = "Tries again what has waited for a person's consent." },
         { .name = PK_FEEDBACK_TASK,
           .run = pk_feedback_run,
           .context = &kit->domain,

@@ -7,6 +7,8 @@
 #include "persona/curation.h"
 #include "persona/mindscape.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -139,6 +141,128 @@ BOTH(what_has_changed_since_is_said)
     assert_false(patch(kit, person, read, "{'traits': [{'id': 'x', 'value': 1}]}", &curated));
     expect_error(&kit->err, PK_PRECONDITION, "mood");
     assert_int_equal(kit_count(kit, "observations", NULL, NULL), 2);
+}
+
+/* The first is accepted and not carried out yet: the second was decided without it. */
+BOTH(of_two_corrections_of_one_version_one_is_accepted)
+{
+    static const char *const said[] = {
+        "{'traits': [{'id': 'work.focus', 'value': 1}]}", "{'goals': [{'description': 'swim'}]}",
+        "{'beliefs': [{'statement': 'be kind'}]}",        "{'narrative': {'summary': 'a runner'}}",
+        "{'now': [{'key': 'mood', 'value': 'calm'}]}",
+    };
+    static const char *const changed[] = { "work.focus", "goals", "beliefs", "narrative",
+                                           "hot:mood" };
+    char person[PK_UUID_TEXT];
+    struct pk_curated curated;
+    kit_person(kit, person);
+    for (size_t i = 0; i < PK_COUNT(said); i++) {
+        const int64_t read = version_of(kit, person);
+        assert_ok(patch(kit, person, read, said[i], &curated), &kit->err);
+        assert_false(patch(kit, person, read, "{'traits': [{'id': 'x', 'value': 1}]}", &curated));
+        expect_error(&kit->err, PK_PRECONDITION, changed[i]);
+        assert_true(version_of(kit, person) > read);
+    }
+    assert_ok(patch(kit, person, 0, said[0], &curated), &kit->err); /* Whatever it is. */
+    assert_int_equal(kit_count(kit, "observations", NULL, NULL), PK_COUNT(said) + 1);
+    kit_work(kit);
+    expect_trait(kit, person, "work.focus", "\"value\":1");
+    expect_no_trait(kit, person, "x");
+}
+
+struct crowd {
+    struct kit *kit;
+    const char *person;
+    int64_t version;
+    atomic_int accepted, refused;
+};
+
+static void *correct_once(void *context)
+{
+    struct crowd *crowd = context;
+    struct pk_error err = { 0 };
+    struct pk_curated curated;
+    bson_t changes;
+    struct pk_by by = crowd->kit->bed.by;
+    by.deadline_ns = pk_deadline_in_ms(pk_clock_system(), 60000);
+    kit_json(&changes, "{'traits': [{'traitName': 'work.focus', 'value': 1}]}");
+    if (pk_curation_patch(&crowd->kit->domain, &by, crowd->person, crowd->version, &changes,
+                          &curated, &err)) {
+        crowd->accepted++;
+    } else if (err.code == PK_PRECONDITION && strstr(err.message, "work.focus")) {
+        crowd->refused++;
+    }
+    bson_destroy(&changes);
+    return NULL;
+}
+
+BOTH(of_many_corrections_of_one_version_at_once_one_is_accepted)
+{
+    enum { MANY = 64 };
+    char person[PK_UUID_TEXT];
+    pthread_t thread[MANY];
+    kit_person(kit, person);
+    struct crowd crowd = { .kit = kit, .person = person, .version = version_of(kit, person) };
+    for (size_t i = 0; i < MANY; i++) {
+        assert_int_equal(pthread_create(&thread[i], NULL, correct_once, &crowd), 0);
+    }
+    for (size_t i = 0; i < MANY; i++) {
+        (void)pthread_join(thread[i], NULL);
+    }
+    assert_int_equal(crowd.accepted, 1);
+    assert_int_equal(crowd.refused, MANY - 1);
+}
+
+/* Without a version each is taken, one after the other. */
+BOTH(of_many_corrections_of_no_version_at_once_all_are_accepted)
+{
+    enum { MANY = 32 };
+    char person[PK_UUID_TEXT];
+    pthread_t thread[MANY];
+    kit_person(kit, person);
+    struct crowd crowd = { .kit = kit, .person = person };
+    for (size_t i = 0; i < MANY; i++) {
+        assert_int_equal(pthread_create(&thread[i], NULL, correct_once, &crowd), 0);
+    }
+    for (size_t i = 0; i < MANY; i++) {
+        (void)pthread_join(thread[i], NULL);
+    }
+    assert_int_equal(crowd.accepted, MANY);
+}
+
+/* A mindscape shows 'traitMatrix' with 'traitName'; 'traits' with 'id' are their short names. */
+BOTH(a_correction_takes_the_names_that_are_shown)
+{
+    char person[PK_UUID_TEXT];
+    struct pk_curated curated;
+    kit_person(kit, person);
+    assert_ok(patch(kit, person, 0,
+                    "{'traitMatrix': [{'traitName': 'work/focus', 'value': 'late'}],"
+                    " 'traits': [{'traitName': 'work.place', 'value': 'home'},"
+                    "            {'id': 'work.pace', 'value': 'slow'}]}",
+                    &curated),
+              &kit->err);
+    kit_work(kit);
+    expect_trait(kit, person, "work.focus", "\"value\":\"late\"");
+    expect_trait(kit, person, "work.place", "\"value\":\"home\"");
+    expect_trait(kit, person, "work.pace", "\"value\":\"slow\"");
+}
+
+TEST(a_correction_names_each_trait_once)
+{
+    static const char *const bad[] = {
+        "{'traits': [{'value': 1}]}",
+        "{'traitMatrix': [{'traitName': 'a.b', 'id': 'a.c', 'value': 1}]}",
+    };
+    for (size_t i = 0; i < PK_COUNT(bad); i++) {
+        PK_CLEANUP(pk_faults_done) struct pk_faults faults = { 0 };
+        bson_t sent, accepted;
+        kit_json(&sent, "%s", bad[i]);
+        assert_false(pk_schema_accept(&pk_schema_mindscape_patch, &sent, &accepted, &faults));
+        assert_int_equal(faults.count, 1);
+        assert_non_null(strstr(faults.fault[0].expected, "'traitName' or 'id'"));
+        bson_destroy(&sent);
+    }
 }
 
 BOTH(a_correction_that_says_nothing_or_what_cannot_be_is_refused)

@@ -31,20 +31,20 @@ enum { HOUR_MS = 3600 * 1000 };
 static void put_mapper(struct kit *kit, const char *version, const char *text)
 {
     kit_script(kit, PK_SCRIPT_MAPPER,
-               "return pk.mapper {\n"                                              /* 2 */
-               "  id = \"planner\", version = \"%s\", overlay_ttl = \"2h\",\n"     /* 3 */
-               "  limits = { soft_ms = 1000, hard_ms = 5000 },\n"                  /* 4 */
-               "  rules = {\n"                                                     /* 5 */
-               "    pk.rule { id = \"early\",\n"                                   /* 6 */
-               "      when = pk.trait(\"rhythm\"):is(\"morning\"),\n"              /* 7 */
-               "      suggest = \"%s {{peak|noon}}\" },\n"                         /* 8 */
-               "    pk.rule { id = \"late\",\n"                                    /* 9 */
-               "      when = pk.all { pk.trait(\"rhythm\"):is(\"evening\"),\n"     /* 10 */
-               "        pk.trait(\"calm\"):is(true) }, suggest = \"Rest\" },\n"    /* 11 */
-               "  },\n"                                                            /* 12 */
-               "  core = {\n"                                                      /* 13 */
-               "    style = function(m) return { m[\"style\"] or \"any\" } end,\n" /* 14 */
-               "  },\n"                                                            /* 15 */
+               "return pk.mapper {\n"                                               /* 2 */
+               "  id = \"planner\", version = \"%s\", overlay_ttl = \"2h\",\n"      /* 3 */
+               "  name = \"early\", limits = { soft_ms = 1000, hard_ms = 5000 },\n" /* 4 */
+               "  rules = {\n"                                                      /* 5 */
+               "    pk.rule { id = \"early\",\n"                                    /* 6 */
+               "      when = pk.trait(\"rhythm\"):is(\"morning\"),\n"               /* 7 */
+               "      suggest = \"%s {{peak|noon}}\" },\n"                          /* 8 */
+               "    pk.rule { id = \"late\",\n"                                     /* 9 */
+               "      when = pk.all { pk.trait(\"rhythm\"):is(\"evening\"),\n"      /* 10 */
+               "        pk.trait(\"calm\"):is(true) }, suggest = \"Rest\" },\n"     /* 11 */
+               "  },\n"                                                             /* 12 */
+               "  core = {\n"                                                       /* 13 */
+               "    style = function(m) return { m[\"style\"] or \"any\" } end,\n"  /* 14 */
+               "  },\n"                                                             /* 15 */
                "}\n",
                version, text);
 }
@@ -208,6 +208,7 @@ BOTH(rules_that_did_not_fire_say_what_they_saw)
     expect_at(&part, "source.line", "9");
     expect_at(&part, "reason", "rhythm is 'morning'; wanted: is 'evening'");
     expect_words(&out, "late (planner 1.0.0, line 9): rhythm is 'morning'", true);
+    expect_words(&out, "early (planner 1.0.0, line 6): ", false);
     bson_destroy(&out);
     /* The first condition holds then, the second one does not. */
     observe(&kit, person, "{'rhythm':'evening'}", obs);

@@ -203,6 +203,21 @@ BOTH(feedback_is_about_personas_that_are_or_were)
     assert_null(found);
 }
 
+TEST(a_composite_id_means_the_generation_that_is_cached)
+{
+    KIT(kit, false);
+    struct sketch sketch = { 0 };
+    static const char *const tone[] = { "'slow'", "'direct'", "'slow'", "'direct'" };
+    struct pk_doc *target = open_persona(&kit, &sketch);
+    for (size_t i = 0; i < PK_COUNT(tone); i++) { /* All in one millisecond. */
+        pk_doc_unref(target);
+        (void)sketch_trait(&sketch, "tone", tone[i]);
+        sketch_write(&sketch);
+        target = make_persona(&kit, &sketch);
+    }
+    pk_doc_unref(target);
+}
+
 TEST(what_contradicts_the_persona_is_refused_and_nothing_is_written)
 {
     KIT(kit, false);

@@ -3,8 +3,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "asking.h"
 
+#include "base/alloc.h"
 #include "net/hot.h"
 #include "persona/consent.h"
+#include "persona/explain.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -132,6 +134,72 @@ TEST(what_is_hidden_is_not_there_and_shares_what_it_could_not_change)
               &kit.err);
     assert_non_null(seen);
     pk_doc_unref(seen);
+}
+
+static bool is_seen(struct kit *kit, const char *id, const struct pk_principal *who)
+{
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *seen = NULL;
+    assert_ok(pk_persona_get(kit_personas(kit), id, who, 0, &seen, &kit->err), &kit->err);
+    return seen != NULL;
+}
+
+static size_t listed(struct sketch *sketch, const struct pk_principal *who)
+{
+    PK_CLEANUP(pk_page_done) struct pk_page page = { 0 };
+    struct kit *kit = sketch->kit;
+    assert_ok(
+        pk_persona_list(kit_personas(kit), sketch->person, who, 10, NULL, 0, &page, &kit->err),
+        &kit->err);
+    return page.count;
+}
+
+static bool is_explained(struct kit *kit, const char *id, const struct pk_principal *who)
+{
+    const struct pk_explain_request request = { .id = id, .who = who };
+    struct pk_error err = { 0 };
+    bson_t out;
+    if (pk_persona_explain(kit_personas(kit), &request, &out, &err)) {
+        PK_CLEANUP(pk_freep) char *text = kit_text(&out);
+        assert_null(strstr(text, "weak"));
+        bson_destroy(&out);
+        return true;
+    }
+    expect_error(&err, PK_NOT_FOUND, "no such persona");
+    return false;
+}
+
+TEST(what_was_made_without_what_is_hidden_from_him_is_his_to_read)
+{
+    KIT(kit, false);
+    SKETCH(sketch, &kit);
+    PK_CLEANUP(pk_principal_unrefp) struct pk_principal *blind = hider("'health'");
+    PK_CLEANUP(pk_principal_unrefp) struct pk_principal *blinder = hider("'health', 'money'");
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *common = NULL;
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *own = NULL;
+    kit_mapper(&kit, "open", "1.0.0", "return { x = { m[\"health.heart\"] or \"unknown\" } }");
+    (void)sketch_trait(&sketch, "health.heart", "'weak'");
+    sketch_write(&sketch);
+    struct pk_map_request request = request_of(&sketch, "open");
+    struct pk_mapped mapped;
+    ask(&kit, &request, &mapped);
+    common = pk_doc_ref(mapped.persona);
+    pk_mapped_done(&mapped);
+    request.who = blind;
+    ask(&kit, &request, &mapped);
+    own = pk_doc_ref(mapped.persona);
+    pk_mapped_done(&mapped);
+
+    assert_true(is_seen(&kit, pk_doc_id(own), blind));
+    assert_true(is_seen(&kit, pk_doc_text(own, "personaInstanceId"), blind));
+    assert_true(is_explained(&kit, pk_doc_id(own), blind));
+    assert_int_equal(listed(&sketch, blind), 1);
+    assert_int_equal(listed(&sketch, NULL), 2);
+
+    assert_false(is_seen(&kit, pk_doc_id(common), blind));
+    assert_false(is_explained(&kit, pk_doc_id(common), blind));
+    assert_false(is_seen(&kit, pk_doc_id(own), blinder));
+    assert_false(is_explained(&kit, pk_doc_id(own), blinder));
+    assert_int_equal(listed(&sketch, blinder), 0);
 }
 
 TEST(a_mapping_without_hidden_reads_is_everybodys)

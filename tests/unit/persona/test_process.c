@@ -94,6 +94,8 @@ BOTH(an_observation_becomes_traits_and_history)
     assert_int_equal(pk_doc_int(row, "seq", 0), 1);
     assert_int_equal(strlen(pk_doc_text(row, "contentHash")), 64);
     assert_int_equal(kit_count(kit, "events", "eventType", "mindscape.updated"), 1);
+    assert_int_equal(kit_count(kit, "events", "eventType", "mindscape.processing.started"), 1);
+    assert_int_equal(kit_count(kit, "events", "payload.entityId", observation), 2);
     assert_int_equal(kit_count(kit, "events", "eventType", "mindscape.processing.completed"), 1);
 }
 
@@ -175,6 +177,7 @@ BOTH(a_failure_keeps_the_observation_and_says_file_and_line)
     assert_int_equal(pk_doc_int(task, "attempts", 0), 2);
     assert_non_null(strstr(pk_doc_text(task, "lastError"), "processor 'strict' 1.0.0"));
     assert_int_equal(kit_count(kit, "events", "eventType", "mindscape.processing.failed"), 1);
+    assert_int_equal(kit_count(kit, "events", "eventType", "mindscape.processing.started"), 1);
 
     /* Mended, and tried again by an operator. */
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *again = NULL;
