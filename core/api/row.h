@@ -79,8 +79,9 @@ enum pk_row_flags {
     PK_ROW_SECRET = 1 << 5, /* Its answer shows a secret. */
     PK_ROW_EVENTS = 1 << 6, /* Answers text/event-stream. */
     PK_ROW_DOOR = 1 << 7,   /* Open to all on the operations listener; all else is not there. */
-    PK_ROW_MANY = 1 << 8,   /* Done to many things: 'run' asks pk_access_check for each; before it
-                             * only whether who asks may at all. */
+    PK_ROW_MANY = 1 << 8,   /* Done to many things, or to what the body says: 'run' asks
+                             * pk_access_check for each; before it only whether who asks may at
+                             * all. */
     PK_ROW_WAIT = 1 << 9    /* A write that takes ?wait=processed: see pk_call_wait_tasks. */
 };
 

@@ -114,7 +114,8 @@ static bool note_read(struct pk_api_call *call, struct pk_error *err)
     const size_t size = strlen(row->name); /* Of a noun and a verb: above 5. */
     (void)err;
     if (domain && domain->access_log && call->who && call->object.person && !call->row->hot &&
-        (action == PK_ACT_PERSONA_LIST || strcmp(row->name + size - 5, ".read") == 0)) {
+        (action == PK_ACT_PERSONA_LIST || action == PK_ACT_MAPPER_TRY ||
+         strcmp(row->name + size - 5, ".read") == 0)) {
         pk_access_log_add(domain->access_log, call->object.person, call->who->actor_id, row->name,
                           NULL);
     }

@@ -64,6 +64,11 @@ static void list_tasks(struct pk_living *living)
     }
 }
 
+static void forget_hot(void *context, const char *person)
+{
+    pk_hot_changed(context, person);
+}
+
 bool pk_living_open(struct pk_living *living, const struct pk_living_parts *parts,
                     struct pk_error *err)
 {
@@ -100,6 +105,8 @@ bool pk_living_open(struct pk_living *living, const struct pk_living_parts *part
         .books = parts->books,
         .type = living->task,
         .log = parts->log,
+        .ended = forget_hot,
+        .context = parts->hot,
         .threads = (unsigned)pk_config_int(config, "outbox.threads"),
         .keep_ms = pk_config_ms(config, "store.retention.outbox"),
     });

@@ -14,7 +14,12 @@
 
 static const struct pk_field external_new_field[] = {
     ROW_NAME("source", REQ, "Who gave the id: 'slack'; without ':'."),
-    ROW_TEXT("id", REQ, TEXT_WORD, "The id there."),
+    { .name = "id",
+      .type = PK_TYPE_STRING,
+      .flags = PK_FIELD_REQUIRED,
+      .min = 1,
+      .max = TEXT_WORD,
+      .help = "The id there." },
 };
 
 /* The index holds "<source>:<id>", which must say which is which. */

@@ -204,9 +204,17 @@ void pk_outbox_doze(struct pk_outbox *outbox, int64_t ms)
     outbox->is_dozing = false;
 }
 
+static void tell_ended(const struct pk_outbox *outbox, const char *person)
+{
+    if (person && outbox->options.ended) {
+        outbox->options.ended(outbox->options.context, person);
+    }
+}
+
 void pk_outbox_end(struct pk_outbox *outbox, struct pk_entry *entry)
 {
     const char *person = pk_entry_person(entry);
+    tell_ended(outbox, person);
     pk_waits_end(&outbox->waits, entry->id, 0);
     if (person && entry->is_in_line) {
         pk_waits_end(&outbox->waits, person, entry->number);
@@ -339,6 +347,7 @@ static void end_if_over(struct pk_outbox *outbox, const char *id)
         pk_store_get(books->store, "outbox", id,
                      pk_deadline_in_ms(books->clock, PK_OUTBOX_STORE_MS), &task, NULL);
     if (is_read && (!task || !pk_task_is_open(task))) {
+        tell_ended(outbox, task ? pk_doc_text(task, "userId") : NULL);
         (void)pthread_mutex_lock(&outbox->lock);
         pk_waits_end(&outbox->waits, id, 0);
         pk_outbox_unlock(outbox);

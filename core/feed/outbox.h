@@ -120,6 +120,11 @@ struct pk_outbox_options {
     const struct pk_books *books;
     const struct pk_task_type *type; /* Borrowed. */
     struct pk_log *log;
+    /* A task of this person has ended, here or elsewhere: told before anybody who waited for it is
+     * woken, and perhaps before the feed tells of its effects, so that what is remembered of the
+     * person is not taken for what he waited for. Must not block; NULL: nobody is told. */
+    void (*ended)(void *context, const char *person);
+    void *context;          /* Of 'ended'. */
     unsigned threads;       /* 0: 16. */
     int64_t keep_ms;        /* store.retention.outbox: how long what is done stays visible. */
     int64_t backoff_ms;     /* Before the second attempt; doubles, with jitter; 0: 1 s. */

@@ -219,7 +219,8 @@ void pk_access_log_free(struct pk_access_log *log)
 
 bool pk_access_log_is_read(const struct pk_doc *audit)
 {
-    static const char *const whole[] = { "persona.accessed", "persona.list", "person.exported" };
+    static const char *const whole[] = { "persona.accessed", "persona.list", "person.exported",
+                                         "mapper.try" };
     static const char end[] = ".read";
     const char *action = pk_doc_text(audit, "action");
     const size_t size = action ? strlen(action) : 0;

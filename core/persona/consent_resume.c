@@ -3,9 +3,9 @@
  * Without consent to processing, observations are taken and their tasks fail:
  * the data waits where operators see it. Whoever records the consent adds one
  * task to his list; it tries those that failed for want of it again, and only
- * those, in their order. It stands in the person's line before all that is
- * sent from then on. A consent that begins later is waited for; one that is
- * gone again by then changes nothing.
+ * those. As with every task that is tried again after it has failed, what was
+ * sent meanwhile may be processed first. A consent that begins later is waited
+ * for; one that is gone again by then changes nothing.
  *
  * Thread: the outbox's. */
 /* SPDX-License-Identifier: MIT */

@@ -117,6 +117,9 @@ static bool flip(struct replay *replay, bool *out_again, struct pk_error *err)
     bool ok =
         pk_mindscape_apply(replay->domain, replay->mind, replay->stored, took_ms, &list, err) &&
         add_forgotten(replay, &list, err);
+    if (!replay->asked->forgotten) {
+        pk_consent_expect(&list, replay->person, PK_PURPOSE_PROCESSING, &replay->consent);
+    }
     if (ok) {
         ok =
             pk_store_commit(replay->domain->books->store, &list, replay->deadline_ns, &commit, err);
@@ -124,6 +127,17 @@ static bool flip(struct replay *replay, bool *out_again, struct pk_error *err)
     }
     pk_writes_done(&list);
     return ok || pk_wrap(err, "put the mindscape in its place");
+}
+
+/* Processors run over what a person has sent only with his consent; what is to be forgotten is
+ * forgotten without it. */
+static bool check_consent(struct replay *replay, struct pk_error *err)
+{
+    const struct pk_domain *domain = replay->domain;
+    return replay->asked->forgotten ||
+           pk_consent_check(domain, replay->person, PK_PURPOSE_PROCESSING,
+                            pk_clock_wall_ms(domain->books->clock), replay->deadline_ns,
+                            &replay->consent, err);
 }
 
 /* One attempt, from the first step to the last. */
@@ -142,7 +156,7 @@ static bool run(const struct pk_domain *domain, const struct pk_task *task, cons
         PK_CLEANUP(replay_done)
         struct replay replay = { .domain = domain, .person = person, .asked = asked, .task = task };
         bool is_again = false;
-        if (!replay_begin(&replay, err)) {
+        if (!replay_begin(&replay, err) || !check_consent(&replay, err)) {
             return false;
         }
         if (attempt(&replay, &is_again, err)) {
@@ -220,8 +234,9 @@ bool pk_replay_dry(const struct pk_domain *domain, const char *person,
         .domain = domain, .person = person, .asked = asked, .deadline_ns = deadline_ns
     };
     bson_init(&replay.differences);
-    bool ok = replay_begin(&replay, err) && replay_make(&replay, err) &&
-              replay_differ(&replay, err) && replay_joined(&replay, err);
+    bool ok = replay_begin(&replay, err) && check_consent(&replay, err) &&
+              replay_make(&replay, err) && replay_differ(&replay, err) &&
+              replay_joined(&replay, err);
     if (ok) {
         BSON_APPEND_BOOL(out, "dryRun", true);
         BSON_APPEND_INT64(out, "observations", replay.observations);

@@ -10,6 +10,7 @@
 #ifndef PK_PERSONA_REPLAY_INTERNAL_H
 #define PK_PERSONA_REPLAY_INTERNAL_H
 
+#include "persona/consent.h"
 #include "persona/joined.h"
 #include "persona/mind.h"
 #include "persona/process.h"
@@ -35,7 +36,8 @@ struct replay {
     const struct pk_task *task; /* NULL: a dry run, which writes nothing. */
     int64_t deadline_ns;
 
-    struct pk_doc *stored; /* The mindscape as it is. */
+    struct pk_doc *stored;     /* The mindscape as it is. */
+    struct pk_consent consent; /* To processing; not of what is forgotten. */
     struct pk_mind *mind;
     struct pk_joins *joins;
     struct pk_scripts *scripts;                   /* Apart from those that serve. */

@@ -148,7 +148,7 @@ bool pk_sql_connect(struct pk_sqlite *sqlite, int flags, sqlite3 **out, struct p
     static const char pragmas[] = "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0;"
                                   "PRAGMA mmap_size=2147418112; PRAGMA cache_size=-16384;"
                                   "PRAGMA foreign_keys=OFF; PRAGMA temp_store=MEMORY;"
-                                  "PRAGMA trusted_schema=OFF;";
+                                  "PRAGMA trusted_schema=OFF; PRAGMA secure_delete=ON;";
     sqlite3 *db = NULL;
 
     if (sqlite3_open_v2(sqlite->path, &db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,

@@ -25,6 +25,8 @@ DECLARED = [
     ("RejectedPositiveData", 400, "as_of", "invalid", "the future is a date as well"),
     ("RejectedPositiveData", 400, "feedback.ruleId", "invalid", "which rules fired, the persona says"),
     ("RejectedPositiveData", 400, "sourceType", "invalid", "which types there are, processors that serve decide"),
+    ("RejectedPositiveData", 400, "observation_type", "invalid", "the same, in the spelling of v0.2.0"),
+    ("RejectedPositiveData", 400, "type", "invalid", "the same"),
     ("AcceptedNegativeData", 414, None, "target_too_long", "it is refused, before it is looked at"),
     ("AcceptedNegativeData", 431, None, "headers_too_large", "it is refused, before it is looked at"),
     ("AcceptedNegativeData", 413, None, "body_too_large", "it is refused, before it is looked at"),
@@ -168,8 +170,13 @@ def breaks_rule(case, problem):
     if field is None and has_nul_key(body):
         return True
     if at == ("PATCH", "/v1/people/{person}/mindscape"):
+        entry = re.fullmatch(r"(traits|traitMatrix)\[([0-9]+)\]", field or "")
+        if entry:
+            trait = body[entry[1]][int(entry[2])]
+            return (trait.get("id") is None) == (trait.get("traitName") is None)
         if field in SPOKEN:
-            return any(is_odd(entry, SPOKEN[field]) for entry in body.get(field) or ())
+            entries = list(body.get(field) or ()) + list(field == "traits" and body.get("traitMatrix") or ())
+            return any(is_odd(entry, SPOKEN[field]) for entry in entries)
         return field is None and not any(body.values())  # It changes nothing.
     if at == ("PUT", "/v1/people/{person}/consents/{purpose}"):
         return field == "validUntil" and bool(body.get("validUntil"))
@@ -179,6 +186,10 @@ def breaks_rule(case, problem):
         return field == "" and (body.get("personId") is None) == (body.get("mindscape") is None)
     if at == ("POST", "/v1/observations"):
         content = body.get("content")
+        part = re.fullmatch(r"content\.mediaAttachments\[([0-9]+)\]\.(url|mimeType)", field or "")
+        if part:
+            value = content["mediaAttachments"][int(part[1])][part[2]]
+            return "://" not in value if part[2] == "url" else "/" not in value
         if field in ("type", "observation_type"):
             return body.get("type") is not None and body.get("observation_type") is not None
         return (field == "personId" and not body.get("personId") and not body.get("externalId")) or (

@@ -83,8 +83,8 @@ TEST(a_mindscape_is_corrected_at_the_version_that_was_read)
     (void)snprintf(header, sizeof(header), "If-Match: %s\r\n", etag);
     reply_done(&read);
 
-    struct reply reply =
-        patch(&house, header, "{'traits':[{'id':'communication.tone','value':'casual'}]}");
+    struct reply reply = patch(
+        &house, header, "{'traitMatrix':[{'traitName':'communication.tone','value':'casual'}]}");
     expect(&reply, 200, NULL);
     assert_int_equal(strlen(reply_text(&reply, "observationId")), 36);
     assert_int_equal(strlen(reply_text(&reply, "taskId")), 36);
@@ -152,6 +152,10 @@ TEST(who_may_not_see_a_trait_may_not_correct_it)
                     key);
     struct reply reply = house_ask(&house, "PATCH", BASE "/mindscape", key,
                                    "{'traits':[{'id':'health.weight','value':60}]}");
+    assert_true(reply.status == 403 || reply.status == 404);
+    reply_done(&reply);
+    reply = house_ask(&house, "PATCH", BASE "/mindscape", key,
+                      "{'traitMatrix':[{'traitName':'health.weight','value':60}]}");
     assert_true(reply.status == 403 || reply.status == 404);
     reply_done(&reply);
     reply = house_ask(&house, "POST", BASE "/traits/health.weight/pin", key, NULL);

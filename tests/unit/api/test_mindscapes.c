@@ -232,9 +232,26 @@ TEST(traits_are_listed_by_path_in_pages)
     expect(&reply, 200, NULL);
     assert_int_equal(reply_count(&reply, "items"), 1);
     assert_string_equal(reply_text(&reply, "items.0.traitName"), "work.focus");
-    assert_string_equal(reply_text(&reply, "next"), "work.focus");
+    char next[600];
+    (void)snprintf(next, sizeof(next), BASE "/traits?prefix=work.focus&limit=1&cursor=%s",
+                   reply_text(&reply, "next"));
+    assert_int_equal(strspn(reply_text(&reply, "next"), "0123456789abcdef"),
+                     2 * strlen("work.focus"));
     reply_done(&reply);
-    reply = get(&house, BASE "/traits?prefix=work.focus&limit=1&cursor=work.focus");
+    static const char *const wrong[] = { "work.focus", "77", "776f726b2e", "7g", "20", "776f7" };
+    for (size_t i = 0; i < PK_COUNT(wrong); i++) {
+        char target[200];
+        (void)snprintf(target, sizeof(target), BASE "/traits?cursor=%s", wrong[i]);
+        reply = get(&house, target);
+        if (i != 1) { /* "w" is the path of a trait. */
+            expect(&reply, 400, NULL);
+            assert_string_equal(reply_text(&reply, "field"), "cursor");
+        } else {
+            expect(&reply, 200, NULL);
+        }
+        reply_done(&reply);
+    }
+    reply = get(&house, next);
     expect(&reply, 200, NULL);
     assert_string_equal(reply_text(&reply, "items.0.traitName"), "work.focus.hours");
     assert_string_equal(reply_text(&reply, "next"), "");

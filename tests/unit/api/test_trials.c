@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "doc/schema.h"
 #include "doc/schema_trial.h"
+#include "persona/access_log.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -143,4 +144,22 @@ TEST(who_may_not_see_a_person_tries_it_on_a_mindscape_of_his_own)
     expect_status(&house, hidden, VERSION "1.0.0/dry-run", "{" DRY "}", 200);
     expect_status(&house, hidden, VERSION "1.1.0/diff", pair, 403);
     expect_status(&house, all, VERSION "1.1.0/diff", pair, 200);
+}
+
+TEST(a_dry_run_on_a_person_is_in_his_access_log)
+{
+    PK_CLEANUP(house_close) struct house house;
+    furnish(&house);
+    expect_status(&house, house.admin, VERSION "1.0.0/dry-run",
+                  "{'detailLevel':'instant','mindscape':{}}", 200);
+    for (int i = 0; i < 2; i++) {
+        assert_ok(pk_access_log_flush(house.domain.access_log, &house.err), &house.err);
+        struct reply reply =
+            house_ask(&house, "GET", "/v1/people/" PERSON "/access-log", house.admin, NULL);
+        expect(&reply, 200, NULL);
+        assert_int_equal(reply_count(&reply, "items"), i);
+        assert_string_equal(reply_text(&reply, "items.0.action"), i ? "mapper.try" : "");
+        reply_done(&reply);
+        expect_status(&house, house.admin, VERSION "1.0.0/dry-run", "{" DRY "}", 200);
+    }
 }

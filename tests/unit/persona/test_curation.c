@@ -156,6 +156,8 @@ BOTH(of_two_corrections_of_one_version_one_is_accepted)
     char person[PK_UUID_TEXT];
     struct pk_curated curated;
     kit_person(kit, person);
+    assert_ok(patch(kit, person, 0, "{'now': [{'key': 'place', 'value': 'home'}]}", &curated),
+              &kit->err);
     for (size_t i = 0; i < PK_COUNT(said); i++) {
         const int64_t read = version_of(kit, person);
         assert_ok(patch(kit, person, read, said[i], &curated), &kit->err);
@@ -164,7 +166,7 @@ BOTH(of_two_corrections_of_one_version_one_is_accepted)
         assert_true(version_of(kit, person) > read);
     }
     assert_ok(patch(kit, person, 0, said[0], &curated), &kit->err); /* Whatever it is. */
-    assert_int_equal(kit_count(kit, "observations", NULL, NULL), PK_COUNT(said) + 1);
+    assert_int_equal(kit_count(kit, "observations", NULL, NULL), PK_COUNT(said) + 2);
     kit_work(kit);
     expect_trait(kit, person, "work.focus", "\"value\":1");
     expect_no_trait(kit, person, "x");
@@ -201,7 +203,10 @@ BOTH(of_many_corrections_of_one_version_at_once_one_is_accepted)
     enum { MANY = 64 };
     char person[PK_UUID_TEXT];
     pthread_t thread[MANY];
+    struct pk_curated curated;
     kit_person(kit, person);
+    assert_ok(patch(kit, person, 0, "{'now': [{'key': 'place', 'value': 'home'}]}", &curated),
+              &kit->err);
     struct crowd crowd = { .kit = kit, .person = person, .version = version_of(kit, person) };
     for (size_t i = 0; i < MANY; i++) {
         assert_int_equal(pthread_create(&thread[i], NULL, correct_once, &crowd), 0);

@@ -255,6 +255,29 @@ BOTH(a_stale_persona_is_explained_as_it_was_and_what_has_changed)
     bson_destroy(&out);
 }
 
+TEST(a_trait_that_has_gone_since_is_put_back)
+{
+    KIT(kit, false);
+    char person[PK_UUID_TEXT], obs[PK_UUID_TEXT], second[PK_UUID_TEXT];
+    bson_t out, part;
+    furnish(&kit, person, obs);
+    kit_processor(&kit, "forget", "1.0.0", "document",
+                  "for path in pairs(s) do t:retract(path) end");
+    pk_clock_fake_advance(&kit.clock, 1000);
+    kit_observe(&kit, person, "document", "{'rhythm':1}", second);
+    kit_work(&kit);
+    const struct pk_explain_request request = request_of(person);
+    explain(&kit, &request, &out);
+    find_in(&out, "traits", "traitName", "rhythm", &part);
+    expect_at(&part, "value", "morning");
+    expect_at(&part, "isHeld", "false");
+    expect_at(&part, "confidenceNow", NULL);
+    expect_at(&part, "sources.0.observationId", obs);
+    expect_at(&out, "staleness.effect.0.after", NULL); /* The section would go. */
+    expect_words(&out, "rhythm = morning (0.80, now gone)", true);
+    bson_destroy(&out);
+}
+
 TEST(explaining_changes_nothing)
 {
     KIT(kit, false);

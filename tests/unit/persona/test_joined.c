@@ -39,7 +39,7 @@ static bool apply(struct kit *kit, const char *person, int64_t at_ms, const char
 {
     bson_t operation[8];
     struct pk_joined joined[8];
-    const struct pk_joined *pointer[8];
+    const struct pk_joined *pointer[8] = { NULL };
     struct pk_writes list = { 0 };
     size_t count = 0;
     for (; json[count]; count++) {

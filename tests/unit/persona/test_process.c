@@ -95,7 +95,6 @@ BOTH(an_observation_becomes_traits_and_history)
     assert_int_equal(strlen(pk_doc_text(row, "contentHash")), 64);
     assert_int_equal(kit_count(kit, "events", "eventType", "mindscape.updated"), 1);
     assert_int_equal(kit_count(kit, "events", "eventType", "mindscape.processing.started"), 1);
-    assert_int_equal(kit_count(kit, "events", "payload.entityId", observation), 2);
     assert_int_equal(kit_count(kit, "events", "eventType", "mindscape.processing.completed"), 1);
 }
 
@@ -236,33 +235,80 @@ BOTH(keys_with_dots_are_plain_for_scripts_and_escaped_in_the_store)
     assert_true(trait_number(kit, person, "seen.again") == 7);
 }
 
-BOTH(without_consent_to_processing_an_observation_waits)
+static void consent(struct kit *kit, const char *person, int64_t from_ms)
 {
-    char person[PK_UUID_TEXT], observation[PK_UUID_TEXT];
-    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *again = NULL;
-    bson_t granted;
-    kit_processor(kit, "minutes", "1.0.0", "work_session", "t:set('work.minutes', s.minutes)");
-    kit_person(kit, person);
-    assert_ok(pk_consent_record(&kit->domain, &kit->bed.by, person, PK_PURPOSE_PROCESSING, 0, NULL,
-                                NULL, &kit->err),
-              &kit->err);
-    kit_observe(kit, person, "work_session", "{'minutes': 3}", observation);
-    kit_work(kit);
-    expect_status(kit, observation, "approved", 0);
-    assert_true(trait_number(kit, person, "work.minutes") == -1);
-    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *task = find_where(kit, "outbox", "status", "failed");
-    assert_non_null(task);
-
-    kit_json(&granted, "{'status': 'granted'}");
+    bson_t granted = BSON_INITIALIZER;
+    BSON_APPEND_UTF8(&granted, "status", "granted");
+    if (from_ms > 0) {
+        BSON_APPEND_DATE_TIME(&granted, "validFrom", from_ms);
+    }
     assert_ok(pk_consent_record(&kit->domain, &kit->bed.by, person, PK_PURPOSE_PROCESSING, 0,
-                                &granted, NULL, &kit->err),
+                                from_ms < 0 ? NULL : &granted, NULL, &kit->err),
               &kit->err);
     bson_destroy(&granted);
-    assert_ok(pk_outbox_retry(kit->domain.books, &kit->bed.by, pk_doc_id(task), &again, &kit->err),
-              &kit->err);
+}
+
+static const int64_t withdrawn = -1;
+
+BOTH(without_consent_to_processing_observations_wait_until_it_is_given)
+{
+    char person[PK_UUID_TEXT], bad[PK_UUID_TEXT], first[PK_UUID_TEXT], second[PK_UUID_TEXT],
+        third[PK_UUID_TEXT];
+    kit_processor(kit, "minutes", "1.0.0", "work_session",
+                  "if s.bad then error('cannot read this') end\n"
+                  "t:set('work.minutes', s.minutes)");
+    kit_person(kit, person);
+    kit_observe(kit, person, "work_session", "{'bad': true}", bad);
     kit_work(kit);
-    expect_status(kit, observation, "processed", 1);
-    assert_true(trait_number(kit, person, "work.minutes") == 3);
+    consent(kit, person, withdrawn);
+    kit_observe(kit, person, "work_session", "{'minutes': 3}", first);
+    kit_observe(kit, person, "work_session", "{'minutes': 4}", second);
+    kit_work(kit);
+    expect_status(kit, first, "approved", 0);
+    expect_status(kit, second, "approved", 0);
+    assert_true(trait_number(kit, person, "work.minutes") == -1);
+    assert_int_equal(kit_count(kit, "outbox", "status", "failed"), 3);
+
+    /* What has failed otherwise stays. */
+    consent(kit, person, 0);
+    kit_observe(kit, person, "work_session", "{'minutes': 5}", third);
+    kit_work(kit);
+    assert_int_equal(kit_count(kit, "observations", "processingStatus", "processed"), 3);
+    expect_status(kit, bad, "approved", 0);
+    assert_true(trait_number(kit, person, "work.minutes") >= 3);
+    assert_int_equal(kit_count(kit, "outbox", "status", "failed"), 1);
+    assert_int_equal(kit_count(kit, "events", "eventType", "task.retried"), 2);
+}
+
+BOTH(a_consent_that_begins_later_is_waited_for_and_one_that_is_gone_again_changes_nothing)
+{
+    char person[PK_UUID_TEXT], observation[PK_UUID_TEXT];
+    kit_processor(kit, "minutes", "1.0.0", "work_session", "t:set('work.minutes', s.minutes)");
+    kit_person(kit, person);
+    consent(kit, person, withdrawn);
+    kit_observe(kit, person, "work_session", "{'minutes': 3}", observation);
+    kit_work(kit);
+    pk_outbox_stop(kit->domain.outbox);
+    consent(kit, person, 0);
+    consent(kit, person, withdrawn);
+    struct pk_writes list = { 0 };
+    struct pk_task task = { .person = person };
+    assert_ok(pk_consent_resume_run(&kit->domain, &task, &list, &kit->err), &kit->err);
+    assert_int_equal(list.count, 0);
+
+    const int64_t from_ms = kit_now(kit) + 60000;
+    consent(kit, person, from_ms);
+    PK_CLEANUP(pk_page_done) struct pk_page page = { 0 };
+    const struct pk_outbox_filter filter = { .type = PK_RESUME_TASK };
+    assert_ok(pk_outbox_list(kit->domain.books, &filter, 10, NULL, &page, &kit->err), &kit->err);
+    assert_int_equal(page.count, 2);
+    assert_int_equal(pk_doc_date(page.doc[1], "runAfter", 0), from_ms);
+    assert_ok(pk_consent_resume_run(&kit->domain, &task, &list, &kit->err), &kit->err);
+    assert_int_equal(list.count, 0);
+    pk_clock_fake_advance(&kit->clock, 60000);
+    assert_ok(pk_consent_resume_run(&kit->domain, &task, &list, &kit->err), &kit->err);
+    assert_int_equal(list.count, 3); /* The task, its row of the feed, and that it still holds. */
+    pk_writes_done(&list);
 }
 
 /* ---- What scripts ask ---- */

@@ -6,6 +6,7 @@
 #include "base/crypto.h"
 #include "doc/path.h"
 #include "doc/schema_curation.h"
+#include "persona/consent.h"
 #include "persona/curation.h"
 #include "persona/mind.h"
 #include "persona/mindscape.h"
@@ -305,6 +306,50 @@ BOTH(a_dry_run_of_the_same_says_so_and_writes_nothing)
     bson_destroy(&out);
     assert_int_equal(kit_count(kit, "trait_history", NULL, NULL), rows);
     assert_int_equal(epoch_of(kit, person), 0);
+}
+
+/* Processors run over a person only while he agrees; what is forgotten is forgotten all the same.
+ */
+BOTH(without_consent_to_processing_nothing_is_replayed_but_what_is_forgotten)
+{
+    const struct pk_remake same = { .processor = NULL };
+    char person[PK_UUID_TEXT], id[PK_UUID_TEXT], task[PK_UUID_TEXT];
+    bson_t out = BSON_INITIALIZER, granted;
+    kit_processor(kit, "minutes", "1.0.0", "work_session", "t:set('work.minutes', s.minutes)");
+    kit_person(kit, person);
+    kit_observe(kit, person, "work_session", "{'minutes': 3}", id);
+    kit_work(kit);
+    const int64_t epoch = epoch_of(kit, person);
+    assert_ok(pk_consent_record(&kit->domain, &kit->bed.by, person, PK_PURPOSE_PROCESSING, 0, NULL,
+                                NULL, &kit->err),
+              &kit->err);
+    assert_false(pk_replay_dry(&kit->domain, person, &same, 0, &out, &kit->err));
+    expect_error(&kit->err, PK_FORBIDDEN, "is withdrawn");
+    assert_ok(pk_replay_person(&kit->domain, &kit->bed.by, person, &same, task, &kit->err),
+              &kit->err);
+    kit_work(kit);
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *parked = kit_get(kit, "outbox", task);
+    assert_string_equal(pk_doc_text(parked, "status"), "failed");
+    assert_int_equal(epoch_of(kit, person), epoch);
+
+    kit_json(&granted, "{'status': 'granted'}");
+    assert_ok(pk_consent_record(&kit->domain, &kit->bed.by, person, PK_PURPOSE_PROCESSING, 0,
+                                &granted, NULL, &kit->err),
+              &kit->err);
+    kit_work(kit);
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *done = kit_get(kit, "outbox", task);
+    assert_string_equal(pk_doc_text(done, "status"), "done");
+    assert_int_equal(epoch_of(kit, person), epoch + 1);
+
+    assert_ok(pk_consent_record(&kit->domain, &kit->bed.by, person, PK_PURPOSE_PROCESSING, 0, NULL,
+                                NULL, &kit->err),
+              &kit->err);
+    assert_ok(pk_replay_forget(&kit->domain, &kit->bed.by, id, task, &kit->err), &kit->err);
+    kit_work(kit);
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *gone = kit_get(kit, "observations", id);
+    assert_null(gone);
+    bson_destroy(&granted);
+    bson_destroy(&out);
 }
 
 TEST(what_cannot_be_replayed_is_refused_when_it_is_asked_for)

@@ -1,7 +1,9 @@
 /* test_sqlite_file.c - The embedded engine's file: whose it is, backups, faults of the device. */
 /* SPDX-License-Identifier: MIT */
 #include "base/alloc.h"
+#include "base/buf.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "doc/doc.h"
 #include "faulty.h"
 #include "store/sqlite_internal.h"
@@ -71,6 +73,24 @@ TEST(the_file_is_for_its_owner_alone_whatever_the_umask)
         assert_int_equal(info.st_mode & 0777, 0600);
     }
     pk_store_close(store);
+}
+
+TEST(nothing_of_what_was_deleted_stays_in_the_file)
+{
+    static const char mark[] = "zebra-and-nothing-else";
+    const char *folder = pk_test_folder();
+    struct pk_store *store = things_open(folder);
+    PK_CLEANUP(pk_freep) char *path = pk_strdupf("%s/personakit.db", folder);
+    PK_CLEANUP(pk_buf_done) struct pk_buf file = { 0 };
+    struct pk_error err;
+    size_t count = 0;
+    (void)things_insert(store, (struct thing){ .id = "a", .tag = mark, .expires_at = 1000 });
+    assert_ok(pk_store_reap(store, 100, &count, &err), &err);
+    assert_int_equal(count, 1);
+    pk_store_close(store); /* Its log is in the file now. */
+    assert_ok(pk_file_read(&file, path, 64 << 20, &err), &err);
+    assert_true(file.size > 0);
+    assert_null(memmem(file.data, file.size, mark, strlen(mark)));
 }
 
 TEST(files_that_are_not_ours_are_refused_each_with_its_reason)
