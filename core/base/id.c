@@ -4,9 +4,16 @@
 
 #include "base/crypto.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
-enum { SCRIPT_ID_MAX = 64, TRAIT_PATH_MAX = 200, MODEL_DIGITS = 14, MODEL_SHORT_MAX = 32 };
+enum {
+    SCRIPT_ID_MAX = 64,
+    TRAIT_PATH_MAX = 200,
+    MODEL_DIGITS = 14,
+    MODEL_SHORT_MAX = 32,
+    LAG_MS = 1000
+};
 
 /* Above it a double, which JSON and Lua count with, is no longer exact. */
 static const uint64_t semver_number_max = ((uint64_t)1 << 53) - 1;
@@ -56,13 +63,31 @@ void pk_uuid_new(char out[PK_UUID_TEXT])
     print_uuid(byte, out);
 }
 
+/* The next of this process: milliseconds and, in the low 12 bits, a count within them. A clock that
+ * lags a little goes on counting; one that was set back begins anew. */
+static uint64_t next_tick(int64_t wall_ms)
+{
+    static _Atomic uint64_t last;
+    const uint64_t now = (uint64_t)wall_ms << 12;
+    uint64_t before = atomic_load(&last);
+    uint64_t tick;
+    do {
+        const bool lags = now <= before && before - now < (uint64_t)LAG_MS << 12;
+        tick = lags ? before + 1 : now;
+    } while (!atomic_compare_exchange_weak(&last, &before, tick));
+    return tick;
+}
+
 void pk_uuid_ordered(int64_t wall_ms, char out[PK_UUID_TEXT])
 {
+    const uint64_t tick = next_tick(wall_ms);
     uint8_t byte[16];
     pk_random(byte, sizeof(byte));
     for (int i = 0; i < 6; i++) {
-        byte[i] = (uint8_t)((uint64_t)wall_ms >> (8 * (5 - i)));
+        byte[i] = (uint8_t)(tick >> (12 + 8 * (5 - i)));
     }
+    byte[6] = (uint8_t)(tick >> 8) & 0x0f;
+    byte[7] = (uint8_t)tick;
     print_uuid(byte, out);
 }
 

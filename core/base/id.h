@@ -14,9 +14,10 @@ enum { PK_UUID_TEXT = 37 }; /* 36 characters and a NUL. */
 
 /* A fresh random UUID v4, lower case. */
 void pk_uuid_new(char out[PK_UUID_TEXT]);
-/* The same, but of two the one of the later 'wall_ms' sorts behind: 74 bits are random. For what is
- * written often, so that an index on it grows at its end instead of everywhere. It says when it was
- * made, so never for people, nor for what must not be guessed. */
+/* The same, but of two the one of the later 'wall_ms' sorts behind, and of two with one 'wall_ms'
+ * the one that this process drew later: 62 bits are random. For what is written often, so that an
+ * index on it grows at its end instead of everywhere, and for what must keep its order. It says
+ * when it was made, so never for people, nor for what must not be guessed. */
 void pk_uuid_ordered(int64_t wall_ms, char out[PK_UUID_TEXT]);
 /* True for a UUID of version 4 and RFC 4122's variant, either case. */
 bool pk_uuid_is_v4(const char *text, size_t length);

@@ -15,7 +15,6 @@ static const struct pk_field view_field[] = {
     ROW_UUID("actorId", OPT, "The actor who asked for it."),
     ROW_FREE("payload", REQ, "What it is done with: ids."),
     ROW_ENUM("status", REQ, pk_task_status, "How far it has got."),
-    ROW_COUNT("place", OPT, "Its place among those that were written with it."),
     ROW_COUNT("attempts", REQ, "How often it was tried."),
     ROW_TEXT("lastError", OPT, TEXT_PAGE, "Why it failed the last time, and what helps."),
     ROW_DATE("runAfter", REQ, "Not before this instant."),

@@ -80,7 +80,6 @@ static struct pk_entry_new entry_of(const struct pk_outbox *outbox, const struct
         .id = pk_doc_id(task),
         .person = pk_doc_text(task, "userId"),
         .created_ms = created_ms,
-        .place = pk_doc_int(task, "place", 0),
         .wake_ms = wake_ms,
         .is_apart = is_pending(task) && pk_doc_int(task, "attempts", 0) == 0,
         .is_inserted = true,

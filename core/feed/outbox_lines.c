@@ -271,7 +271,8 @@ static void tend(struct pk_lines *lines, struct pk_line *line, int64_t now_ms)
 
 static bool is_older(const struct pk_entry *a, const struct pk_entry *b)
 {
-    return a->created_ms != b->created_ms ? a->created_ms < b->created_ms : a->place < b->place;
+    return a->created_ms != b->created_ms ? a->created_ms < b->created_ms
+                                          : strcmp(a->id, b->id) < 0;
 }
 
 /* Behind 'at'; NULL: to the front. */
@@ -316,7 +317,6 @@ struct pk_entry *pk_lines_add(struct pk_lines *lines, const struct pk_entry_new 
     struct pk_entry *entry = pk_calloc(1, sizeof(*entry));
     copy_id(entry->id, made->id);
     entry->created_ms = made->created_ms;
-    entry->place = made->place;
     entry->wake_ms = made->wake_ms;
     entry->bucket_next = *bucket;
     *bucket = entry;

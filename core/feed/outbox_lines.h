@@ -35,7 +35,6 @@ struct pk_entry {
     enum pk_entry_state state;
     bool is_in_line;
     int64_t created_ms;               /* Wall: of the task, or of the row that told of it. */
-    int64_t place;                    /* Among those that were written with it. */
     uint64_t number;                  /* Rises with every one that joins a line. */
     int64_t wake_ms;                  /* Wall: when its time comes. */
     size_t heap_at;                   /* Place in the heap, from 1; 0: not there. */
@@ -69,7 +68,7 @@ struct pk_entry *pk_lines_find(const struct pk_lines *lines, const char *id);
 struct pk_entry_new {
     const char *id;
     const char *person; /* NULL: nobody's. */
-    int64_t created_ms, place;
+    int64_t created_ms;
     int64_t wake_ms;  /* Not before; 0: now. */
     bool is_apart;    /* Until then it stands in no line. */
     bool is_inserted; /* By its time of creation; else at the end. */

@@ -38,7 +38,6 @@ void pk_task_add(struct pk_writes *list, const struct pk_books *books,
     }
     BSON_APPEND_DOCUMENT(bson, "payload", task->payload ? task->payload : &empty);
     BSON_APPEND_UTF8(bson, "status", "pending");
-    BSON_APPEND_INT64(bson, "place", (int64_t)list->count);
     BSON_APPEND_INT64(bson, "attempts", 0);
     BSON_APPEND_DATE_TIME(bson, "runAfter",
                           task->run_after_ms > now_ms ? task->run_after_ms : now_ms);

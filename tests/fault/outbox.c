@@ -151,8 +151,13 @@ static void *write_on(void *context)
         char person[PK_UUID_TEXT];
         person_id((unsigned)(pk_random_u64() % PEOPLE), person);
         for (int i = 0; i < LIST; i++) {
-            pk_task_add(&list, &child->books,
-                        &(struct pk_task_new){ .type = "count", .person = person }, id[i]);
+            bson_t payload = BSON_INITIALIZER;
+            BSON_APPEND_INT64(&payload, "place", i);
+            pk_task_add(
+                &list, &child->books,
+                &(struct pk_task_new){ .type = "count", .person = person, .payload = &payload },
+                id[i]);
+            bson_destroy(&payload);
             pk_news_add(&list, &child->books,
                         &(struct pk_news){
                             .type = "test.asked",
@@ -411,7 +416,7 @@ static int64_t order_of(struct pk_store *store, const struct pk_doc *effect)
     if (!pk_store_get(store, "outbox", pk_doc_text(effect, "task"), 0, &task, &err) || !task) {
         tap_bail("the task of an effect is not there");
     }
-    return pk_doc_date(task, "createdAt", 0) * 1000 + pk_doc_int(task, "place", 0);
+    return pk_doc_date(task, "createdAt", 0) * 1000 + pk_doc_int(task, "payload.place", 0);
 }
 
 /* A person's effects count from 0 without a hole, and tasks of one list keep their order. */

@@ -44,6 +44,24 @@ TEST(a_new_uuid_is_v4_lower_case_and_new)
     }
 }
 
+TEST(ordered_uuids_keep_the_order_in_which_they_were_drawn)
+{
+    char before[PK_UUID_TEXT], next[PK_UUID_TEXT];
+    pk_uuid_ordered(1000, before);
+    for (int i = 0; i < 10000; i++) { /* More than fit into a millisecond. */
+        pk_uuid_ordered(1000 + i / 9000, next);
+        assert_true(pk_uuid_is_v4(next, 36));
+        assert_true(strcmp(before, next) < 0);
+        memcpy(before, next, sizeof(before));
+    }
+    pk_uuid_ordered(900, next); /* A lag. */
+    assert_true(strcmp(before, next) < 0);
+    pk_uuid_ordered(90000, before);
+    assert_true(strcmp(next, before) < 0);
+    pk_uuid_ordered(2000, next); /* Set back. */
+    assert_true(strcmp(next, before) < 0);
+}
+
 TEST(uuids_of_version_4_are_taken)
 {
     static const struct row row[] = {

@@ -10,6 +10,7 @@
 #include "store/store.h"
 
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -581,6 +582,46 @@ BOTH(who_waits_for_a_task_is_woken_when_it_has_ended)
     await_field(&bed, &bed.woken, 2);
     assert_ok(pk_outbox_wait(bed.outbox, PERSON_B, wake_bed, &bed, &bed.err), &bed.err);
     await_field(&bed, &bed.woken, 3);
+}
+
+/* What is remembered of a person grows old before anybody reads on. */
+struct order {
+    atomic_int told;       /* Ends of PERSON_A's tasks. */
+    atomic_int woken_with; /* 'told' when he who waits was woken; -1: not yet. */
+};
+
+static void note_ended(void *context, const char *person)
+{
+    struct order *order = context;
+    assert_string_equal(person, PERSON_A);
+    order->told++;
+}
+
+static void note_woken(void *context)
+{
+    struct order *order = context;
+    order->woken_with = order->told;
+}
+
+BOTH(the_end_of_a_task_is_told_before_anybody_is_woken)
+{
+    BED(bed, engine);
+    struct order order = { .woken_with = -1 };
+    char id[PK_UUID_TEXT];
+    bed.options.ended = note_ended;
+    bed.options.context = &order;
+    bed.run = effect_behind_gate;
+    bed.is_gate_shut = true;
+    bed_work(&bed);
+    ask(&bed, PERSON_A, "x", id);
+    assert_ok(pk_outbox_wait(bed.outbox, id, note_woken, &order, &bed.err), &bed.err);
+    await_field(&bed, &bed.held, 1);
+    assert_int_equal(order.told, 0);
+    open_gate(&bed);
+    await_status(&bed, id, "done");
+    bed_rest(&bed);
+    assert_int_equal(order.told, 1);
+    assert_int_equal(order.woken_with, 1);
 }
 
 BOTH(who_waits_for_a_person_waits_for_all_that_is_pending_now)

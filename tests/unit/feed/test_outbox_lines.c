@@ -22,13 +22,13 @@ static uint64_t draw(uint64_t *seed)
 
 static void name_task(char out[PK_UUID_TEXT], size_t number)
 {
-    (void)snprintf(out, PK_UUID_TEXT, "task-%zu", number);
+    (void)snprintf(out, PK_UUID_TEXT, "task-%06zu", number);
 }
 
 /* What the model knows of a task. */
 struct known {
     size_t person; /* PEOPLE: nobody's. */
-    int64_t created_ms, place;
+    int64_t created_ms;
     bool is_open, is_held, was_left; /* was_left: it has gone to the end of its line. */
 };
 struct model {
@@ -55,7 +55,6 @@ static void add(struct model *model)
     struct known *known = &model->known[model->count];
     *known = (struct known){ .person = draw(&model->seed) % (PEOPLE + 1),
                              .created_ms = (int64_t)(model->count / 3),
-                             .place = (int64_t)(model->count % 3),
                              .is_open = true };
     name_task(id, model->count++);
     (void)snprintf(person, sizeof(person), "person-%zu", known->person);
@@ -65,7 +64,6 @@ static void add(struct model *model)
         &(struct pk_entry_new){ .id = id,
                                 .person = known->person == PEOPLE ? NULL : person,
                                 .created_ms = known->created_ms,
-                                .place = known->place,
                                 .wake_ms = draw(&model->seed) % 4 ? 0 : model->now_ms + 20,
                                 .is_inserted = draw(&model->seed) % 2 == 0 },
         model->now_ms);
