@@ -44,6 +44,7 @@ static const struct pk_task_type task_table[] = {
       .help = "Applies a version of a processor to all people, a few a second." },
     { .name = PK_ERASE_TASK,
       .run = pk_erase_run,
+      .lease_ms = 20000,    /* Each of its steps renews it. */
       .attempts_max = 1000, /* An erasure is not given up: days of a disk that is full. */
       .help = "Erases a person, everywhere and for good." },
     { .name = PK_RESUME_TASK,
