@@ -149,7 +149,7 @@ static void put_range(struct pk_buf *out, const struct pk_field *field, const ch
 #define UUID_ANY       HEX "{8}-" HEX "{4}-4" HEX "{3}-[89abAB]" HEX "{3}-" HEX "{12}"
 #define LOW            "[0-9a-f]"
 #define UUID_LOW       LOW "{8}-" LOW "{4}-4" LOW "{3}-[89ab]" LOW "{3}-" LOW "{12}"
-#define NUMBER         "(?:0|[1-9][0-9]*)"
+#define NUMBER         "(?:0|[1-9][0-9]{0,15})" /* To 2^53 - 1, which has 16 digits. */
 #define PRE            "(?:0|[1-9][0-9]*|[0-9]*[A-Za-z-][0-9A-Za-z-]*)"
 #define BUILD          "[0-9A-Za-z-]+"
 #define HIDING         "\\u0000-\\u001f\\u007f-\\u009f\\u2028-\\u202e\\u2066-\\u2069"

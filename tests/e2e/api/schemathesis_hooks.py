@@ -154,21 +154,44 @@ def is_odd(entry, names):
     return not any(said) or all(said) or bool(entry.get("remove") and not said[1])
 
 
-def has_nul_key(value):
-    """True when some key has U+0000, which no document takes, however deep."""
+def no_document_takes(value):
+    """True when some key has U+0000, or an integer is none of 64 bits, however deep."""
     if isinstance(value, dict):
-        return any("\0" in key or has_nul_key(inside) for key, inside in value.items())
-    return isinstance(value, list) and any(has_nul_key(inside) for inside in value)
+        return any("\0" in key or no_document_takes(inside) for key, inside in value.items())
+    if isinstance(value, list):
+        return any(no_document_takes(inside) for inside in value)
+    return isinstance(value, int) and not -(2**63) <= value < 2**63
 
 
 def instant(text):
     """A date of RFC 3339 in milliseconds."""
     day, hour, fraction, zone = re.fullmatch(
         r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9:]{8})(?:\.([0-9]+))?([Zz]|[+-][0-9]{2}:[0-9]{2})", text).groups()
-    second = int(hour[6:])  # Python knows no leap second.
-    at = datetime.datetime.fromisoformat(f"{day} {hour[:6]}00") - datetime.datetime(1970, 1, 1)
-    minutes = 0 if zone in "Zz" else int(zone[0] + "1") * (int(zone[1:3]) * 60 + int(zone[4:]))
-    return (at // datetime.timedelta(seconds=1) + second - minutes * 60) * 1000 + int(((fraction or "") + "000")[:3])
+    year, month, date = map(int, day.split("-"))
+    at = datetime.date(year + 400 if year < 1 else year, month, date).toordinal() - (146097 if year < 1 else 0)
+    seconds = at * 86400 + int(hour[:2]) * 3600 + int(hour[3:5]) * 60 + int(hour[6:])
+    east = 0 if zone in "Zz" else int(zone[0] + "1") * (int(zone[1:3]) * 60 + int(zone[4:]))
+    return (seconds - east * 60) * 1000 + int(((fraction or "") + "000")[:3])
+
+
+def is_out_of_range(value):
+    """True for a date outside the years 0000 to 9999 in UTC, and a version with a number above 2^53 - 1."""
+    if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}(\.[0-9]+)?[+-][0-9]{2}:[0-9]{2}", value):
+        return not instant("0000-01-01T00:00:00Z") <= instant(value) <= instant("9999-12-31T23:59:59.999Z")
+    version = re.match(r"([0-9]+)\.([0-9]+)\.([0-9]+)(?![0-9])", value)
+    return bool(version) and max(map(int, version.groups())) >= 2**53
+
+
+def sent(case, field):
+    """What stood at that field: a parameter, or in the body; "" if that is no text."""
+    value = next((value for name, value, _ in parameters(case) if name == field), case.body)
+    if value is case.body:
+        for step in re.findall(r"[^.\[\]]+", field or ""):
+            if isinstance(value, list) and step.isdigit() and int(step) < len(value):
+                value = value[int(step)]
+            else:
+                value = value.get(step) if isinstance(value, dict) else None
+    return value if isinstance(value, str) else ""
 
 
 BUILT_IN = ("chat_log", "document", "interview", "assessment", "api_import", "work_session", "user_input", "calendar_event")
@@ -195,7 +218,7 @@ def is_odd_observation(case, field):
         return is_odd_type(body)
     if field == "personId":
         return not body.get("personId") and not body.get("externalId")
-    if field == "wait":
+    if field in ("wait", "Idempotency-Key"):  # They are for one observation, not for many.
         return case.media_type == "application/x-ndjson" or "observations" in body
     if not isinstance(content, dict):
         return False
@@ -205,7 +228,8 @@ def is_odd_observation(case, field):
     if field == "content.raw":
         return content.get("raw") is None
     # An object is the content itself, or has 'raw': beside that nothing else is taken.
-    name = (field or "").removeprefix("content.")
+    beside = re.fullmatch(r"content(?:\.(.*))?", field or "", re.DOTALL)  # "" has no path of its own.
+    name = (beside[1] or "") if beside else "raw"
     return "raw" in content and name in content and name not in ("raw", "structured", "mediaAttachments")
 
 
@@ -226,7 +250,7 @@ def breaks_rule(case, problem):
     at = (case.operation.method.upper(), case.operation.path)
     if not isinstance(body, dict):
         return False
-    if field is None and has_nul_key(body):
+    if field is None and no_document_takes(body):
         return True
     if at == ("PATCH", "/v1/people/{person}/mindscape"):
         entry = re.fullmatch(r"(traits|traitMatrix)\[([0-9]+)\]", field or "")
@@ -260,7 +284,8 @@ def filter_failure(context, failure, case, response):
         return True
     if kind == "RejectedPositiveData" and response.status_code in (400, 422) and puts_script(case):
         return False  # Which texts are scripts, no schema can say.
-    if kind == "RejectedPositiveData" and response.status_code == 400 and breaks_rule(case, problem):
+    if kind == "RejectedPositiveData" and response.status_code == 400 and \
+            (breaks_rule(case, problem) or is_out_of_range(sent(case, problem.get("field")))):
         return False
     if kind == "UseAfterFree" and problem.get("status") in ("revoked", "withdrawn"):
         return False  # DELETE ends a key or a consent; the record of it stays, and says so.
