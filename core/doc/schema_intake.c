@@ -26,12 +26,8 @@ static const struct pk_field external_new_field[] = {
 static void check_external(const bson_t *doc, const char *path, struct pk_faults *faults)
 {
     const char *source = pk_rule_text(doc, "source");
-    const char *id = pk_rule_text(doc, "id");
     if (source && strchr(source, ':')) {
         pk_rule_fault(faults, path, "source", "a name without ':'", source);
-    }
-    if (id && *id == '\0') {
-        pk_rule_fault(faults, path, "id", "an id that is not empty", "\"\"");
     }
 }
 

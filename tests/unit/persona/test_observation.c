@@ -137,7 +137,7 @@ static const struct bad {
       "externalId.source", "without ':'" },
     { "{'externalId':{'source':'a','id':''},'sourceType':'chat_log','sourceMetadata':"
       "{'source':'s'},'content':{'raw':'r'}}",
-      "externalId.id", "not empty" },
+      "externalId.id", "1 to 200 bytes" },
     { "{'externalId':{'source':'a'},'sourceType':'chat_log','sourceMetadata':{'source':'s'},"
       "'content':{'raw':'r'}}",
       "externalId.id", "nothing" },
