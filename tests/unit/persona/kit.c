@@ -242,7 +242,8 @@ void kit_mapper(struct kit *kit, const char *id, const char *version, const char
 
 /* ---- Documents ---- */
 
-static void read_json(bson_t *out, const char *format, va_list args)
+static void __attribute__((format(printf, 2, 0)))
+read_json(bson_t *out, const char *format, va_list args)
 {
     struct pk_error err = { 0 };
     char *text = NULL;

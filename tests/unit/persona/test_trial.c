@@ -223,8 +223,8 @@ TEST(a_body_names_a_person_or_a_mindscape)
 {
     static const char *const bad[] = {
         "{'detailLevel': 'instant'}",
-        "{'detailLevel': 'instant', 'personId': '11111111-1111-4111-8111-111111111111', "
-        "'mindscape': {}}",
+        ("{'detailLevel': 'instant', 'personId': '11111111-1111-4111-8111-111111111111', "
+         "'mindscape': {}}"),
         "{'detailLevel': 'instant', 'mindscape': {'traitsMatrix': []}}",
         "{'detailLevel': 'instant', 'mindscape': {'traitMatrix': [{'value': 1}]}}",
     };
