@@ -127,6 +127,12 @@ static void hear_hot(void *context, const struct pk_feed_item *item)
     }
 }
 
+/* As a server has it: what is remembered of a person is old when his task has ended. */
+static void forget_hot(void *context, const char *person)
+{
+    pk_hot_changed(context, person);
+}
+
 static void open_domain(struct house *house, const struct house_options *options)
 {
     static const char *const nobody[] = { NULL };
@@ -198,6 +204,8 @@ static void open_domain(struct house *house, const struct house_options *options
     };
     domain->outbox = pk_outbox_new(&(struct pk_outbox_options){ .books = &house->books,
                                                                 .type = house->task,
+                                                                .ended = forget_hot,
+                                                                .context = domain->hot,
                                                                 .threads = 4,
                                                                 .keep_ms = DAY_MS,
                                                                 .backoff_ms = 1,
