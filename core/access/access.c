@@ -194,8 +194,7 @@ static bool check_asker(const struct pk_principal *principal, const struct pk_ac
                        "this key may not do '%s', which takes the capability %s", row->name, names);
     }
     if ((row->needs & PK_NEEDS_EVERYONE) &&
-        !(principal->people.is_all && principal->hidden.name_count == 0 &&
-          !principal->hidden.is_all)) {
+        !(principal->people.is_all && !pk_principal_hides_any(principal))) {
         return pk_fail(err, PK_FORBIDDEN, "it takes a key that may see all people and traits",
                        "this key may not do '%s'", row->name);
     }

@@ -154,6 +154,11 @@ static bool is_at_or_below(const char *path, const char *above)
     return strncmp(path, above, size) == 0 && (path[size] == '\0' || path[size] == '.');
 }
 
+bool pk_principal_hides_any(const struct pk_principal *principal)
+{
+    return principal->hidden.is_all || principal->hidden.name_count > 0;
+}
+
 bool pk_principal_hides(const struct pk_principal *principal, const char *path)
 {
     for (size_t i = 0; i < principal->hidden.name_count; i++) {

@@ -66,6 +66,8 @@ void pk_principal_unrefp(struct pk_principal **principal);
 
 bool pk_principal_may_use(const struct pk_principal *principal, const char *mapper);
 bool pk_principal_may_see(const struct pk_principal *principal, const char *person);
+/* True when anything at all is hidden from it. */
+bool pk_principal_hides_any(const struct pk_principal *principal);
 /* True for a hidden path and for those below it: 'work' hides 'work.focus'. */
 bool pk_principal_hides(const struct pk_principal *principal, const char *path);
 /* True when something hidden lies at, above or below 'path': for reads by prefix. */

@@ -70,9 +70,7 @@ static bool may_patch(struct pk_api_call *call, struct pk_error *err)
 /* What has changed is named only to those from whom nothing is hidden. */
 static bool fail_patch(const struct pk_api_call *call, struct pk_error *err)
 {
-    static const uint8_t nothing[sizeof(call->who->hidden_id)];
-    if (err->code == PK_PRECONDITION &&
-        memcmp(call->who->hidden_id, nothing, sizeof(nothing)) != 0) {
+    if (err->code == PK_PRECONDITION && pk_principal_hides_any(call->who)) {
         (void)pk_fail(err, PK_PRECONDITION, "read the mindscape again and decide anew",
                       "the mindscape has changed since it was read");
     }

@@ -127,7 +127,7 @@ static bool export(struct pk_api_call *call, struct pk_error *err)
 {
     struct sending sending = { .call = call };
     struct pk_error why = { 0 };
-    if (call->who->hidden.name_count > 0) {
+    if (pk_principal_hides_any(call->who)) {
         return pk_fail(err, PK_FORBIDDEN, "ask with a key from which nothing is hidden",
                        "an export shows everything, and some traits are hidden from this key");
     }

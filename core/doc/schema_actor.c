@@ -173,18 +173,21 @@ static const struct pk_schema lesson_schema = {
 };
 static const struct pk_field lesson_item = ROW_OBJECT(NULL, OPT, &lesson_schema, "A lesson.");
 
+/* Spelt alike in the store and over HTTP. */
+#define KEPT_FIELDS                                                                               \
+    ROW_UUID("personaInstanceId", REQ, "The generation that this is about."),                     \
+        ROW_STRING("mapperId", PK_FORMAT_SCRIPT_ID, REQ, "The mapper that made it."),             \
+        ROW_TEXT("actorId", REQ, TEXT_WORD, "Who used the persona."), SAID_FIELDS,                \
+        ROW_DATE("submittedAt", REQ, "When it came."),                                            \
+        ROW_TEXT("submittedBy", REQ, TEXT_WORD, "Who sent it; not always who used the persona."), \
+        ROW_ENUM("processingStatus", REQ, feedback_status, "How far it has got."),                \
+        ROW_DATE("processedAt", OPT, "When it was counted."),                                     \
+        ROW_ARRAY("lessons", OPT, LIST_SHORT, &lesson_item, "What processors make of it.")
+
 static const struct pk_field feedback_field[] = {
     ROW_UUID("_id", REQ, "Its id."),
     ROW_UUID("userId", REQ, "The person whom the persona shows."),
-    ROW_UUID("personaInstanceId", REQ, "The generation that this is about."),
-    ROW_STRING("mapperId", PK_FORMAT_SCRIPT_ID, REQ, "The mapper that made it."),
-    ROW_TEXT("actorId", REQ, TEXT_WORD, "Who used the persona."),
-    SAID_FIELDS,
-    ROW_DATE("submittedAt", REQ, "When it came."),
-    ROW_TEXT("submittedBy", REQ, TEXT_WORD, "Who sent it; not always who used the persona."),
-    ROW_ENUM("processingStatus", REQ, feedback_status, "How far it has got."),
-    ROW_DATE("processedAt", OPT, "When it was counted."),
-    ROW_ARRAY("lessons", OPT, LIST_SHORT, &lesson_item, "What processors make of it."),
+    KEPT_FIELDS,
 };
 const struct pk_schema pk_schema_feedback = {
     .name = "Feedback",
@@ -195,15 +198,7 @@ const struct pk_schema pk_schema_feedback = {
 static const struct pk_field feedback_view_field[] = {
     ROW_UUID("feedbackId", REQ, "Its id."),
     ROW_UUID("personId", REQ, "The person whom the persona shows."),
-    ROW_UUID("personaInstanceId", REQ, "The generation that this is about."),
-    ROW_STRING("mapperId", PK_FORMAT_SCRIPT_ID, REQ, "The mapper that made it."),
-    ROW_TEXT("actorId", REQ, TEXT_WORD, "Who used the persona."),
-    SAID_FIELDS,
-    ROW_DATE("submittedAt", REQ, "When it came."),
-    ROW_TEXT("submittedBy", REQ, TEXT_WORD, "Who sent it; not always who used the persona."),
-    ROW_ENUM("processingStatus", REQ, feedback_status, "How far it has got."),
-    ROW_DATE("processedAt", OPT, "When it was counted."),
-    ROW_ARRAY("lessons", OPT, LIST_SHORT, &lesson_item, "What processors make of it."),
+    KEPT_FIELDS,
 };
 const struct pk_schema pk_schema_feedback_view = {
     .name = "FeedbackView",

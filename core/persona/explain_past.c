@@ -67,7 +67,7 @@ struct pk_doc *explain_without_hidden(struct pk_doc *mindscape, const struct pk_
     bson_iter_t item;
     char room[16];
     uint32_t count = 0;
-    if (!who || (who->hidden.name_count == 0 && !who->hidden.is_all)) {
+    if (!who || !pk_principal_hides_any(who)) {
         return mindscape;
     }
     pk_doc_view(mindscape, &view);

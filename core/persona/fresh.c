@@ -264,7 +264,7 @@ bool pk_fresh_meets_hidden(const bson_t *basis, const struct pk_principal *who)
     struct key key;
     bson_iter_t list;
     int64_t v;
-    if (!who || (who->hidden.name_count == 0 && !who->hidden.is_all)) {
+    if (!who || !pk_principal_hides_any(who)) {
         return false;
     }
     if (!open_list(basis, "readSet", &list)) {

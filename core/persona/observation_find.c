@@ -143,8 +143,7 @@ bool pk_observation_is_hidden(const struct pk_domain *domain, const struct pk_pr
 {
     const char *sender = pk_doc_text(observation, "createdBy");
     *out = false;
-    if (!who || (who->hidden.name_count == 0 && !who->hidden.is_all) ||
-        (sender && strcmp(sender, who->actor_id) == 0)) {
+    if (!who || !pk_principal_hides_any(who) || (sender && strcmp(sender, who->actor_id) == 0)) {
         return true;
     }
     *out = names_hidden(who, observation);

@@ -81,7 +81,7 @@ static bool basis_of(const struct pk_doc *persona, const char *name, bson_t *out
 bool persona_meets_hidden(const struct pk_doc *persona, const struct pk_principal *who)
 {
     bson_t core, overlay;
-    if (!who || (who->hidden.name_count == 0 && !who->hidden.is_all)) {
+    if (!who || !pk_principal_hides_any(who)) {
         return false;
     }
     return !basis_of(persona, "coreBasis", &core) || !basis_of(persona, "overlayBasis", &overlay) ||

@@ -623,8 +623,7 @@ bool pk_persona_map(struct pk_personas *personas, const struct pk_map_request *r
 
     err = err ? err : &local;
     *out = (struct pk_mapped){ 0 };
-    mapping.has_hidden =
-        request->who && (request->who->hidden.name_count > 0 || request->who->hidden.is_all);
+    mapping.has_hidden = request->who && pk_principal_hides_any(request->who);
     mapping.pinned = pk_scripts_pin(mapping.domain->scripts);
     mapping.mapper = pk_generation_find(mapping.pinned, PK_SCRIPT_MAPPER, request->mapper);
     if (!mapping.mapper) {

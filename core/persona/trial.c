@@ -88,8 +88,7 @@ bool trial_try(const struct stage *stage, const struct pk_map_request *request,
                                .pinned = stage->pinned,
                                .mapper = stage->mapper,
                                .mindscape = mindscape,
-                               .has_hidden =
-                                   who && (who->hidden.name_count > 0 || who->hidden.is_all) };
+                               .has_hidden = who && pk_principal_hides_any(who) };
     *out = (struct attempt){ 0 };
     variant_init(&mapping.common, request, stage->mapper, false);
     mapping.place = &mapping.common;

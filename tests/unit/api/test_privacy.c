@@ -147,6 +147,11 @@ TEST(an_export_is_refused_to_whom_something_is_hidden_from)
     struct reply reply = get(&house, BASE "/export", key);
     expect(&reply, 403, "forbidden");
     reply_done(&reply);
+    pk_doc_unref(house_actor(&house, "blind",
+                             "{'grants':['operate'],'people':['*'],'hiddenPaths':['*']}", key));
+    reply = get(&house, BASE "/export", key);
+    expect(&reply, 403, "forbidden");
+    reply_done(&reply);
     house_close(&house);
 }
 
