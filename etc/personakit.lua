@@ -46,6 +46,7 @@ return {
     loops = 0,                        -- threads that move bytes; 0: one for each core
     connections = 16384,              -- at the same time
     connections_per_address = 1024,   -- of these, from one address that is no trusted proxy
+    bodies_bytes = "512MiB",          -- of bodies that are read whole, all together; beyond it 503
     head_ms = 10000,                  -- for the head of a request
     body_ms = 10000,                  -- a body must bring rate_min bytes a second in each such span
     rate_min = 1024,
@@ -87,6 +88,9 @@ return {
     -- What decides when sources disagree, as in { "work.*=review" }: latest, strongest,
     -- keep_all or review; the first that fits, else strongest.
     conflicts = {},
+    -- After how long half of the confidence is left, where it is not low=365d, medium=90d, high=14d,
+    -- times assessment=2, interview=1.5, user_input=1.5, chat_log=0.5; as in { "high=7d", "chat_log=0.25" }.
+    half_lives = {},
   },
 
   personas = {
@@ -135,6 +139,7 @@ return {
       deliveries = "30d",    -- webhook deliveries that can be looked at and replayed
       outbox = "7d",         -- finished tasks that can be looked at
       tombstones = "30d",    -- devices may be offline so long and still learn what was erased
+      backups = "30d",       -- you delete backups that are older: receipts of erasures say so
       audit = "365d",        -- who did what
     },
   },

@@ -19,7 +19,7 @@ static const struct pk_api_table *const table_list[] = {
     &pk_api_personas_table,     &pk_api_mindscapes_table,  &pk_api_traits_table,
     &pk_api_curations_table,    &pk_api_reviews_table,     &pk_api_replays_table,
     &pk_api_feedback_table,     &pk_api_explain_table,     &pk_api_privacy_table,
-    &pk_api_trials_table,
+    &pk_api_merges_table,       &pk_api_trials_table,      &pk_api_training_table,
 };
 
 size_t pk_api_row_count(void)

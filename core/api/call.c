@@ -7,6 +7,7 @@
 #include "doc/doc.h"
 #include "doc/json.h"
 #include "doc/names.h"
+#include "doc/path.h"
 
 #include <assert.h>
 #include <stdarg.h>
@@ -34,6 +35,21 @@ int64_t pk_call_number(const struct pk_api_call *call, const char *name, int64_t
 {
     const size_t i = index_of(call, name);
     return call->value[i] ? call->number[i] : fallback;
+}
+
+const char *pk_call_text(const struct pk_api_call *call, const char *path)
+{
+    bson_iter_t iter;
+    return call->body && pk_path_find(call->body, path, &iter) && BSON_ITER_HOLDS_UTF8(&iter)
+               ? bson_iter_utf8(&iter, NULL)
+               : NULL;
+}
+
+bool pk_call_is(const struct pk_api_call *call, const char *path)
+{
+    bson_iter_t iter;
+    return call->body && pk_path_find(call->body, path, &iter) && BSON_ITER_HOLDS_BOOL(&iter) &&
+           bson_iter_bool(&iter);
 }
 
 /* ---- One document ---- */

@@ -133,7 +133,7 @@ static const enum pk_code fails[] = { PK_CONFLICT,    PK_REFUSED, PK_TOO_LARGE,
 
 static const struct pk_api_row row[] = {
     { PK_ROW(GET, "/v1/personas/{persona}/explain", PERSONA_READ), .lane = PK_LANE_SCRIPT,
-      .flags = PK_ROW_AFTER, .param = param, .subject = find_persona, .run = explain,
+      .flags = PK_ROW_READS | PK_ROW_AFTER, .param = param, .subject = find_persona, .run = explain,
       .answer = &pk_schema_explanation_view, .text_answer = text_type, .id = "explainPersona",
       .tag = "personas",
       .help = "Says of each line of a persona which rule made it of which traits and observations, "

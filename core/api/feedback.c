@@ -13,7 +13,6 @@
 #include "base/error.h"
 #include "base/id.h"
 #include "doc/doc.h"
-#include "doc/path.h"
 #include "doc/schema_explain.h"
 
 #include <math.h>
@@ -21,18 +20,11 @@
 
 /* ---- POST /v1/feedback ---- */
 
-static const char *body_text(const struct pk_api_call *call, const char *name)
-{
-    bson_iter_t iter;
-    return bson_iter_init_find(&iter, call->body, name) && BSON_ITER_HOLDS_UTF8(&iter)
-               ? bson_iter_utf8(&iter, NULL)
-               : "";
-}
-
 static bool find_target(struct pk_api_call *call, struct pk_object *object, struct pk_error *err)
 {
-    if (!pk_feedback_find(call->parts->domain, body_text(call, "personaInstanceId"),
-                          call->deadline_ns, &call->found, err)) {
+    const char *instance = pk_call_text(call, "personaInstanceId");
+    if (!pk_feedback_find(call->parts->domain, instance ? instance : "", call->deadline_ns,
+                          &call->found, err)) {
         return false;
     }
     object->is_missing = call->found == NULL;
@@ -158,9 +150,9 @@ static const struct pk_api_row row[] = {
               "'feedback' gets to see it.",
       .fails = submit_fails },
     { PK_ROW(GET, "/v1/feedback/{feedback}", FEEDBACK_READ), .lane = PK_LANE_STORE,
-      .flags = PK_ROW_AFTER, .param = feedback_param, .subject = find_one, .run = get, .show = show,
-      .answer = &pk_schema_feedback_view, .id = "getFeedback", .tag = "feedback",
-      .help = "Shows feedback on a mapper's persona, and how far it has got." },
+      .flags = PK_ROW_READS | PK_ROW_AFTER, .param = feedback_param, .subject = find_one,
+      .run = get, .show = show, .answer = &pk_schema_feedback_view, .id = "getFeedback",
+      .tag = "feedback", .help = "Shows feedback on a mapper's persona, and how far it has got." },
     { PK_ROW(GET, "/v1/mappers/{mapper}/feedback", FEEDBACK_READ), .lane = PK_LANE_SLOW,
       .flags = PK_ROW_AFTER, .param = summary_param, .subject = pk_versions_find, .run = summarise,
       .answer = &pk_schema_feedback_summary, .id = "summariseFeedback", .tag = "feedback",

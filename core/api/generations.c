@@ -29,7 +29,8 @@ static void add_date(bson_t *to, const char *name, int64_t ms)
     }
 }
 
-static void add_script(bson_t *item, const struct pk_script *script,
+/* 'share' 0: it serves everybody, but for those on whom another one is tried. */
+static void add_script(bson_t *item, const struct pk_script *script, double share,
                        const struct pk_script_stats *stats)
 {
     BSON_APPEND_UTF8(item, "kind", pk_script_kind_name(script->kind));
@@ -38,6 +39,9 @@ static void add_script(bson_t *item, const struct pk_script *script,
     BSON_APPEND_UTF8(item, "contentHash", script->bundle->hash_text);
     BSON_APPEND_BOOL(item, "signed", script->is_signed);
     BSON_APPEND_INT64(item, "examples", script->examples);
+    if (share > 0) {
+        BSON_APPEND_DOUBLE(item, "canaryShare", share);
+    }
     BSON_APPEND_INT64(item, "calls", (int64_t)stats->calls);
     BSON_APPEND_INT64(item, "failures", (int64_t)stats->failures);
     BSON_APPEND_DOUBLE(item, "meanMs", (double)stats->mean_ns / 1e6);
@@ -50,19 +54,33 @@ static void add_script(bson_t *item, const struct pk_script *script,
     }
 }
 
+static void add_serving(bson_t *list, size_t *count, struct pk_scripts *scripts,
+                        const struct pk_script *script, double share)
+{
+    struct pk_script_stats stats = { 0 };
+    bson_t item;
+    (void)pk_scripts_stats(scripts, script, &stats);
+    item_begin(list, (*count)++, &item);
+    add_script(&item, script, share, &stats);
+    bson_append_document_end(list, &item);
+}
+
 static void add_scripts(bson_t *out, struct pk_scripts *scripts)
 {
     struct pk_generation *pinned = pk_scripts_pin(scripts);
-    bson_t list, item;
+    bson_t list;
+    size_t count = 0;
     BSON_APPEND_INT64(out, "generation", (int64_t)pk_generation_number(pinned));
     BSON_APPEND_ARRAY_BEGIN(out, "scripts", &list);
     for (size_t i = 0; i < pk_generation_count(pinned); i++) {
         const struct pk_script *script = pk_generation_at(pinned, i);
-        struct pk_script_stats stats = { 0 };
-        (void)pk_scripts_stats(scripts, script, &stats);
-        item_begin(&list, i, &item);
-        add_script(&item, script, &stats);
-        bson_append_document_end(&list, &item);
+        double share = 0;
+        const struct pk_script *canary =
+            pk_generation_canary(pinned, script->kind, script->id, &share);
+        add_serving(&list, &count, scripts, script, 0);
+        if (canary) {
+            add_serving(&list, &count, scripts, canary, share);
+        }
     }
     bson_append_array_end(out, &list);
     pk_generation_unpin(pinned);

@@ -7,6 +7,7 @@
 #include "api/known.h"
 #include "api/resources.h"
 #include "base/alloc.h"
+#include "base/arena.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "doc/doc.h"
@@ -20,18 +21,19 @@
 /* ---- What it is done to ---- */
 
 /* The one that 'person' was merged into, when he has none himself. */
-static bool follow_merge(struct pk_api_call *call, const char *person, struct pk_error *err)
+static bool follow_merge(struct pk_api_call *call, struct pk_object *object, struct pk_error *err)
 {
-    const struct pk_person_ref ref = { .id = person };
+    const struct pk_person_ref ref = { .id = object->person };
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *found = NULL;
     if (!pk_person_find(call->parts->domain, &ref, call->deadline_ns, &found, err)) {
         return false;
     }
-    if (!found || !pk_doc_id(found) || strcmp(pk_doc_id(found), person) == 0 ||
-        !pk_principal_may_see(call->who, pk_doc_id(found))) {
+    if (!found || strcmp(pk_doc_id(found), object->person) == 0) {
         return true;
     }
-    return pk_mindscape_get(call->parts->domain, pk_doc_id(found), call->deadline_ns, &call->found,
+    object->person = pk_arena_strdup(&call->request->arena, pk_doc_id(found));
+    return !pk_access_check(call->who, call->row->action, object, NULL) ||
+           pk_mindscape_get(call->parts->domain, object->person, call->deadline_ns, &call->found,
                             err);
 }
 
@@ -45,7 +47,7 @@ bool pk_subject_mindscape(struct pk_api_call *call, struct pk_object *object, st
                           err)) {
         return false;
     }
-    if (!call->found && !follow_merge(call, object->person, err)) {
+    if (!call->found && !follow_merge(call, object, err)) {
         return false;
     }
     object->is_missing = call->found == NULL;
@@ -100,6 +102,10 @@ static bool read_view(const struct pk_api_call *call, struct pk_mindscape_view *
     read_include(pk_call_value(call, "include"), out);
     const int64_t at_ms = pk_call_number(call, "at", 0);
     if (pk_call_value(call, "at") && at_ms < out->now_ms) {
+        if (out->has_embeddings || out->has_knowledge) {
+            return pk_fail_field(err, PK_INVALID, "include", "ask for it without 'at'",
+                                 "what lies beside the mindscape is known as it is now only");
+        }
         out->at_ms = at_ms != 0 ? at_ms : 1;
         out->now_ms = out->at_ms;
     }
@@ -131,8 +137,8 @@ static const struct pk_param param[] = {
     { .name = "at",
       .type = PK_PARAM_TIME,
       .fallback = "now",
-      .help = "Traits as they were before anything that took effect later was taken in, and goals "
-              "and beliefs held by then; without what is true just now." },
+      .help = "All as it was before anything that took effect later was taken in: traits, goals, "
+              "beliefs, the narrative and what was true just then. Not with 'include'." },
     { .name = "shape",
       .type = PK_PARAM_WORD,
       .allowed = shape,
@@ -148,8 +154,8 @@ static const struct pk_param param[] = {
 };
 static const struct pk_api_row row[] = {
     { PK_ROW(GET, "/v1/people/{person}/mindscape", MINDSCAPE_READ), .lane = PK_LANE_STORE,
-      .flags = PK_ROW_AFTER, .param = param, .subject = pk_subject_mindscape, .run = run,
-      .answer = &pk_schema_mindscape_view, .id = "getMindscape", .tag = "mindscapes",
+      .flags = PK_ROW_READS | PK_ROW_AFTER, .param = param, .subject = pk_subject_mindscape,
+      .run = run, .answer = &pk_schema_mindscape_view, .id = "getMindscape", .tag = "mindscapes",
       .help = "Shows what is known of a person, with each trait's confidence as it is now." },
 };
 const struct pk_api_table pk_api_mindscapes_table = { row, PK_COUNT(row) };

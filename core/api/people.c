@@ -167,7 +167,7 @@ static const struct pk_api_row row[] = {
       .answer = &pk_schema_person_view, .id = "listPeople", .tag = "people",
       .help = "Lists the people whom the key may see, newest first." },
     { PK_ROW(GET, "/v1/people/{person}/observations", OBSERVATION_READ), .lane = PK_LANE_STORE,
-      .flags = PK_ROW_LIST | PK_ROW_AFTER, .param = observations_param,
+      .flags = PK_ROW_READS | PK_ROW_LIST | PK_ROW_AFTER, .param = observations_param,
       .subject = pk_subject_person, .run = list_observations, .answer = &pk_schema_observation_view,
       .id = "listObservations", .tag = "observations",
       .help = "Lists a person's observations, newest first; without those that tell of hidden "

@@ -57,6 +57,9 @@ static bool show_persona(const struct pk_doc *persona, bson_t *out, struct pk_er
         return pk_wrap(err, "spell the persona");
     }
     BSON_APPEND_UTF8(out, "sourceMindscapeId", pk_doc_text(persona, "userId"));
+    if (pk_persona_is_canary(persona)) {
+        BSON_APPEND_BOOL(out, "isCanary", true);
+    }
     return true;
 }
 
@@ -77,27 +80,12 @@ static void fill_object(struct pk_api_call *call, const struct pk_persona_name *
 
 /* ---- POST /v1/personas/map ---- */
 
-static const char *body_text(const struct pk_api_call *call, const char *path)
-{
-    bson_iter_t iter;
-    return pk_path_find(call->body, path, &iter) && BSON_ITER_HOLDS_UTF8(&iter)
-               ? bson_iter_utf8(&iter, NULL)
-               : NULL;
-}
-
-static bool body_bool(const struct pk_api_call *call, const char *name)
-{
-    bson_iter_t iter;
-    return bson_iter_init_find(&iter, call->body, name) && BSON_ITER_HOLDS_BOOL(&iter) &&
-           bson_iter_bool(&iter);
-}
-
 static bool find_wanted(struct pk_api_call *call, struct pk_object *object, struct pk_error *err)
 {
-    const struct pk_person_ref ref = { .id = body_text(call, "personaId") };
+    const struct pk_person_ref ref = { .id = pk_call_text(call, "personaId") };
     object->person = ref.id;
-    object->mapper = body_text(call, "mapperId");
-    object->detail = pk_detail_find(body_text(call, "detailLevel"));
+    object->mapper = pk_call_text(call, "mapperId");
+    object->detail = pk_detail_find(pk_call_text(call, "detailLevel"));
     if (!pk_access_check(call->who, call->row->action, object, NULL)) {
         return true; /* Refused whoever is there; so not even the time says whether he is. */
     }
@@ -191,9 +179,9 @@ static bool map(struct pk_api_call *call, struct pk_error *err)
     struct pk_map_request wanted = { .mapper = call->object.mapper,
                                      .person = call->object.person,
                                      .detail = call->object.detail,
-                                     .is_stale_fine = body_bool(call, "includeStale"),
-                                     .is_strict = body_bool(call, "strict"),
-                                     .purpose = body_text(call, "purpose"),
+                                     .is_stale_fine = pk_call_is(call, "includeStale"),
+                                     .is_strict = pk_call_is(call, "strict"),
+                                     .purpose = pk_call_text(call, "purpose"),
                                      .sections = read_sections(call),
                                      .who = call->who,
                                      .deadline_ns = call->deadline_ns,
@@ -277,6 +265,29 @@ static bool show(struct pk_api_call *call, const struct pk_doc *persona, struct 
     return ok;
 }
 
+/* Under the id of somebody who was merged there is none: the same of whom he was merged into. */
+static bool get_merged(struct pk_api_call *call, const char **id, struct pk_error *err)
+{
+    const struct pk_person_ref ref = { .id = call->object.person };
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *person = NULL;
+    struct pk_persona_name name;
+    if (!pk_persona_name(*id, &name)) {
+        return true;
+    }
+    if (!pk_person_find(call->parts->domain, &ref, call->deadline_ns, &person, err)) {
+        return false;
+    }
+    if (!person || strcmp(pk_doc_id(person), ref.id) == 0) {
+        return true;
+    }
+    call->object.person = pk_arena_strdup(&call->request->arena, pk_doc_id(person));
+    *id = pk_arena_printf(&call->request->arena, "%s:%s%s", name.mapper, call->object.person,
+                          strchr(*id, ':') + 1 + strlen(ref.id));
+    return pk_access_check(call->who, call->row->action, &call->object, err) &&
+           pk_persona_get(call->parts->domain->personas, *id, call->who, call->deadline_ns,
+                          &call->found, err);
+}
+
 static bool get(struct pk_api_call *call, struct pk_error *err)
 {
     struct pk_personas *personas = call->parts->domain->personas;
@@ -284,7 +295,9 @@ static bool get(struct pk_api_call *call, struct pk_error *err)
     const char *id = pk_call_value(call, "persona");
     const uint64_t stamp = pk_hot_stamp(call->parts->hot, person);
 
-    if (!pk_persona_get(personas, id, call->who, call->deadline_ns, &call->found, err)) {
+    const char *other = id;
+    if (!pk_persona_get(personas, id, call->who, call->deadline_ns, &call->found, err) ||
+        (!call->found && !get_merged(call, &other, err))) {
         return false;
     }
     if (!call->found) {
@@ -294,11 +307,11 @@ static bool get(struct pk_api_call *call, struct pk_error *err)
     if (!pk_call_show(call, call->found, err)) {
         return false;
     }
-    if (strcmp(id, pk_doc_id(call->found)) == 0 && !pk_doc_bool(call->found, "isStale", true)) {
+    if (pk_persona_is_named(call->found, id) && !pk_doc_bool(call->found, "isStale", true)) {
         pk_hot_lane_keep_for(call, person, stamp, pk_persona_valid_from(call->found),
                              pk_persona_valid_until(call->found));
     }
-    pk_persona_used(personas, pk_doc_id(call->found), call->who ? call->who->actor_id : NULL);
+    pk_persona_served(personas, call->found, call->who ? call->who->actor_id : NULL);
     return true;
 }
 
@@ -356,8 +369,9 @@ static const struct pk_api_row row[] = {
       .run = get, .show = show, .answer = &pk_schema_persona_view, .id = "getPersona",
       .tag = "personas", .help = "Shows a cached persona, fresh or stale." },
     { PK_ROW(GET, "/v1/people/{person}/personas", PERSONA_LIST), .lane = PK_LANE_STORE,
-      .flags = PK_ROW_LIST | PK_ROW_AFTER, .param = person_param, .subject = pk_subject_person,
-      .run = list, .answer = &pk_schema_persona_view, .id = "listPersonas", .tag = "personas",
+      .flags = PK_ROW_READS | PK_ROW_LIST | PK_ROW_AFTER, .param = person_param,
+      .subject = pk_subject_person, .run = list, .answer = &pk_schema_persona_view,
+      .id = "listPersonas", .tag = "personas",
       .help = "Lists the cached personas of a person, in the order of their ids." },
 };
 const struct pk_api_table pk_api_personas_table = { row, PK_COUNT(row) };

@@ -16,7 +16,9 @@
 #include "persona/access_log.h"
 #include "persona/erase.h"
 #include "persona/export.h"
+#include "persona/merge.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum { READS_MAX = 20 };
@@ -71,6 +73,7 @@ static bool show_receipt(struct pk_api_call *call, struct pk_error *err)
         pk_doc_view(tombstone, &view);
         put_date(&out, "erasedAt", tombstone);
         put_date(&out, "completedAt", tombstone);
+        put_date(&out, "backupsUntil", tombstone);
         if (bson_iter_init_find(&counts, &view, "counts")) {
             (void)bson_append_iter(&out, "counts", -1, &counts);
         }
@@ -159,36 +162,91 @@ static bool add_reads(struct pk_api_call *call, const struct pk_page *page, size
     return true;
 }
 
-/* Other rows of the person are passed over, so a page may take several reads. */
+/* Where a page begins: which of the person's ids, and the store's cursor within it. Before the
+ * store's stands "<id's number>:", but for the first id. */
+struct place {
+    size_t id;
+    char *cursor; /* NULL: from the start. */
+};
+
+static void place_done(struct place *place)
+{
+    pk_free(place->cursor);
+}
+
+static struct place read_place(const char *cursor, size_t ids)
+{
+    const size_t digits = cursor ? strspn(cursor, "0123456789") : 0;
+    struct place place = { 0, NULL };
+    if (digits > 0 && digits < 5 && cursor[digits] == ':') {
+        place.id = strtoul(cursor, NULL, 10);
+        cursor = cursor + digits + 1;
+    }
+    if (place.id >= ids) { /* None of ours: for the store to refuse. */
+        place.id = 0;
+        cursor = "?";
+    }
+    place.cursor = cursor && *cursor ? pk_strdup(cursor) : NULL;
+    return place;
+}
+
+/* The page behind it: within the same id, or at the next one's start. */
+static void move_place(struct place *place, char *next)
+{
+    pk_free(place->cursor);
+    place->cursor = next;
+    place->id += next == NULL;
+}
+
+/* Rows of one id, as many as there is room for. */
+static bool read_page(struct pk_api_call *call, const char *person, struct place *place,
+                      size_t *count, struct pk_error *err)
+{
+    PK_CLEANUP(pk_page_done) struct pk_page page = { 0 };
+    char hash[PK_HASH_TEXT];
+    pk_audit_person(call->parts->books->peppers, person, hash);
+    const struct pk_query query = { .collection = "audit",
+                                    .index = "by_user",
+                                    .equal = { PK_TEXT(hash) },
+                                    .equal_count = 1,
+                                    .limit = call->limit - *count,
+                                    .cursor = place->cursor };
+    if (!pk_store_find(call->parts->books->store, &query, call->deadline_ns, &page, err)) {
+        return pk_wrap(err, "read who read what");
+    }
+    if (!add_reads(call, &page, count, err)) {
+        return false;
+    }
+    move_place(place, page.next);
+    page.next = NULL;
+    return true;
+}
+
+/* Other rows of the person are passed over, so a page may take several reads. What was read of
+ * people before they were merged into this one comes behind his own. */
 static bool list_reads(struct pk_api_call *call, struct pk_error *err)
 {
-    PK_CLEANUP(pk_freep) char *next = call->cursor ? pk_strdup(call->cursor) : NULL;
-    char person[PK_HASH_TEXT];
+    struct pk_person_ids ids;
     size_t count = 0;
-    pk_audit_person(call->parts->books->peppers, call->object.person, person);
-    struct pk_query query = {
-        .collection = "audit", .index = "by_user", .equal = { PK_TEXT(person) }, .equal_count = 1
-    };
-    pk_call_list_begin(call);
-    for (int reads = 0; count < call->limit && reads < READS_MAX; reads++) {
-        PK_CLEANUP(pk_page_done) struct pk_page page = { 0 };
-        query.limit = call->limit - count;
-        query.cursor = next;
-        if (!pk_store_find(call->parts->books->store, &query, call->deadline_ns, &page, err)) {
-            return pk_wrap(err, "read who read what");
-        }
-        if (!add_reads(call, &page, &count, err)) {
-            return false;
-        }
-        pk_free(next);
-        next = page.next;
-        page.next = NULL;
-        if (!next) {
-            break;
-        }
+    if (!pk_person_ids(call->parts->domain, call->object.person, call->deadline_ns, &ids, err)) {
+        return false;
     }
-    pk_call_list_end(call, next);
-    return true;
+    PK_CLEANUP(place_done) struct place place = read_place(call->cursor, ids.count);
+    bool ok = true;
+    pk_call_list_begin(call);
+    for (int reads = 0; ok && place.id < ids.count && count < call->limit && reads < READS_MAX;
+         reads++) {
+        ok = read_page(call, pk_doc_id(ids.doc[place.id]), &place, &count, err);
+    }
+    const char *next = place.id >= ids.count ? NULL
+                       : place.id == 0       ? place.cursor
+                                       : pk_arena_printf(&call->request->arena, "%zu:%s", place.id,
+                                                         place.cursor ? place.cursor : "");
+    if (ok) {
+        pk_call_list_end(call, next);
+    }
+    pk_person_ids_done(&ids);
+    return ok;
 }
 
 /* ---- Routes ---- */

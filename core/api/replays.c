@@ -33,20 +33,6 @@ static bool answer_task(struct pk_api_call *call, const char *task, struct pk_er
     return true;
 }
 
-static const char *body_text(const struct pk_api_call *call, const char *name)
-{
-    bson_iter_t iter;
-    return call->body && bson_iter_init_find(&iter, call->body, name) && BSON_ITER_HOLDS_UTF8(&iter)
-               ? bson_iter_utf8(&iter, NULL)
-               : NULL;
-}
-
-static bool body_is(const struct pk_api_call *call, const char *name)
-{
-    bson_iter_t iter;
-    return call->body && bson_iter_init_find(&iter, call->body, name) && bson_iter_as_bool(&iter);
-}
-
 /* ---- One person ---- */
 
 /* "traits/work.focus" is the trait 'work.focus'; other parts are no traits. */
@@ -107,14 +93,14 @@ static bool answer_dry(struct pk_api_call *call, const struct pk_remake *replay,
 
 static bool replay_person(struct pk_api_call *call, struct pk_error *err)
 {
-    const struct pk_remake replay = { .processor = body_text(call, "processor"),
-                                      .version = body_text(call, "version") };
+    const struct pk_remake replay = { .processor = pk_call_text(call, "processor"),
+                                      .version = pk_call_text(call, "version") };
     char task[PK_UUID_TEXT];
     if (replay.version && !replay.processor) {
         return pk_fail_field(err, PK_INVALID, "processor", "name the processor, too",
                              "a version of no processor");
     }
-    if (body_is(call, "dryRun")) {
+    if (pk_call_is(call, "dryRun")) {
         return answer_dry(call, &replay, err);
     }
     return pk_replay_person(call->parts->domain, &call->by, call->object.person, &replay, task,
@@ -139,8 +125,8 @@ static bool start_all(struct pk_api_call *call, struct pk_error *err)
     bson_iter_t rate;
     const double per_second =
         bson_iter_init_find(&rate, call->body, "perSecond") ? bson_iter_as_double(&rate) : 0;
-    if (!pk_replay_all(call->parts->domain, &call->by, body_text(call, "processor"),
-                       body_text(call, "version"), per_second, task, err)) {
+    if (!pk_replay_all(call->parts->domain, &call->by, pk_call_text(call, "processor"),
+                       pk_call_text(call, "version"), per_second, task, err)) {
         return false;
     }
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *doc = pk_replay_doc(task);

@@ -27,7 +27,9 @@ extern const struct pk_api_table pk_api_replays_table;
 extern const struct pk_api_table pk_api_feedback_table;
 extern const struct pk_api_table pk_api_explain_table;
 extern const struct pk_api_table pk_api_trials_table;
+extern const struct pk_api_table pk_api_training_table;
 extern const struct pk_api_table pk_api_privacy_table;
+extern const struct pk_api_table pk_api_merges_table;
 
 /* Reads the actor that {actor} names into call->found. */
 pk_subject_fn pk_subject_actor;

@@ -116,8 +116,9 @@ static const enum pk_code conflict[] = { PK_CONFLICT, PK_OK };
 
 static const struct pk_api_row row[] = {
     { PK_ROW(GET, "/v1/people/{person}/reviews", REVIEW_READ), .lane = PK_LANE_STORE,
-      .flags = PK_ROW_LIST | PK_ROW_AFTER, .param = list_param, .subject = pk_subject_person,
-      .run = list, .answer = &pk_schema_review_view, .id = "listReviews", .tag = "reviews",
+      .flags = PK_ROW_READS | PK_ROW_LIST | PK_ROW_AFTER, .param = list_param,
+      .subject = pk_subject_person, .run = list, .answer = &pk_schema_review_view,
+      .id = "listReviews", .tag = "reviews",
       .help = "Lists what waits for the person's word, and what was decided." },
     DECIDE(approve, "Lets a proposed change happen; the trait is the person's word from then on."),
     DECIDE(decline, "Leaves the trait as it is."),

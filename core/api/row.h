@@ -82,7 +82,9 @@ enum pk_row_flags {
     PK_ROW_MANY = 1 << 8,   /* Done to many things, or to what the body says: 'run' asks
                              * pk_access_check for each; before it only whether who asks may at
                              * all. */
-    PK_ROW_WAIT = 1 << 9    /* A write that takes ?wait=processed: see pk_call_wait_tasks. */
+    PK_ROW_WAIT = 1 << 9,   /* A write that takes ?wait=processed: see pk_call_wait_tasks. */
+    PK_ROW_READS = 1 << 10  /* Shows what is known of the subject's person: who read it is kept
+                             * (access_log.h). Personas and exports see to that themselves. */
 };
 
 struct pk_api_row {
@@ -173,6 +175,9 @@ struct pk_api_call {
 /* A parameter by name; NULL when it was not given. An undeclared name is a bug (assert). */
 const char *pk_call_value(const struct pk_api_call *call, const char *name);
 int64_t pk_call_number(const struct pk_api_call *call, const char *name, int64_t fallback);
+/* A text of the body by dot path; NULL: it has none there, or there is no body. */
+const char *pk_call_text(const struct pk_api_call *call, const char *path);
+bool pk_call_is(const struct pk_api_call *call, const char *path); /* It says true there. */
 
 /* Answers with a document in HTTP's spelling, its version as ETag (0: without one). */
 bool pk_call_answer(struct pk_api_call *call, const bson_t *doc, int64_t version,

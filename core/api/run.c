@@ -104,20 +104,15 @@ static bool run_handler(struct pk_api_call *call, struct pk_error *err)
     return false;
 }
 
-/* A read that was answered is noted: who read what of the person. Personas are where their uses are
- * counted, since most of them are answered on the loop; exports note themselves. */
+/* A read that was answered is noted: who read what of the person. */
 static bool note_read(struct pk_api_call *call, struct pk_error *err)
 {
-    const enum pk_action action = call->row->action;
-    const struct pk_action_row *row = pk_action_get(action);
     const struct pk_domain *domain = call->parts->domain;
-    const size_t size = strlen(row->name); /* Of a noun and a verb: above 5. */
     (void)err;
-    if (domain && domain->access_log && call->who && call->object.person && !call->row->hot &&
-        (action == PK_ACT_PERSONA_LIST || action == PK_ACT_MAPPER_TRY ||
-         strcmp(row->name + size - 5, ".read") == 0)) {
-        pk_access_log_add(domain->access_log, call->object.person, call->who->actor_id, row->name,
-                          NULL);
+    if ((call->row->flags & PK_ROW_READS) && domain && domain->access_log && call->who &&
+        call->object.person) {
+        pk_access_log_add(domain->access_log, call->object.person, call->who->actor_id,
+                          pk_action_get(call->row->action)->name, NULL);
     }
     return true;
 }

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/id.h"
 #include "doc/doc.h"
+#include "doc/peek.h"
 #include "doc/schema_known.h"
 #include "persona/trait.h"
 
@@ -18,25 +19,6 @@
 #include <string.h>
 
 enum { HISTORY_DEFAULT = 20, HISTORY_MAX = 200 };
-
-static const char *text_in(const bson_t *doc, const char *name)
-{
-    bson_iter_t iter;
-    return bson_iter_init_find(&iter, doc, name) && BSON_ITER_HOLDS_UTF8(&iter)
-               ? bson_iter_utf8(&iter, NULL)
-               : "";
-}
-
-static bool view_of(const bson_iter_t *item, bson_t *out)
-{
-    const uint8_t *data = NULL;
-    uint32_t size = 0;
-    if (!BSON_ITER_HOLDS_DOCUMENT(item)) {
-        return false;
-    }
-    bson_iter_document(item, &size, &data);
-    return bson_init_static(out, data, size);
-}
 
 /* ---- The list ---- */
 
@@ -97,7 +79,8 @@ static bool list(struct pk_api_call *call, struct pk_error *err)
     pk_call_list_begin(call);
     for (bool is_there = bson_iter_init(&item, &traits);
          is_ok && !is_more && is_there && bson_iter_next(&item);) {
-        const char *path = view_of(&item, &trait) ? text_in(&trait, "traitName") : "";
+        const char *path =
+            pk_peek_object(&item, &trait) ? pk_peek_text(&trait, "traitName", "") : "";
         if (!is_below(path, prefix) || (behind && strcmp(path, behind) <= 0)) {
             continue;
         }
@@ -127,7 +110,7 @@ static bool find_held(const struct pk_doc *mindscape, const char *path, bson_t *
         return false;
     }
     while (bson_iter_next(&item)) {
-        if (view_of(&item, out) && strcmp(text_in(out, "id"), path) == 0) {
+        if (pk_peek_object(&item, out) && strcmp(pk_peek_text(out, "id", ""), path) == 0) {
             return true;
         }
     }
@@ -184,13 +167,6 @@ static bool find_trait(struct pk_api_call *call, struct pk_object *object, struc
 
 /* ---- Showing one ---- */
 
-static const char *array_key(uint32_t at, char room[16])
-{
-    const char *key = NULL;
-    (void)bson_uint32_to_string(at, &key, room, 16);
-    return key;
-}
-
 /* With when each was observed; one that was forgotten since has only its id. */
 static bool add_source(struct pk_api_call *call, const bson_t *source, bson_t *out,
                        struct pk_error *err)
@@ -199,7 +175,7 @@ static bool add_source(struct pk_api_call *call, const bson_t *source, bson_t *o
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *observation = NULL;
     bson_t view;
     bson_iter_t iter;
-    if (!pk_store_get(call->parts->books->store, "observations", text_in(source, "obsId"),
+    if (!pk_store_get(call->parts->books->store, "observations", pk_peek_text(source, "obsId", ""),
                       call->deadline_ns, &observation, err)) {
         return pk_wrap(err, "read an observation");
     }
@@ -226,8 +202,8 @@ static bool add_sources(struct pk_api_call *call, const bson_iter_t *sources, bs
     BSON_APPEND_ARRAY_BEGIN(out, "sources", &list_);
     for (bool is_there = bson_iter_recurse(sources, &item);
          is_ok && is_there && bson_iter_next(&item);) {
-        if (view_of(&item, &source)) {
-            const char *key = array_key(at++, room);
+        if (pk_peek_object(&item, &source)) {
+            const char *key = pk_array_key(at++, room);
             BSON_APPEND_DOCUMENT_BEGIN(&list_, key, &child);
             is_ok = add_source(call, &source, &child, err);
             bson_append_document_end(&list_, &child);
@@ -269,7 +245,7 @@ static void add_side(const struct pk_doc *row, const char *name, bson_t *out)
     bson_t view, trait, child;
     bson_iter_t iter;
     pk_doc_view(row, &view);
-    if (bson_iter_init_find(&iter, &view, name) && view_of(&iter, &trait)) {
+    if (bson_iter_init_find(&iter, &view, name) && pk_peek_object(&iter, &trait)) {
         BSON_APPEND_DOCUMENT_BEGIN(out, name, &child);
         pk_trait_show(NULL, &trait, INT64_MIN, &child);
         bson_append_document_end(out, &child);
@@ -314,7 +290,7 @@ static bool add_history(struct pk_api_call *call, bson_t *out, struct pk_error *
     BSON_APPEND_DOCUMENT_BEGIN(out, "history", &history);
     BSON_APPEND_ARRAY_BEGIN(&history, "items", &items);
     for (size_t i = 0; i < page.count; i++) {
-        const char *key = array_key((uint32_t)i, room);
+        const char *key = pk_array_key(i, room);
         BSON_APPEND_DOCUMENT_BEGIN(&items, key, &child);
         add_change(page.doc[i], &child);
         bson_append_document_end(&items, &child);
@@ -338,8 +314,9 @@ static int64_t version_of(const struct pk_doc *mindscape, const char *path)
         return -1;
     }
     while (bson_iter_next(&item)) {
-        if (view_of(&item, &line) && strcmp(text_in(&line, "key"), path) == 0 &&
-            strcmp(text_in(&line, "kind"), "trait") == 0 && bson_iter_init_find(&v, &line, "v")) {
+        if (pk_peek_object(&item, &line) && strcmp(pk_peek_text(&line, "key", ""), path) == 0 &&
+            strcmp(pk_peek_text(&line, "kind", ""), "trait") == 0 &&
+            bson_iter_init_find(&v, &line, "v")) {
             return bson_iter_as_int64(&v);
         }
     }
@@ -409,12 +386,13 @@ static const struct pk_param trait_param[] = {
 };
 static const struct pk_api_row row[] = {
     { PK_ROW(GET, "/v1/people/{person}/traits", MINDSCAPE_READ), .lane = PK_LANE_STORE,
-      .flags = PK_ROW_LIST | PK_ROW_AFTER, .param = list_param, .subject = pk_subject_mindscape,
-      .run = list, .answer = &pk_schema_trait_view, .id = "listTraits", .tag = "mindscapes",
+      .flags = PK_ROW_READS | PK_ROW_LIST | PK_ROW_AFTER, .param = list_param,
+      .subject = pk_subject_mindscape, .run = list, .answer = &pk_schema_trait_view,
+      .id = "listTraits", .tag = "mindscapes",
       .help = "Lists the traits of a person, in the order of their paths." },
     { PK_ROW(GET, "/v1/people/{person}/traits/{trait}", TRAIT_READ), .lane = PK_LANE_STORE,
-      .flags = PK_ROW_AFTER, .param = trait_param, .subject = find_trait, .run = show_one,
-      .answer = &pk_schema_trait_detail, .id = "getTrait", .tag = "mindscapes",
+      .flags = PK_ROW_READS | PK_ROW_AFTER, .param = trait_param, .subject = find_trait,
+      .run = show_one, .answer = &pk_schema_trait_detail, .id = "getTrait", .tag = "mindscapes",
       .help = "Shows a trait: its value, how sure we are and why, and what it was." },
 };
 const struct pk_api_table pk_api_traits_table = { row, PK_COUNT(row) };

@@ -33,21 +33,13 @@ static bool body_object(const struct pk_api_call *call, const char *name, bson_t
     return bson_init_static(out, data, size);
 }
 
-static const char *body_text(const struct pk_api_call *call, const char *name)
-{
-    bson_iter_t iter;
-    return bson_iter_init_find(&iter, call->body, name) && BSON_ITER_HOLDS_UTF8(&iter)
-               ? bson_iter_utf8(&iter, NULL)
-               : NULL;
-}
-
 /* ---- Dry runs ---- */
 
 /* Whom it is run on, once it is known that who asks may. */
 static bool find_person(struct pk_api_call *call, struct pk_object *object, struct pk_error *err)
 {
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *person = NULL;
-    const struct pk_person_ref ref = { .id = body_text(call, "personId") };
+    const struct pk_person_ref ref = { .id = pk_call_text(call, "personId") };
     if (!ref.id) {
         return true;
     }
@@ -83,7 +75,7 @@ static bool dry_run(struct pk_api_call *call, struct pk_error *err)
     struct pk_trial trial = { .mapper = call->object.mapper,
                               .version = pk_call_value(call, "version"),
                               .person = call->object.person,
-                              .detail = pk_detail_find(body_text(call, "detailLevel")),
+                              .detail = pk_detail_find(pk_call_text(call, "detailLevel")),
                               .who = call->who,
                               .deadline_ns = call->deadline_ns };
     if (!may_try(call, err)) {
@@ -110,8 +102,8 @@ static bool differ(struct pk_api_call *call, struct pk_error *err)
     bson_t context, out;
     struct pk_trial_pair pair = { .mapper = call->object.mapper,
                                   .version = pk_call_value(call, "version"),
-                                  .against = body_text(call, "against"),
-                                  .detail = pk_detail_find(body_text(call, "detailLevel")),
+                                  .against = pk_call_text(call, "against"),
+                                  .detail = pk_detail_find(pk_call_text(call, "detailLevel")),
                                   .sample = SAMPLE_DEFAULT,
                                   .budget_ms = BUDGET_MS,
                                   .who = call->who };
@@ -138,7 +130,7 @@ static const enum pk_code fails[] = { PK_NOT_FOUND,   PK_CONFLICT, PK_REFUSED, P
 
 static const struct pk_api_row row[] = {
     { PK_ROW(POST, "/v1/mappers/{mapper}/versions/{version}/dry-run", MAPPER_TRY),
-      .lane = PK_LANE_SCRIPT, .flags = PK_ROW_AFTER | PK_ROW_MANY, .param = param,
+      .lane = PK_LANE_SCRIPT, .flags = PK_ROW_READS | PK_ROW_AFTER | PK_ROW_MANY, .param = param,
       .body_max_bytes = 4 << 20, .body = &pk_schema_dry_run, .subject = find_trial, .run = dry_run,
       .answer = &pk_schema_dry_run_view, .id = "dryRunMapper", .tag = "mappers",
       .help = "Runs a version, a draft too, on a person's mindscape or a given one, and shows the "

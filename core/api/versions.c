@@ -134,6 +134,52 @@ static bool view_of(const struct pk_api_call *call, const struct pk_doc *doc,
     return true;
 }
 
+/* The version of a mapper that is active, which says what is tried beside it; NULL: none, or it is
+ * not asked for. */
+static bool find_active(const struct pk_api_call *call, struct pk_doc **out, struct pk_error *err)
+{
+    struct pk_doc *doc = NULL;
+    struct pk_error own = { 0 };
+    *out = NULL;
+    if (kind_of(call) != PK_SCRIPT_MAPPER) {
+        return true;
+    }
+    if (!pk_registry_get(registry_of(call), PK_SCRIPT_MAPPER, id_of(call), NULL, &doc, &own)) {
+        *err = own;
+        return own.code == PK_NOT_FOUND;
+    }
+    *out = doc;
+    return true;
+}
+
+/* Of a version that is tried: as the active one has it. */
+static void add_canary(const struct pk_doc *doc, const struct pk_doc *active, bson_t *out)
+{
+    const char *tried = active ? pk_doc_text(active, "canary.version") : NULL;
+    bson_t view;
+    bson_iter_t iter;
+    if (tried && strcmp(tried, pk_doc_text(doc, "version")) == 0) {
+        pk_doc_view(active, &view);
+        (void)(bson_iter_init_find(&iter, &view, "canary") &&
+               bson_append_iter(out, NULL, -1, &iter));
+    }
+}
+
+/* What is known of a version alone, and whether it is tried. */
+static bool view_one(const struct pk_api_call *call, const struct pk_doc *doc, bson_t *out,
+                     struct pk_error *err)
+{
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *active = NULL;
+    const char *status = pk_doc_text(doc, "status");
+    const bool may_be_tried = status && strcmp(status, "draft") == 0;
+    if (!view_of(call, doc, call->row->answer, out, err) ||
+        (may_be_tried && !find_active(call, &active, err))) {
+        return false;
+    }
+    add_canary(doc, active, out);
+    return true;
+}
+
 static bool answer(struct pk_api_call *call, const struct pk_doc *doc,
                    const struct pk_activation *activation, const struct pk_report *report,
                    struct pk_error *err)
@@ -141,7 +187,7 @@ static bool answer(struct pk_api_call *call, const struct pk_doc *doc,
     PK_CLEANUP(bson_destroy) bson_t out = BSON_INITIALIZER;
     PK_CLEANUP(bson_destroy) bson_t found = BSON_INITIALIZER;
     bson_iter_t iter;
-    if (!view_of(call, doc, call->row->answer, &out, err)) {
+    if (!view_one(call, doc, &out, err)) {
         return false;
     }
     if (activation) {
@@ -184,16 +230,23 @@ static bool is_shown(const struct pk_api_call *call, const struct pk_doc *doc)
 static bool answer_list(struct pk_api_call *call, const char *id, struct pk_error *err)
 {
     PK_CLEANUP(pk_page_done) struct pk_page page = { 0 };
-    if (!pk_registry_list(registry_of(call), kind_of(call), id, call->limit, call->cursor, &page,
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *active = NULL;
+    if ((id && !find_active(call, &active, err)) ||
+        !pk_registry_list(registry_of(call), kind_of(call), id, call->limit, call->cursor, &page,
                           err)) {
         return false;
     }
     pk_call_list_begin(call);
     for (size_t i = 0; i < page.count; i++) {
         PK_CLEANUP(bson_destroy) bson_t item = BSON_INITIALIZER;
-        if (is_shown(call, page.doc[i]) &&
-            !(view_of(call, page.doc[i], call->row->answer, &item, err) &&
-              pk_call_list_add(call, &item, err))) {
+        if (!is_shown(call, page.doc[i])) {
+            continue;
+        }
+        if (!view_of(call, page.doc[i], call->row->answer, &item, err)) {
+            return false;
+        }
+        add_canary(page.doc[i], active, &item);
+        if (!pk_call_list_add(call, &item, err)) {
             return false;
         }
     }
@@ -398,4 +451,32 @@ bool pk_versions_deprecate(struct pk_api_call *call, struct pk_error *err)
     return pk_registry_deprecate(registry_of(call), &call->by, kind_of(call), id_of(call),
                                  version_of(call), &doc, err) &&
            pk_call_show(call, doc, err);
+}
+
+/* ---- What is tried ---- */
+
+bool pk_versions_canary(struct pk_api_call *call, struct pk_error *err)
+{
+    PK_CLEANUP(pk_report_done) struct pk_report report = { 0 };
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *doc = NULL;
+    struct pk_activation activation;
+    bson_iter_t iter;
+    const double share =
+        bson_iter_init_find(&iter, call->body, "share") ? bson_iter_as_double(&iter) : 0;
+    begin_change(call);
+    if (!pk_registry_canary(registry_of(call), &call->by, id_of(call), version_of(call), share,
+                            &activation, &doc, &report, err)) {
+        return fail_script(call, &report, err);
+    }
+    return answer(call, doc, &activation, NULL, err);
+}
+
+bool pk_versions_canary_end(struct pk_api_call *call, struct pk_error *err)
+{
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *doc = NULL;
+    struct pk_activation activation;
+    begin_change(call);
+    return pk_registry_canary_end(registry_of(call), &call->by, id_of(call), version_of(call), NULL,
+                                  &activation, &doc, err) &&
+           answer(call, doc, &activation, NULL, err);
 }

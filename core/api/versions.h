@@ -24,6 +24,8 @@ pk_run_fn pk_versions_put;
 pk_run_fn pk_versions_activate;
 pk_run_fn pk_versions_rollback;
 pk_run_fn pk_versions_deprecate;
+pk_run_fn pk_versions_canary; /* Of mappers. */
+pk_run_fn pk_versions_canary_end;
 
 extern const enum pk_code pk_versions_conflict[];
 extern const enum pk_code pk_versions_refused[];

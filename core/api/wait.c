@@ -118,14 +118,14 @@ static void count_down(void *context)
 static void make_anew(struct pk_api_call *call, pk_run_fn *finish)
 {
     struct pk_answer *answer = call->answer;
-    struct pk_answer made = *answer;
+    struct pk_answer before = *answer; /* With its body, which 'answer' has no longer. */
     answer->body = (struct pk_buf){ 0 };
     if (finish(call, NULL)) {
-        pk_buf_done(&made.body);
-        return;
+        pk_buf_done(&before.body);
+    } else {
+        pk_buf_done(&answer->body);
+        *answer = before;
     }
-    pk_buf_done(&answer->body);
-    *answer = made;
 }
 
 /* A task that has failed or was given up has ended, too. */

@@ -9,6 +9,7 @@
 #include "base/config.h"
 
 #include <arpa/inet.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define SECOND INT64_C(1000)
@@ -139,6 +140,26 @@ static bool is_conflict_rule(const char *text)
         }
     }
     return false;
+}
+
+/* A time for a volatility, in whole hours or days; a factor for a source. */
+static bool is_half_life(const char *text)
+{
+    static const char *const volatility[] = { "low", "medium", "high" };
+    const char *equals = strchr(text, '=');
+    const size_t length = equals ? (size_t)(equals - text) : 0;
+    char *end = NULL;
+    if (length == 0 || length > 64 || equals[1] < '0' || equals[1] > '9') {
+        return false;
+    }
+    for (size_t i = 0; i < PK_COUNT(volatility); i++) {
+        if (strlen(volatility[i]) == length && memcmp(volatility[i], text, length) == 0) {
+            const long count = strtol(equals + 1, &end, 10);
+            return count > 0 && count <= 36500 && (*end == 'h' || *end == 'd') && end[1] == '\0';
+        }
+    }
+    const double factor = strtod(equals + 1, &end);
+    return *end == '\0' && factor >= 0 && factor <= 1000;
 }
 
 /* As a browser writes it: no path, no slash at the end. */
@@ -312,6 +333,12 @@ const struct pk_setting pk_setting_table[] = {
       .min = DAY,
       .max = 3650 * DAY,
       .help = "How long devices may be offline and still learn what was erased." },
+    { .name = "store.retention.backups",
+      .type = PK_SETTING_DURATION,
+      .fallback = "30d",
+      .min = HOUR,
+      .max = 3650 * DAY,
+      .help = "How long you keep backups: receipts of erasures say so, deleting them is yours." },
     { .name = "store.retention.audit",
       .type = PK_SETTING_DURATION,
       .fallback = "365d",
@@ -336,6 +363,12 @@ const struct pk_setting pk_setting_table[] = {
       .min = 1,
       .max = 1000000,
       .help = "Most of these from one address that is no trusted proxy." },
+    { .name = "net.bodies_bytes",
+      .type = PK_SETTING_SIZE,
+      .fallback = "512MiB",
+      .min = 1 << 20,
+      .max = INT64_C(1) << 40,
+      .help = "Memory for bodies of requests, of all of them together; beyond it 503." },
     { .name = "net.head_ms",
       .type = PK_SETTING_DURATION,
       .fallback = "10000",
@@ -454,6 +487,17 @@ const struct pk_setting pk_setting_table[] = {
                  "and review",
       .help = "What decides when sources disagree on a trait; the first pattern that fits, else "
               "strongest." },
+    { .name = "traits.half_lives",
+      .type = PK_SETTING_LIST,
+      .fallback = "",
+      .min = 0,
+      .max = 100,
+      .check = is_half_life,
+      .expects = "VOLATILITY=TIME as in 'high=7d', or SOURCE=FACTOR as in 'chat_log=0.5' (0: it "
+                 "does not decay)",
+      .help = "After how long half of the confidence in a trait is left, where it is not low=365d, "
+              "medium=90d, high=14d, times assessment=2, interview=1.5, user_input=1.5, "
+              "chat_log=0.5." },
     { .name = "personas.ttl",
       .type = PK_SETTING_DURATION,
       .fallback = "24h",

@@ -20,6 +20,8 @@ static const struct pk_command *const command_table[] = {
     &pk_command_serve,
     &pk_command_config,
     &pk_command_move,
+    &pk_command_backup,
+    &pk_command_restore,
     &pk_command_upgrade,
     &pk_command_actor_list,
     &pk_command_actor_show,
@@ -45,8 +47,10 @@ static const struct pk_command *const command_table[] = {
     &pk_command_mapper_activate,
     &pk_command_mapper_rollback,
     &pk_command_mapper_deprecate,
+    &pk_command_mapper_canary,
     &pk_command_mapper_dry_run,
     &pk_command_mapper_diff,
+    &pk_command_mapper_train,
     &pk_command_processor_check,
     &pk_command_processor_test,
     &pk_command_processor_sign,
@@ -70,6 +74,8 @@ static const struct pk_command *const command_table[] = {
     &pk_command_person_replay,
     &pk_command_person_export,
     &pk_command_person_erase,
+    &pk_command_person_merge,
+    &pk_command_person_unmerge,
     &pk_command_task_list,
     &pk_command_task_show,
     &pk_command_task_retry,
@@ -492,7 +498,8 @@ static bool has_arguments(const struct pk_call *call, struct pk_error *err)
 {
     const struct pk_command *command = call->command;
     const size_t count = call->argument_count;
-    if (count >= PK_CLI_ARGUMENTS_MAX || !command->argument[count]) {
+    if (count >= PK_CLI_ARGUMENTS_MAX || !command->argument[count] ||
+        command->argument[count][0] == '[') {
         return true;
     }
     return pk_fail(err, PK_INVALID, "'--help' behind the command has an example",

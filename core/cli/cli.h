@@ -58,7 +58,8 @@ struct pk_command {
     const char *summary;
     const char *text; /* Paragraphs for --help; lines to 80 columns. */
     const char *example;
-    const char *argument[PK_CLI_ARGUMENTS_MAX]; /* What must stand behind the verb: "ACTOR". */
+    const char *argument[PK_CLI_ARGUMENTS_MAX]; /* What must stand behind the verb: "ACTOR"; what
+                                                 * may: "[PERSON]". */
     bool takes_many;                            /* The last of them may be repeated. */
     const struct pk_cli_option *option;         /* Its own; --help and --json are everybody's. */
     size_t option_count;
@@ -121,6 +122,8 @@ bool pk_call_confirm(const struct pk_call *call, const char *question, struct pk
 extern const struct pk_command pk_command_serve;
 extern const struct pk_command pk_command_config;
 extern const struct pk_command pk_command_move;
+extern const struct pk_command pk_command_backup;
+extern const struct pk_command pk_command_restore;
 extern const struct pk_command pk_command_upgrade;
 extern const struct pk_command pk_command_errors;
 extern const struct pk_command pk_command_actor_list;
@@ -153,8 +156,10 @@ extern const struct pk_command pk_command_mapper_put;
 extern const struct pk_command pk_command_mapper_activate;
 extern const struct pk_command pk_command_mapper_rollback;
 extern const struct pk_command pk_command_mapper_deprecate;
+extern const struct pk_command pk_command_mapper_canary;
 extern const struct pk_command pk_command_mapper_dry_run;
 extern const struct pk_command pk_command_mapper_diff;
+extern const struct pk_command pk_command_mapper_train;
 extern const struct pk_command pk_command_processor_list;
 extern const struct pk_command pk_command_processor_versions;
 extern const struct pk_command pk_command_processor_put;
@@ -171,6 +176,8 @@ extern const struct pk_command pk_command_generations;
 extern const struct pk_command pk_command_script_lift;
 extern const struct pk_command pk_command_person_replay;
 extern const struct pk_command pk_command_person_export;
+extern const struct pk_command pk_command_person_merge;
+extern const struct pk_command pk_command_person_unmerge;
 extern const struct pk_command pk_command_person_erase;
 extern const struct pk_command pk_command_task_list;
 extern const struct pk_command pk_command_task_show;

@@ -14,12 +14,15 @@
 #include "persona/access_log.h"
 #include "persona/consent.h"
 #include "persona/erase.h"
+#include "persona/erase_log.h"
 #include "persona/feedback.h"
+#include "persona/merge.h"
 #include "persona/mindscape.h"
 #include "persona/people.h"
 #include "persona/persona.h"
 #include "persona/process.h"
 #include "persona/replay.h"
+#include "persona/train.h"
 #include "persona/trait.h"
 #include "store/store.h"
 
@@ -47,12 +50,33 @@ static const struct pk_task_type task_table[] = {
       .lease_ms = 20000,    /* Each of its steps renews it. */
       .attempts_max = 1000, /* An erasure is not given up: days of a disk that is full. */
       .help = "Erases a person, everywhere and for good." },
+    { .name = PK_MERGE_TASK,
+      .run = pk_merge_run,
+      .lease_ms = 20000,
+      .attempts_max = 1000, /* What has begun ends, however long the store is away. */
+      .help = "Makes two people one." },
+    { .name = PK_UNDO_TASK,
+      .run = pk_merge_undo_run,
+      .lease_ms = 20000,
+      .attempts_max = 1000,
+      .help = "Undoes a merge: each gets back what was his." },
+    { .name = PK_PART_TASK,
+      .run = pk_merge_part_run,
+      .lease_ms = 20000,
+      .attempts_max = 1000,
+      .help = "Makes the mindscape of a person who was merged." },
     { .name = PK_RESUME_TASK,
       .run = pk_consent_resume_run,
       .help = "Tries again what has waited for a person's consent." },
     { .name = PK_FEEDBACK_TASK,
       .run = pk_feedback_run,
       .help = "Runs the processors that accept feedback over one." },
+    { .name = PK_TRAIN_TASK,
+      .run = pk_train_run,
+      .failed = pk_train_failed,
+      .running_max = 1,
+      .lease_ms = 30000, /* Each of its steps renews it. */
+      .help = "Makes a draft of a mapper from its feedback." },
 };
 
 static void list_tasks(struct pk_living *living)
@@ -89,11 +113,16 @@ bool pk_living_open(struct pk_living *living, const struct pk_living_parts *part
                     .persona_ttl_ms = pk_config_ms(config, "personas.ttl"),
                     .persona_log_keep_ms = pk_config_ms(config, "store.retention.persona_log"),
                     .tombstone_keep_ms = pk_config_ms(config, "store.retention.tombstones"),
-                    .person_max_bytes = pk_config_bytes(config, "person.max_bytes") },
+                    .person_max_bytes = pk_config_bytes(config, "person.max_bytes"),
+                    .backup_keep_ms = pk_config_ms(config, "store.retention.backups") },
     };
     living->policies = pk_policies_new(pk_config_list(config, "traits.conflicts", &count), err);
     if (!living->policies) {
         return pk_wrap(err, "read 'traits.conflicts'");
+    }
+    if (!pk_policies_decay(living->policies, pk_config_list(config, "traits.half_lives", &count),
+                           err)) {
+        return pk_wrap(err, "read 'traits.half_lives'");
     }
     list_tasks(living);
     living->asks = (struct pk_asks){ .clock = parts->books->clock };
@@ -140,7 +169,8 @@ void pk_living_hear(void *context, const struct pk_feed_item *item)
 
 bool pk_living_start(struct pk_living *living, struct pk_error *err)
 {
-    return pk_outbox_start(living->domain.outbox, err) &&
+    return pk_erase_log_make(living->domain.data, err) &&
+           pk_outbox_start(living->domain.outbox, err) &&
            pk_personas_start(living->domain.personas, err) &&
            pk_access_log_start(living->domain.access_log, err);
 }

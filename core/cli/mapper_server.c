@@ -39,15 +39,33 @@ struct listing {
     struct pk_table table;
 };
 
+/* "active", "draft on 10 %" of one that is tried, "active, 1.2.0 on 10 %" of the one beside it. */
+static const char *status_of(const struct pk_doc *item, char *out, size_t size)
+{
+    const char *status = pk_doc_text(item, "status");
+    const char *tried = pk_doc_text(item, "canary.version");
+    const char *version = pk_doc_text(item, "version");
+    const double percent = pk_doc_number(item, "canary.share", 0) * 100;
+    if (!status || !tried || !version) {
+        return status;
+    }
+    if (strcmp(tried, version) == 0) {
+        (void)snprintf(out, size, "%s on %g %%", status, percent);
+    } else {
+        (void)snprintf(out, size, "%s, %s on %g %%", status, tried, percent);
+    }
+    return out;
+}
+
 static bool add_row(void *context, const struct pk_doc *item, struct pk_error *err)
 {
-    char activated[PK_TABLE_TIME], changed[PK_TABLE_TIME];
+    char activated[PK_TABLE_TIME], changed[PK_TABLE_TIME], status[128];
     struct listing *listing = context;
     struct pk_table *table = &listing->table;
     (void)err;
     pk_table_add(table, pk_doc_text(item, id_field(listing->client)));
     pk_table_add(table, pk_doc_text(item, "version"));
-    pk_table_add(table, pk_doc_text(item, "status"));
+    pk_table_add(table, status_of(item, status, sizeof(status)));
     pk_table_add(table, pk_table_time(pk_doc_text(item, "activatedAt"), activated));
     pk_table_add(table, pk_table_time(pk_doc_text(item, "updatedAt"), changed));
     pk_table_add(table, pk_doc_text(item, "previousVersion"));

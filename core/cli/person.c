@@ -3,7 +3,7 @@
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/error.h"
-#include "cli/client.h"
+#include "cli/person_all.h"
 #include "doc/doc.h"
 #include "doc/json.h"
 #include "doc/path.h"
@@ -59,21 +59,26 @@ static bool print_difference(const bson_iter_t *at, struct pk_error *err)
            print_value("becomes", &difference, "after", err);
 }
 
-static bool print_dry(const struct pk_doc *answer, struct pk_error *err)
+static bool print_dry(const struct pk_doc *answer, bool is_each, struct pk_error *err)
 {
     bson_t view;
     bson_iter_t list, each;
+    size_t count = 0;
     pk_doc_view(answer, &view);
     if (pk_path_find(&view, "differences", &list) && bson_iter_recurse(&list, &each)) {
-        while (bson_iter_next(&each)) {
-            if (!print_difference(&each, err)) {
+        for (; bson_iter_next(&each); count++) {
+            if (is_each && !print_difference(&each, err)) {
                 return false;
             }
         }
     }
-    (void)printf("%" PRId64 " observations replayed, nothing was changed%s\n",
-                 pk_doc_int(answer, "observations", 0),
-                 pk_doc_bool(answer, "isSame", false) ? "; it would all stay as it is" : "");
+    (void)printf("%" PRId64 " observations replayed, nothing was changed; ",
+                 pk_doc_int(answer, "observations", 0));
+    if (pk_doc_bool(answer, "isSame", false)) {
+        (void)printf("it would all stay as it is\n");
+    } else {
+        (void)printf("%zu things would%s\n", count, is_each ? "" : ": --diff shows them");
+    }
     return true;
 }
 
@@ -82,6 +87,9 @@ static bool replay(struct pk_client *client, struct pk_error *err)
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *answer = NULL;
     const struct pk_call *call = client->call;
     const bool is_dry = pk_call_option(call, "--dry-run") != NULL;
+    if (pk_call_option(call, "--all")) {
+        return pk_person_replay_all(client, err);
+    }
     bson_t body = BSON_INITIALIZER;
     add_option(&body, call, "--processor", "processor");
     add_option(&body, call, "--version", "version");
@@ -97,7 +105,7 @@ static bool replay(struct pk_client *client, struct pk_error *err)
         return pk_client_print(answer, err);
     }
     if (is_dry) {
-        return print_dry(answer, err);
+        return print_dry(answer, pk_call_option(call, "--diff") != NULL, err);
     }
     (void)printf("the mindscape is made anew: 'personakit task show %s' says how far it is\n",
                  pk_doc_text(answer, "taskId"));
@@ -106,13 +114,20 @@ static bool replay(struct pk_client *client, struct pk_error *err)
 
 static enum pk_exit run_replay(struct pk_call *call, struct pk_error *err)
 {
-    return pk_client_run(call, replay, err);
+    return pk_person_replay_check(call, err) ? pk_client_run(call, replay, err) : PK_EXIT_USAGE;
 }
 
 static const struct pk_cli_option replay_option[] = {
     { "--processor", "ID", "This processor in another version; else each as it ran then." },
     { "--version", "VERSION", "That version; default: the active one." },
-    { "--dry-run", NULL, "Only show what would change." },
+    { "--dry-run", NULL, "Only say whether something would change." },
+    { "--diff", NULL, "With --dry-run: each thing that would." },
+    { "--all", NULL, "Everybody who has sent what the processor takes, in the background." },
+    { "--rate", "NUMBER", "With --all: people a second, at most; default: 10." },
+    { "--show", NULL, "With --all: only say how far it is." },
+    { "--pause", NULL, "With --all: let it rest." },
+    { "--resume", NULL, "With --all: let it go on." },
+    { "--wait", NULL, "With --all: stay until it is done or rests." },
     PK_CLIENT_OPTIONS,
 };
 
@@ -122,10 +137,15 @@ const struct pk_command pk_command_person_replay = {
     .summary = "make a mindscape anew from its observations",
     .text = "The processors run again as they ran then, in the recorded versions, on the recorded\n"
             "answers of their host; what comes of it is the mindscape that there is. With another\n"
-            "version of a processor it is the one that there would have been.\n",
-    .example = "personakit person replay 0b4f6ad8-6c1f-4a57-9d6e-3b1c2f6f7a10 --processor chat_log "
-               "--dry-run",
-    .argument = { "PERSON" },
+            "version of a processor it is the one that there would have been.\n"
+            "\n"
+            "With --all, a version of a processor is applied to all people by the server, a few a\n"
+            "second; one such run goes on at a time:\n"
+            "\n"
+            "  personakit person replay --all --processor chat-log --version 1.1.0 --rate 20\n",
+    .example = "personakit person replay 0b4f6ad8-6c1f-4a57-9d6e-3b1c2f6f7a10 --processor chat-log "
+               "--dry-run --diff",
+    .argument = { "[PERSON]" },
     .option = replay_option,
     .option_count = PK_COUNT(replay_option),
     .run = run_replay,
@@ -223,7 +243,12 @@ static bool erase(struct pk_client *client, struct pk_error *err)
         return pk_client_print(answer, err);
     }
     if (pk_doc_date(answer, "completedAt", 0) || pk_doc_text(answer, "completedAt")) {
+        const char *until = pk_doc_text(answer, "backupsUntil");
         (void)printf("erased; the receipt is task %s\n", pk_doc_text(answer, "taskId"));
+        if (until) {
+            (void)printf("backups made before may hold the person until %.10s: delete older ones\n",
+                         until);
+        }
     } else {
         (void)printf("it is being erased: 'personakit task show %s' says how far it is\n",
                      pk_doc_text(answer, "taskId"));

@@ -58,6 +58,7 @@ void pk_progress_show(struct pk_progress *progress, const char *step, const char
                       int64_t done, int64_t all)
 {
     char speed[64];
+    const char *unit = progress->unit ? progress->unit : "documents";
     int64_t now_ns = pk_clock_mono_ns(progress->clock);
     int64_t every_ns = (progress->is_terminal ? DRAW_MS : LINE_MS) * INT64_C(1000000);
 
@@ -75,10 +76,10 @@ void pk_progress_show(struct pk_progress *progress, const char *step, const char
     if (progress->is_terminal) {
         draw(progress, what, done, all, speed);
     } else if (all > 0) {
-        (void)fprintf(stderr, "%s: %lld of %lld documents%s\n", step, (long long)done,
-                      (long long)all, speed);
+        (void)fprintf(stderr, "%s: %lld of %lld %s%s\n", step, (long long)done, (long long)all,
+                      unit, speed);
     } else {
-        (void)fprintf(stderr, "%s: %lld documents%s\n", step, (long long)done, speed);
+        (void)fprintf(stderr, "%s: %lld %s%s\n", step, (long long)done, unit, speed);
     }
 }
 

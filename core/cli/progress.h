@@ -10,6 +10,7 @@ struct pk_clock;
 
 struct pk_progress {
     const struct pk_clock *clock;
+    const char *unit;   /* Of what lines elsewhere count; NULL: documents. */
     const char *step;   /* What is being done; a change starts the rate anew. */
     int64_t begun_ns;   /* When this step began. */
     int64_t begun_done; /* What was done already then. */

@@ -207,6 +207,7 @@ static void open_api(struct pk_server *server)
         .jail = server->scripting.jail,
         .scripts = server->scripting.scripts,
         .registry = server->scripting.registry,
+        .personas = server->living.domain.personas,
         .spool = server->spool,
         .log = server->log,
         .version = PK_VERSION,
@@ -314,6 +315,7 @@ static struct pk_net_limits net_limits(struct pk_server *server)
         .write_ms = pk_config_ms(config, "net.write_ms"),
         .connections_max = connections_max(server),
         .connections_address_max = (size_t)pk_config_int(config, "net.connections_per_address"),
+        .bodies_bytes = (size_t)pk_config_bytes(config, "net.bodies_bytes"),
     };
     limits.lane[PK_LANE_STORE] = lane_limits(config, "store");
     limits.lane[PK_LANE_SCRIPT] = lane_limits(config, "script");

@@ -11,6 +11,7 @@
  *   its '_id' (is_person_id), so that export and erase miss nothing;
  * - what expires has the index BY_EXPIRY on its ttl_path alone: SQLite's
  *   reaper walks it, MongoDB makes it a TTL index;
+ * - an index that nothing asks for is not here: each costs every document that is written;
  * - a partial unique index on array elements holds documents where the array
  *   is there, and the schema wants such an array not empty. */
 /* SPDX-License-Identifier: MIT */
@@ -46,8 +47,11 @@ static const struct pk_index observations_index[] = {
     { .name = "by_user_created",
       KEYS(UP("userId"), DOWN("createdAt")),
       .seed = "idx_observations_person_created" },
-    { .name = "by_user_type", KEYS(UP("userId"), UP("sourceType"), DOWN("createdAt")) },
-    { .name = "by_user_seq", KEYS(UP("userId"), UP("seq")) },
+    /* Of those that are processed: at its acceptance an observation pays nothing for it. */
+    { .name = "by_user_seq",
+      KEYS(UP("userId"), UP("seq")),
+      .only = PK_ONLY_EXISTS,
+      .only_path = "seq" },
 };
 
 static const struct pk_index mindscapes_index[] = {
@@ -183,7 +187,6 @@ static const struct pk_index people_index[] = {
 static const struct pk_index processing_index[] = {
     { .name = "by_user_seq", KEYS(UP("userId"), UP("seq")) },
     { .name = "by_observation", KEYS(UP("obsId")) },
-    { .name = "by_processor", KEYS(UP("processorId"), UP("processorVersion"), UP("status")) },
 };
 
 static const struct pk_index feedback_index[] = {
@@ -216,13 +219,11 @@ static const struct pk_index outbox_index[] = {
       KEYS(UP("status"), UP("runAfter")),
       .seed = "idx_outbox_status, idx_outbox_status_runafter" },
     { .name = "by_user", KEYS(UP("userId"), UP("createdAt")) },
-    { .name = "by_type", KEYS(UP("taskType"), UP("status"), UP("runAfter")) },
     BY_EXPIRY,
 };
 
 static const struct pk_index events_index[] = {
     { .name = "by_user", KEYS(UP("userId"), UP("timestamp")) },
-    { .name = "by_type", KEYS(UP("eventType"), UP("timestamp")) },
     BY_EXPIRY,
 };
 
@@ -302,6 +303,7 @@ static const struct pk_collection collection_table[] = {
       .person_path = "userId",
       .is_exported = true,
       .erase = PK_ERASE_DELETE,
+      .merge = PK_MERGE_MOVES,
       .help = "What was said or measured of a person; immutable but for its status." },
     { .name = "mindscapes",
       .schema = &pk_schema_mindscape,
@@ -310,6 +312,7 @@ static const struct pk_collection collection_table[] = {
       .is_person_id = true,
       .is_exported = true,
       .erase = PK_ERASE_DELETE,
+      .merge = PK_MERGE_GOES,
       .help = "What is known of a person: traits with evidence, goals, beliefs, narrative." },
     { .name = "trait_history",
       .schema = &pk_schema_trait_history,
@@ -317,6 +320,7 @@ static const struct pk_collection collection_table[] = {
       .person_path = "userId",
       .is_exported = true,
       .erase = PK_ERASE_DELETE,
+      .merge = PK_MERGE_GOES,
       .help = "Every change of every trait: what it was, what it became, and why." },
     { .name = "personas",
       .schema = &pk_schema_persona,
@@ -325,6 +329,7 @@ static const struct pk_collection collection_table[] = {
       .person_path = "userId",
       .is_exported = true,
       .erase = PK_ERASE_DELETE,
+      .merge = PK_MERGE_GOES,
       .help = "Cached views of a person, one per mapper, detail level and variant." },
     { .name = "persona_log",
       .schema = &pk_schema_persona_log,
@@ -333,6 +338,7 @@ static const struct pk_collection collection_table[] = {
       .person_path = "userId",
       .is_exported = true,
       .erase = PK_ERASE_DELETE,
+      .merge = PK_MERGE_MOVES,
       .retention = "store.retention.persona_log",
       .help = "One small record per generation, kept when the persona itself has gone." },
     { .name = "mappers",
@@ -351,6 +357,7 @@ static const struct pk_collection collection_table[] = {
       .person_path = "userId",
       .is_exported = true,
       .erase = PK_ERASE_DELETE,
+      .merge = PK_MERGE_MOVES,
       .help = "What people wrote about themselves, and their curations of traits." },
     { .name = "trait_links",
       .schema = &pk_schema_trait_link,
@@ -358,6 +365,7 @@ static const struct pk_collection collection_table[] = {
       .person_path = "userId",
       .is_exported = true,
       .erase = PK_ERASE_DELETE,
+      .merge = PK_MERGE_MOVES,
       .help = "Which narrative speaks for, against or about which trait." },
     { .name = "narrative_usage",
       .schema = &pk_schema_narrative_usage,
@@ -366,6 +374,7 @@ static const struct pk_collection collection_table[] = {
       .person_path = "userId",
       .is_exported = true,
       .erase = PK_ERASE_DELETE,
+      .merge = PK_MERGE_MOVES,
       .help = "Which narratives a generated persona used; goes with it." },
     { .name = "knowledge",
       .schema = &pk_schema_knowledge,
@@ -374,6 +383,7 @@ static const struct pk_collection collection_table[] = {
       .person_path = "userId",
       .is_exported = true,
       .erase = PK_ERASE_DELETE,
+      .merge = PK_MERGE_GOES,
       .help = "The hot layer: facts by key." },
     { .name = "vectors",
       .schema = &pk_schema_vector,
@@ -381,6 +391,7 @@ static const struct pk_collection collection_table[] = {
       .person_path = "userId",
       .is_exported = true,
       .erase = PK_ERASE_DELETE,
+      .merge = PK_MERGE_MOVES,
       .help = "The warm layer: texts with embeddings, and the embeddings of traits." },
     { .name = "graph_nodes",
       .schema = &pk_schema_graph_node,
@@ -388,6 +399,7 @@ static const struct pk_collection collection_table[] = {
       .person_path = "userId",
       .is_exported = true,
       .erase = PK_ERASE_DELETE,
+      .merge = PK_MERGE_MOVES,
       .help = "The cold layer: concepts, entities, events and relationships." },
     { .name = "graph_edges",
       .schema = &pk_schema_graph_edge,
@@ -395,6 +407,7 @@ static const struct pk_collection collection_table[] = {
       .person_path = "userId",
       .is_exported = true,
       .erase = PK_ERASE_DELETE,
+      .merge = PK_MERGE_MOVES,
       .help = "The cold layer: how its nodes are connected." },
     { .name = "reviews",
       .schema = &pk_schema_review,
@@ -402,6 +415,7 @@ static const struct pk_collection collection_table[] = {
       .person_path = "userId",
       .is_exported = true,
       .erase = PK_ERASE_DELETE,
+      .merge = PK_MERGE_MOVES,
       .help = "Proposed changes of traits that wait for a person's word." },
     { .name = "consents",
       .schema = &pk_schema_consent,
@@ -425,6 +439,7 @@ static const struct pk_collection collection_table[] = {
       .person_path = "userId",
       .is_exported = true,
       .erase = PK_ERASE_DELETE,
+      .merge = PK_MERGE_MOVES,
       .help = "How a processor version took an observation: order, answers, error." },
     { .name = "feedback",
       .schema = &pk_schema_feedback,
@@ -432,6 +447,7 @@ static const struct pk_collection collection_table[] = {
       .person_path = "userId",
       .is_exported = true,
       .erase = PK_ERASE_DELETE,
+      .merge = PK_MERGE_MOVES,
       .help = "What came of using a persona, with ratings." },
     { .name = "actors",
       .schema = &pk_schema_actor,

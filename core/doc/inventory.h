@@ -50,6 +50,13 @@ enum pk_erase {
     PK_ERASE_KEEP_HASHED   /* It stays and names people by keyed hash or bare id only. */
 };
 
+/* What becomes of a document when its person is merged into another one. */
+enum pk_merge {
+    PK_MERGE_STAYS, /* It stays under the old id: found when both are exported or erased. */
+    PK_MERGE_MOVES, /* It is the other's from then on; 'mergedFrom' says whose it was. */
+    PK_MERGE_GOES   /* It is deleted: made of what moves, and made anew. */
+};
+
 struct pk_collection {
     const char *name;
     const struct pk_schema *schema;
@@ -63,6 +70,7 @@ struct pk_collection {
     bool is_feed;            /* The 'events' collection: writes announce. */
     bool is_exported;        /* Part of a person's export. */
     enum pk_erase erase;
+    enum pk_merge merge;
     const char *retention; /* The setting that says how long it is kept, or NULL. */
     const char *help;
 };

@@ -182,11 +182,14 @@ static const struct pk_field lesson_item = ROW_OBJECT(NULL, OPT, &lesson_schema,
         ROW_TEXT("submittedBy", REQ, TEXT_WORD, "Who sent it; not always who used the persona."), \
         ROW_ENUM("processingStatus", REQ, feedback_status, "How far it has got."),                \
         ROW_DATE("processedAt", OPT, "When it was counted."),                                     \
-        ROW_ARRAY("lessons", OPT, LIST_SHORT, &lesson_item, "What processors make of it.")
+        ROW_ARRAY("lessons", OPT, LIST_SHORT, &lesson_item, "What processors make of it."),       \
+        ROW_STRING("incorporatedVersion", PK_FORMAT_SEMVER, OPT,                                  \
+                   "The version of the mapper that was trained with it.")
 
 static const struct pk_field feedback_field[] = {
     ROW_UUID("_id", REQ, "Its id."),
     ROW_UUID("userId", REQ, "The person whom the persona shows."),
+    ROW_UUID("mergedFrom", OPT, "Whose it was before people were merged."),
     KEPT_FIELDS,
 };
 const struct pk_schema pk_schema_feedback = {
@@ -198,6 +201,7 @@ const struct pk_schema pk_schema_feedback = {
 static const struct pk_field feedback_view_field[] = {
     ROW_UUID("feedbackId", REQ, "Its id."),
     ROW_UUID("personId", REQ, "The person whom the persona shows."),
+    ROW_UUID("mergedFrom", OPT, "Whose it was before people were merged."),
     KEPT_FIELDS,
 };
 const struct pk_schema pk_schema_feedback_view = {

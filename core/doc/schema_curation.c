@@ -133,6 +133,7 @@ const char *const pk_review_status[] = { "pending", "approved", "declined", "und
 static const struct pk_field review_field[] = {
     ROW_UUID("reviewId", REQ, "Its id."),
     ROW_UUID("personId", REQ, "The person."),
+    ROW_UUID("mergedFrom", OPT, "Whose it was before people were merged."),
     ROW_TRAIT("traitPath", REQ, "The trait in question."),
     ROW_FREE("current", PK_FIELD_NULLABLE, "The trait as it stood."),
     ROW_FREE("proposed", REQ, "The trait as it would become."),

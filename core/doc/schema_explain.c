@@ -56,8 +56,24 @@ static const struct pk_schema rule_tally_schema = {
 };
 static const struct pk_field rule_tally_item =
     ROW_OBJECT(NULL, OPT, &rule_tally_schema, "One rule.");
+static const struct pk_field calls_field[] = {
+    ROW_COUNT("count", REQ, "Calls that made something or failed ..."),
+    ROW_COUNT("failures", REQ, "... of these, those that failed."),
+    ROW_NUMBER("meanMs", REQ, 0, COUNT_MAX, "What one took on average, in milliseconds ..."),
+    ROW_NUMBER("p99Ms", REQ, 0, COUNT_MAX, "... and 99 of 100 at most."),
+};
+static const struct pk_schema calls_schema = {
+    .name = "VersionCalls",
+    FIELDS(calls_field),
+    .help = "How a version does on the server that answers, since it serves there.",
+};
+static const char *const version_role[] = { "active", "canary", NULL };
 static const struct pk_field version_tally_field[] = {
     ROW_STRING("mapperVersion", PK_FORMAT_SEMVER, REQ, "The version."),
+    ROW_ENUM("role", OPT, version_role, "Whether it serves, or is tried; absent: neither."),
+    ROW_UNIT("peopleShare", OPT, "The share of people who get it; of those that serve."),
+    ROW_COUNT("usageCount", OPT, "How often its personas were used; of those that serve."),
+    ROW_OBJECT("calls", OPT, &calls_schema, "How it does; of those that serve."),
     TALLY_FIELDS,
     ROW_ARRAY("rules", REQ, LIST_LONG, &rule_tally_item, "By rule, where one was named."),
 };

@@ -198,6 +198,7 @@ const struct pk_schema pk_schema_consent_put = {
 #define OBSERVATION_ROWS                                                                        \
     ROW_UUID("observationId", REQ, "Its id."),                                                  \
         ROW_UUID("personId", REQ, "The person it is about."),                                   \
+        ROW_UUID("mergedFrom", OPT, "Whose it was before people were merged."),                 \
         ROW_NAME("sourceType", REQ, "What sort of observation it is."),                         \
         ROW_OBJECT("sourceMetadata", REQ, &pk_schema_source, "Where it comes from."),           \
         ROW_OBJECT("content", REQ, &pk_schema_content, "What was observed."),                   \
@@ -283,11 +284,20 @@ static const struct pk_schema person_external_schema = {
 };
 static const struct pk_field person_external_item =
     ROW_OBJECT(NULL, OPT, &person_external_schema, "One id.");
+static const char *const person_merge_status[] = { "merging", "merged", "undoing", "undone", NULL };
 static const struct pk_field person_merge_field[] = {
+    ROW_UUID("mergeId", REQ, "The merge: what undo names."),
     ROW_UUID("personId", REQ, "The other person."),
+    ROW_ENUM("status", REQ, person_merge_status, "How far it has got."),
     ROW_TEXT("mergedBy", REQ, TEXT_WORD, "The actor who asked for it."),
-    ROW_DATE("mergedAt", REQ, "When it was done."),
-    ROW_DATE("undoneAt", OPT, "When it was undone."),
+    ROW_DATE("mergedAt", REQ, "When it was asked for."),
+    ROW_TEXT("reason", OPT, TEXT_LINE, "Why they are one."),
+    ROW_UUID("taskId", REQ, "The task that merges, or undoes it."),
+    ROW_TEXT("undoneBy", OPT, TEXT_WORD, "The actor who asked for its end."),
+    ROW_DATE("undoneAt", OPT, "When that was asked for."),
+    ROW_COUNT("top", OPT, "The greatest place in the common order."),
+    ROW_COUNT("version", OPT, "Of the other's mindscape, which the merge took away."),
+    ROW_DATE("knownAt", OPT, "When that mindscape was created."),
 };
 static const struct pk_schema person_merge_schema = {
     .name = "PersonMerge",
@@ -323,6 +333,7 @@ static const struct pk_field consent_view_field[] = {
     ROW_DATE("withdrawnAt", OPT, "When it was withdrawn."),
     ROW_TEXT("recordedBy", OPT, TEXT_WORD, "The actor who recorded it."),
     ROW_TEXT("evidence", OPT, TEXT_LINE, "Where the person said so."),
+    ROW_FREE("own", OPT, "What was recorded of the person alone, before a merge; {}: nothing."),
     ROW_DATE("createdAt", REQ, "When it was first recorded."),
     ROW_DATE("updatedAt", REQ, "When it last changed."),
 };

@@ -65,6 +65,7 @@ static const char *const content_type[] = { "insight", "experience", "knowledge"
 static const struct pk_field vector_field[] = {
     ROW_UUID("_id", REQ, "Its id."),
     ROW_UUID("userId", REQ, "The person, and so the mindscape."),
+    ROW_UUID("mergedFrom", OPT, "Whose it was before people were merged."),
     ROW_TRAIT("traitId", OPT, "For a trait's embedding: the trait."),
     ROW_TEXT("content", OPT, TEXT_PAGE, "The text; a trait's embedding has none."),
     ROW_ENUM("contentType", OPT, content_type, "Of what sort it is; a trait's embedding has none."),
@@ -133,6 +134,7 @@ static const char *const node_type[] = { "concept", "entity", "event", "relation
 static const struct pk_field node_field[] = {
     ROW_UUID("_id", REQ, "Its id."),
     ROW_UUID("userId", REQ, "The person, and so the mindscape."),
+    ROW_UUID("mergedFrom", OPT, "Whose it was before people were merged."),
     ROW_ENUM("nodeType", REQ, node_type, "Of what sort it is."),
     ROW_TEXT("label", REQ, TEXT_WORD, "What it is called."),
     ROW_OBJECT("properties", REQ, &node_properties_schema, "What is known of it."),
@@ -160,6 +162,7 @@ static const struct pk_schema edge_properties_schema = {
 static const struct pk_field edge_field[] = {
     ROW_UUID("_id", REQ, "Its id."),
     ROW_UUID("userId", REQ, "The person, and so the mindscape."),
+    ROW_UUID("mergedFrom", OPT, "Whose it was before people were merged."),
     ROW_UUID("sourceNodeId", REQ, "Where it starts."),
     ROW_UUID("targetNodeId", REQ, "Where it ends."),
     ROW_TEXT("edgeType", REQ, TEXT_WORD, "What it says: 'knows', 'worked_with', 'believes_in'."),

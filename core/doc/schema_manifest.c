@@ -153,6 +153,7 @@ static const struct pk_field mapper_field[] = {
     ROW_OBJECT("outputTemplate", OPT, &pk_schema_output, "What it makes."),
     ROW_ARRAY("contextValues", OPT, LIST_SOME, &pk_item_word, "Values of the request it reads."),
     ROW_MAP("templates", OPT, LIST_SOME, &pk_item_free, "Texts that rules refer to."),
+    ROW_FREE("tuning", OPT, "What training has changed of its rules and settings."),
 };
 const struct pk_schema pk_schema_mapper_manifest = {
     .name = "MapperManifest",

@@ -259,6 +259,18 @@ const struct pk_schema pk_schema_signature = {
         ROW_STRING("previousVersion", PK_FORMAT_SEMVER, OPT,                               \
                    "The version that was active before it: a rollback goes there.")
 
+static const struct pk_field canary_field[] = {
+    ROW_STRING("version", PK_FORMAT_SEMVER, REQ, "The version that is tried."),
+    ROW_UNIT("share", REQ, "The share of people who get it; the others get the active version."),
+    ROW_DATE("startedAt", REQ, "Since when."),
+    ROW_TEXT("startedBy", REQ, TEXT_WORD, "The actor who began it."),
+};
+const struct pk_schema pk_schema_canary = {
+    .name = "Canary",
+    FIELDS(canary_field),
+    .help = "A version that is tried on a share of people, stable per person.",
+};
+
 static const char *const mapper_format[] = { "lua", "rules", NULL };
 static const struct pk_field mapper_field[] = {
     ROW_UUID("_id", REQ, "The id of this version."),
@@ -275,6 +287,8 @@ static const struct pk_field mapper_field[] = {
     ROW_FREE("metadata", OPT, "Whatever else is known of it."),
     ROW_ENUM("status", REQ, pk_allowed_lifecycle, "One version per mapper is active."),
     ROW_DATE("activatedAt", OPT, "When it last became active."),
+    ROW_OBJECT("canary", OPT, &pk_schema_canary,
+               "Of the active version: another one that is tried beside it."),
     ROW_DATE("createdAt", REQ, "When it was uploaded."),
     ROW_TEXT("createdBy", REQ, TEXT_WORD, "The actor who uploaded it."),
     ROW_DATE("updatedAt", REQ, "When it last changed."),

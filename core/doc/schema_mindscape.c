@@ -201,11 +201,15 @@ const struct pk_schema pk_schema_mindscape = {
 static const struct pk_field history_field[] = {
     ROW_UUID("_id", REQ, "Its id."),
     ROW_UUID("userId", REQ, "The person."),
-    ROW_TRAIT("path", REQ, "The trait."),
+    ROW_TRAIT("path", REQ | PK_FIELD_OR_STAR, "The trait; '*': what is beside traits."),
     ROW_COUNT("epoch", REQ, "The mindscape's epoch that it belongs to."),
     ROW_INT("seq", REQ, 1, COUNT_MAX, "The observation's place in the person's order."),
-    ROW_FREE("before", PK_FIELD_NULLABLE, "The trait before; absent when it was new."),
-    ROW_FREE("after", PK_FIELD_NULLABLE, "The trait after; absent when it was removed."),
+    ROW_FREE("before", PK_FIELD_NULLABLE,
+             "The trait before; absent when it was new. Of '*': goals, "
+             "beliefs, narrative and now, by id or key, as they were."),
+    ROW_FREE("after", PK_FIELD_NULLABLE,
+             "The trait after; absent when it was removed. Of '*', "
+             "likewise."),
     ROW_UUID("obsId", REQ, "The observation that changed it."),
     ROW_STRING("processorId", PK_FORMAT_SCRIPT_ID, OPT, "The processor; absent for curations."),
     ROW_STRING("processorVersion", PK_FORMAT_SEMVER, OPT, "The processor's version."),
@@ -215,7 +219,7 @@ static const struct pk_field history_field[] = {
 const struct pk_schema pk_schema_trait_history = {
     .name = "TraitChange",
     FIELDS(history_field),
-    .help = "One change of one trait.",
+    .help = "One change of one trait, or of what is beside traits.",
 };
 
 /* ---- reviews ---- */
@@ -224,6 +228,7 @@ static const char *const review_status[] = { "pending", "approved", "declined", 
 static const struct pk_field review_field[] = {
     ROW_UUID("_id", REQ, "Its id."),
     ROW_UUID("userId", REQ, "The person."),
+    ROW_UUID("mergedFrom", OPT, "Whose it was before people were merged."),
     ROW_TRAIT("traitPath", REQ, "The trait in question."),
     ROW_FREE("current", PK_FIELD_NULLABLE, "The trait as it stood."),
     ROW_FREE("proposed", REQ, "The trait as it would become."),
@@ -279,7 +284,7 @@ static const struct pk_schema layers_schema = {
 static const struct pk_field seen_field[] = {
     ROW_UUID("mindscapeId", REQ, "Its id, which is the person's."),
     ROW_UUID("personId", REQ, "The person."),
-    ROW_COUNT("version", REQ, "Raised with every change; for If-Match."),
+    ROW_COUNT("version", OPT, "Raised with every change; for If-Match. Not of a past time."),
     ROW_OBJECT("narrative", REQ, &narrative_schema, "The summary of the person."),
     ROW_ARRAY("goals", REQ, LIST_SOME, &goal_item, "What the person wants."),
     ROW_ARRAY("beliefs", REQ, LIST_SOME, &belief_item, "What the person holds to be so."),
@@ -291,7 +296,7 @@ static const struct pk_field seen_field[] = {
     ROW_DATE("createdAt", REQ, "When the person became known."),
     ROW_DATE("updatedAt", REQ, "When it last changed."),
     ROW_UUID("lastProcessedObservationId", OPT, "The observation with the highest 'seq'."),
-    ROW_OBJECT("processingMetadata", REQ, &work_schema, "How this came to be."),
+    ROW_OBJECT("processingMetadata", OPT, &work_schema, "How this came to be. Not of the past."),
     ROW_COUNT("seq", REQ, "The last place given in the person's order of observations."),
     ROW_DATE("asOf", OPT, "The past time that was asked for."),
 };

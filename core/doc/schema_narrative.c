@@ -10,6 +10,7 @@ static const char *const narrative_type[] = { "self_observation", "curation", NU
 static const struct pk_field narrative_field[] = {
     ROW_UUID("_id", REQ, "Its id."),
     ROW_UUID("userId", REQ, "The person it is about."),
+    ROW_UUID("mergedFrom", OPT, "Whose it was before people were merged."),
     ROW_ENUM("narrativeType", REQ, narrative_type,
              "Whether it tells something or corrects a trait."),
     ROW_TEXT("rawText", REQ, TEXT_PAGE, "The text as it was written."),
@@ -54,6 +55,7 @@ const struct pk_schema pk_schema_narrative = {
 static const struct pk_field link_field[] = {
     ROW_UUID("_id", REQ, "Its id."),
     ROW_UUID("userId", REQ, "The person."),
+    ROW_UUID("mergedFrom", OPT, "Whose it was before people were merged."),
     ROW_UUID("narrativeId", REQ, "The narrative; the link goes with it."),
     ROW_TRAIT("traitPath", REQ, "The trait."),
     ROW_ENUM("linkType", REQ, pk_allowed_link, "What the narrative says about the trait."),
@@ -72,6 +74,7 @@ const struct pk_schema pk_schema_trait_link = {
 static const struct pk_field usage_field[] = {
     ROW_UUID("_id", REQ, "Its id."),
     ROW_UUID("userId", REQ, "The person."),
+    ROW_UUID("mergedFrom", OPT, "Whose it was before people were merged."),
     ROW_UUID("personaInstanceId", REQ, "The generation that used it."),
     ROW_UUID("narrativeId", REQ, "The narrative."),
     ROW_TEXT("usageType", REQ, 50, "What it was used for."),

@@ -74,6 +74,7 @@ const char *const pk_observation_status[] = { "pending", "approved", "processed"
 static const struct pk_field observation_field[] = {
     ROW_UUID("_id", REQ, "Its id."),
     ROW_UUID("userId", REQ, "The person it is about."),
+    ROW_UUID("mergedFrom", OPT, "Whose it was before people were merged."),
     { .name = "sourceType",
       .type = PK_TYPE_STRING,
       .format = PK_FORMAT_NAME,
@@ -137,6 +138,7 @@ static const struct pk_field answer_item = ROW_OBJECT(NULL, OPT, &answer_schema,
 static const struct pk_field processing_field[] = {
     ROW_TEXT("_id", REQ, 400, "<observation>:<processor>:<version>."),
     ROW_UUID("userId", REQ, "The person."),
+    ROW_UUID("mergedFrom", OPT, "Whose it was before people were merged."),
     ROW_UUID("obsId", REQ, "The observation."),
     ROW_STRING("processorId", PK_FORMAT_SCRIPT_ID, REQ, "The processor."),
     ROW_STRING("processorVersion", PK_FORMAT_SEMVER, REQ, "Its version."),

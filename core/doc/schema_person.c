@@ -16,11 +16,20 @@ static const struct pk_schema external_schema = {
 };
 static const struct pk_field external_item = ROW_OBJECT(NULL, OPT, &external_schema, "One id.");
 
+static const char *const merge_status[] = { "merging", "merged", "undoing", "undone", NULL };
 static const struct pk_field merge_field[] = {
+    ROW_UUID("mergeId", REQ, "The merge: what undo names."),
     ROW_UUID("personId", REQ, "The other person."),
+    ROW_ENUM("status", REQ, merge_status, "How far it has got."),
     ROW_TEXT("mergedBy", REQ, TEXT_WORD, "The actor who asked for it."),
-    ROW_DATE("mergedAt", REQ, "When it was done."),
-    ROW_DATE("undoneAt", OPT, "When it was undone."),
+    ROW_DATE("mergedAt", REQ, "When it was asked for."),
+    ROW_TEXT("reason", OPT, TEXT_LINE, "Why they are one."),
+    ROW_UUID("taskId", REQ, "The task that merges, or undoes it."),
+    ROW_TEXT("undoneBy", OPT, TEXT_WORD, "The actor who asked for its end."),
+    ROW_DATE("undoneAt", OPT, "When that was asked for."),
+    ROW_COUNT("top", OPT, "The greatest place in the common order."),
+    ROW_COUNT("version", OPT, "Of the other's mindscape, which the merge took away."),
+    ROW_DATE("knownAt", OPT, "When that mindscape was created."),
 };
 static const struct pk_schema merge_schema = {
     .name = "Merge",
@@ -63,6 +72,7 @@ static const struct pk_field consent_field[] = {
     ROW_DATE("withdrawnAt", OPT, "When it was withdrawn."),
     ROW_TEXT("recordedBy", OPT, TEXT_WORD, "The actor who recorded it."),
     ROW_TEXT("evidence", OPT, TEXT_LINE, "Where the person said so."),
+    ROW_FREE("own", OPT, "What was recorded of the person alone, before a merge; {}: nothing."),
     ROW_DATE("createdAt", REQ, "When it was first recorded."),
     ROW_DATE("updatedAt", REQ, "When it last changed."),
 };
@@ -85,16 +95,20 @@ const struct pk_schema pk_schema_consent = {
 /* ---- tombstones ---- */
 
 static const struct pk_field erased_item = ROW_COUNT(NULL, OPT, "So many documents.");
+static const struct pk_field merged_item = ROW_UUID(NULL, OPT, "A person.");
 static const struct pk_field tombstone_field[] = {
     ROW_UUID("_id", REQ, "The bare id of the person who was erased."),
     ROW_UUID("taskId", OPT, "The task that erases."),
-    ROW_DATE("erasedAt", REQ, "When erasure began; nothing of the person is accepted since."),
+    ROW_DATE("erasedAt", OPT, "When erasure began; absent while merged only. Nothing is accepted."),
+    ROW_UUID("mergedInto", OPT, "The person whom this id was merged into."),
+    ROW_ARRAY("merged", OPT, LIST_SOME, &merged_item, "Ids merged into the person, erased too."),
     ROW_DATE("completedAt", OPT, "When a pass had found nothing more."),
+    ROW_DATE("backupsUntil", OPT, "Until when a backup made before may still hold the person."),
     ROW_MAP("counts", OPT, LIST_SOME, &erased_item, "Documents deleted so far, by collection."),
     ROW_DATE("expiresAt", REQ, "When every device has heard of it: the sync horizon."),
 };
 const struct pk_schema pk_schema_tombstone = {
     .name = "Tombstone",
     FIELDS(tombstone_field),
-    .help = "A person who was erased.",
+    .help = "An id under which nothing is accepted: its person was erased, or is another one.",
 };

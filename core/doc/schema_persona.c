@@ -207,6 +207,7 @@ static const struct pk_field half_field[] = {
     ROW_COUNT("mindscapeVersion", REQ, "The version of the mindscape that was read first."),
     ROW_DATE("validFrom", OPT, "The instant that it was made for; absent: it is not fresh."),
     ROW_DATE("validUntil", REQ, "The least instant at which something read changes by itself."),
+    ROW_TEXT("decay", OPT, TEXT_WORD, "Whose half-lives it was made with; absent: the usual ones."),
     ROW_ARRAY("readSet", REQ, LIST_HUGE, &read_item, "What was read or looked for."),
     ROW_ARRAY("ruleIds", OPT, LIST_LONG, &pk_item_word, "Rules that fired in it."),
     ROW_ARRAY("warnings", OPT, LIST_SOME, &pk_item_line, "What is missing or doubtful in it."),
@@ -277,7 +278,9 @@ static const struct pk_schema generation_schema = {
 static const struct pk_field usage_field[] = {
     ROW_COUNT("accessCount", REQ, "How often it was served."),
     ROW_DATE("lastAccessedAt", OPT, "When it was last served."),
-    ROW_TEXT("lastAccessedBy", OPT, TEXT_WORD, "The actor it was last served to."),
+    ROW_TEXT("lastAccessedBy", OPT, TEXT_WORD,
+             "The actor it was last made for; who has read it since is "
+             "in the access log."),
     ROW_BOOL("feedbackReceived", REQ, "Whether anybody has said how it was."),
 };
 static const struct pk_schema usage_schema = {
@@ -358,6 +361,7 @@ static const struct pk_field view_field[] = {
     ROW_COUNT("mindscapeVersion", REQ, "The version of that mindscape."),
     ROW_UUID("personId", REQ, "The person it shows."),
     ROW_NAME("variant", OPT, "The hash of what made it differ; absent in the common case."),
+    ROW_BOOL("isCanary", OPT, "Present when the version is one that is tried on some people."),
     ROW_OBJECT("personaCore", REQ, &core_schema, "What changes slowly."),
     ROW_OBJECT("contextualOverlay", REQ, &overlay_schema, "What changes fast."),
     ROW_OBJECT("generationMetadata", REQ, &view_generation_schema, "How it was made."),
@@ -390,6 +394,7 @@ static const struct pk_field timing_item = ROW_NUMBER(NULL, OPT, 0, COUNT_MAX, "
 static const struct pk_field log_field[] = {
     ROW_UUID("_id", REQ, "The generation's id."),
     ROW_UUID("userId", REQ, "The person."),
+    ROW_UUID("mergedFrom", OPT, "Whose it was before people were merged."),
     ROW_TEXT("personaId", REQ, 300, "The persona's id."),
     ROW_STRING("mapperId", PK_FORMAT_SCRIPT_ID, REQ, "The mapper."),
     ROW_STRING("mapperVersion", PK_FORMAT_SEMVER, REQ, "The mapper's version."),

@@ -6,5 +6,7 @@
 #include "doc/schema.h"
 
 extern const struct pk_schema pk_schema_erasure_view;
+extern const struct pk_schema pk_schema_merge_people; /* The body of a merge. */
+extern const struct pk_schema pk_schema_merge_view;   /* What is answered to it. */
 
 #endif

@@ -62,6 +62,26 @@ const struct pk_schema pk_schema_rollback = {
     .help = "Why a version is taken back.",
 };
 
+static const struct pk_field canary_start_field[] = {
+    ROW_UNIT("share", REQ, "The share of people who get it: above 0, at most 1; 0.1 is one in 10."),
+};
+
+static void check_share(const bson_t *doc, const char *path, struct pk_faults *faults)
+{
+    bson_iter_t iter;
+    if (bson_iter_init_find(&iter, doc, "share") && BSON_ITER_HOLDS_NUMBER(&iter) &&
+        bson_iter_as_double(&iter) == 0) {
+        pk_rule_fault(faults, path, "share", "above 0; DELETE ends a canary", "0");
+    }
+}
+
+const struct pk_schema pk_schema_canary_start = {
+    .name = "CanaryStart",
+    FIELDS(canary_start_field),
+    .rule = check_share,
+    .help = "On whom a version is tried.",
+};
+
 /* ---- Versions ---- */
 
 static const char *const severity[] = { "error", "remark", NULL };
@@ -124,7 +144,10 @@ static const char *const kind[] = { "processor", "condition", NULL };
         ROW_STRING("parentVersion", PK_FORMAT_SEMVER, OPT, "The version it was made from."), \
         ROW_ENUM("format", REQ, format, "Lua source, or declared rules."),                   \
         ROW_OBJECT("trainingMetadata", REQ, &pk_schema_training, "What feedback taught."),   \
-        ROW_COUNT("usageCount", OPT, "How often it was used."), STATE_ROWS
+        ROW_COUNT("usageCount", OPT, "How often it was used."),                              \
+        ROW_OBJECT("canary", OPT, &pk_schema_canary,                                         \
+                   "What is tried beside the active version; shown of both."),               \
+        STATE_ROWS
 
 #define SCRIPT_ROWS                                                           \
     ROW_UUID("scriptVersionId", REQ, "The id of this version."),              \
@@ -173,6 +196,7 @@ static const struct pk_field serving_field[] = {
     ROW_STRING("contentHash", PK_FORMAT_HASH, REQ, "The hash of what it is made of."),
     ROW_BOOL("signed", REQ, "Whether somebody who is trusted has signed it."),
     ROW_COUNT("examples", REQ, "Examples that it brought; all are good."),
+    ROW_UNIT("canaryShare", OPT, "Of a version that is tried: the share of people who get it."),
     ROW_COUNT("calls", REQ, "Calls of it here, since it serves here ..."),
     ROW_COUNT("failures", REQ, "... of these, those that failed."),
     ROW_NUMBER("meanMs", REQ, 0, COUNT_MAX, "What a call took on average, in milliseconds ..."),

@@ -9,6 +9,7 @@
 #include "doc/schema.h"
 
 extern const struct pk_schema pk_schema_script_put; /* Bodies. */
+extern const struct pk_schema pk_schema_canary_start;
 extern const struct pk_schema pk_schema_rollback;
 
 extern const struct pk_schema pk_schema_mapper_row; /* Answers: in lists, ... */

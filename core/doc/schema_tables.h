@@ -172,6 +172,7 @@ extern const struct pk_schema pk_schema_audit;
 
 extern const struct pk_schema pk_schema_configuration; /* Of a mapper. */
 extern const struct pk_schema pk_schema_training;
+extern const struct pk_schema pk_schema_canary;       /* Of an active mapper. */
 extern const struct pk_schema pk_schema_signature;    /* Of a version. */
 extern const struct pk_schema pk_schema_capabilities; /* Of an actor. */
 extern const struct pk_schema pk_schema_actor_usage;

@@ -84,6 +84,7 @@ struct pk_outbox *pk_outbox_new(const struct pk_outbox_options *options)
         type->running_max = type->running_max ? type->running_max : UINT_MAX;
     }
     outbox->worker = pk_calloc(outbox->options.threads, sizeof(pthread_t));
+    outbox->born = pk_born_new();
     outbox->is_alone = strcmp(pk_store_engine(options->books->store), "sqlite") == 0;
     pk_lines_init(&outbox->lines);
     outbox->ready_end = &outbox->ready;
@@ -158,6 +159,7 @@ void pk_outbox_free(struct pk_outbox *outbox)
         free_new(outbox);
         pk_free(outbox->new);
         pk_lines_done(&outbox->lines);
+        pk_born_free(outbox->born);
         (void)pthread_cond_destroy(&outbox->stirred);
         (void)pthread_cond_destroy(&outbox->claimed);
         (void)pthread_mutex_destroy(&outbox->lock);

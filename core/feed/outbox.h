@@ -21,6 +21,9 @@
  * holds those behind it, one that was asked for later (run_after_ms) does not
  * until it is due. Those behind one that has failed or was discarded go on.
  *
+ * A task may be born claimed by the node that writes it (pk_task_new.outbox): then it is in
+ * progress from the start, and takes its place in its person's line all the same.
+ *
  * An end is no row of the feed: that would double what a small task costs.
  * Who waits on the node that does the work is woken by it at once; a node that
  * knows another one to be at work reads that task each 200 ms. Rows there are
@@ -61,6 +64,9 @@ struct pk_task_new {
     const bson_t *payload; /* NULL: {}. Ids, never what is known of a person. */
     int64_t run_after_ms;  /* Wall; 0: now. */
     const char *id;        /* NULL: a fresh UUID. */
+    /* It is claimed as it is written, by this node, when that has room: no commit is spent on it.
+     * What is told of its start goes into the list. NULL: whoever claims it. */
+    struct pk_outbox *outbox;
 };
 /* Adds the task to 'list'; 'out_id' (PK_UUID_TEXT bytes; may be NULL) gets its id. Whoever adds one
  * announces something in the same list whose metadata has 'taskId' (pk_news.fact), which is what
@@ -169,8 +175,8 @@ bool pk_outbox_wait_person(struct pk_outbox *outbox, const char *person, pk_outb
 bool pk_outbox_get(const struct pk_books *books, const char *id, struct pk_doc **out,
                    struct pk_error *err); /* PK_NOT_FOUND when there is none. */
 /* Of a person in the order in which they were asked for, else in order of runAfter (and by status,
- * when there is none given). With a person and another filter a page may have fewer than 'limit',
- * or none, and still a next. */
+ * when there is none given). With a type, or a person and a status, a page may have fewer than
+ * 'limit', or none, and still a next. */
 struct pk_outbox_filter {
     const char *status;        /* "pending", "in_progress", "done", "failed", "discarded". */
     const char *type, *person; /* NULL, as all: any. */

@@ -12,6 +12,8 @@
 
 #include <string.h>
 
+enum { READS_MAX = 20 }; /* Of pages, for one list. */
+
 static const char no_task[] = "list them with GET /v1/admin/outbox";
 
 bool pk_outbox_get(const struct pk_books *books, const char *id, struct pk_doc **out,
@@ -52,6 +54,29 @@ static void keep_those_like(struct pk_page *page, const struct pk_outbox_filter 
     page->count = kept;
 }
 
+/* Pages are read until one has something that is asked for, or READS_MAX were read. */
+static bool find_those_like(const struct pk_books *books, struct pk_query query,
+                            const struct pk_outbox_filter *filter, struct pk_page *out,
+                            struct pk_error *err)
+{
+    PK_CLEANUP(pk_freep) char *cursor = NULL;
+    const int64_t deadline_ns = pk_deadline_in_ms(books->clock, PK_OUTBOX_STORE_MS);
+    for (int reads = 1;; reads++) {
+        if (!pk_store_find(books->store, &query, deadline_ns, out, err)) {
+            return pk_wrap(err, "list tasks");
+        }
+        keep_those_like(out, filter);
+        if (out->count > 0 || !out->next || reads == READS_MAX) {
+            return true;
+        }
+        pk_free(cursor);
+        cursor = pk_strdup(out->next);
+        query.cursor = cursor;
+        pk_page_done(out);
+        *out = (struct pk_page){ 0 };
+    }
+}
+
 bool pk_outbox_list(const struct pk_books *books, const struct pk_outbox_filter *filter,
                     size_t limit, const char *cursor, struct pk_page *out, struct pk_error *err)
 {
@@ -61,19 +86,10 @@ bool pk_outbox_list(const struct pk_books *books, const struct pk_outbox_filter 
     if (filter->person) {
         query.index = "by_user";
         query.equal[query.equal_count++] = PK_TEXT(filter->person);
-    } else if (filter->type) {
-        query.index = "by_type";
-        query.equal[query.equal_count++] = PK_TEXT(filter->type);
-    }
-    if (filter->status && !filter->person) {
+    } else if (filter->status) {
         query.equal[query.equal_count++] = PK_TEXT(filter->status);
     }
-    if (!pk_store_find(books->store, &query, pk_deadline_in_ms(books->clock, PK_OUTBOX_STORE_MS),
-                       out, err)) {
-        return pk_wrap(err, "list tasks");
-    }
-    keep_those_like(out, filter);
-    return true;
+    return find_those_like(books, query, filter, out, err);
 }
 
 /* ---- Decisions ---- */

@@ -6,6 +6,8 @@
  * tasks a thread, and one a thread while tasks take long, so that no lease
  * runs out in the queue.
  *
+ * Those that were born claimed (outbox_born.c) are handed on as they are.
+ *
  * Tasks that became due one after the other lie side by side in the index of
  * those that are pending: one read brings nearly all of them, and what it does
  * not bring is read by its id. */
@@ -37,7 +39,7 @@ enum {
 struct batch {
     struct pk_entry *entry[BATCH_MAX];
     struct pk_doc *doc[BATCH_MAX]; /* References; NULL: there is none. */
-    struct pk_job *job[BATCH_MAX]; /* Of those to be claimed; else NULL. */
+    struct pk_job *job[BATCH_MAX]; /* Of those to be claimed, or born so; else NULL. */
     size_t count;
 };
 
@@ -152,8 +154,9 @@ static void sweep(struct pk_outbox *outbox)
     struct pk_error err = { 0 };
     outbox->sweep_ns = pk_deadline_in_ms(pk_clock_system(), outbox->options.sweep_ms);
     pk_waits_expire(&outbox->waits, pk_clock_mono_ns(clock));
+    pk_born_forget(outbox);
     pk_outbox_unlock(outbox);
-    if (!learn(outbox, "in_progress", SIZE_MAX, &err) ||
+    if (!learn(outbox, "in_progress", outbox->is_alone ? SWEEP_PAGES : SIZE_MAX, &err) ||
         !learn(outbox, "pending", SWEEP_PAGES, &err)) {
         pk_log_warn(outbox->options.log, "tasks not swept; it is tried again", PK_ERR(&err));
     }
@@ -171,7 +174,7 @@ static void take_batch(struct pk_outbox *outbox, struct batch *batch, size_t max
         if (!entry) {
             break;
         }
-        batch->doc[batch->count] = NULL;
+        batch->doc[batch->count] = pk_born_doc(outbox, entry->id);
         batch->job[batch->count] = NULL;
         batch->entry[batch->count++] = entry;
     }
@@ -182,7 +185,9 @@ static bool find_docs(struct pk_outbox *outbox, struct batch *batch, struct pk_e
     PK_CLEANUP(pk_page_done) struct pk_page page = { 0 };
     int64_t first_ms = INT64_MAX;
     for (size_t i = 0; i < batch->count; i++) {
-        first_ms = batch->entry[i]->created_ms < first_ms ? batch->entry[i]->created_ms : first_ms;
+        if (!batch->doc[i] && batch->entry[i]->created_ms < first_ms) {
+            first_ms = batch->entry[i]->created_ms;
+        }
     }
     if (!pk_store_find(pk_outbox_books(outbox)->store,
                        &(struct pk_query){
@@ -199,7 +204,8 @@ static bool find_docs(struct pk_outbox *outbox, struct batch *batch, struct pk_e
         const char *id = pk_doc_id(page.doc[i]);
         /* Both are nearly in the same order: 'at' goes round, and seldom far. */
         for (size_t tries = 0; tries < batch->count; tries++, at = (at + 1) % batch->count) {
-            if (memcmp(batch->entry[at]->id, id, 8) == 0 && strcmp(batch->entry[at]->id, id) == 0) {
+            if (!batch->doc[at] && memcmp(batch->entry[at]->id, id, 8) == 0 &&
+                strcmp(batch->entry[at]->id, id) == 0) {
                 batch->doc[at] = pk_doc_ref(page.doc[i]);
                 break;
             }
@@ -210,7 +216,11 @@ static bool find_docs(struct pk_outbox *outbox, struct batch *batch, struct pk_e
 
 static bool read_docs(struct pk_outbox *outbox, struct batch *batch, struct pk_error *err)
 {
-    if (batch->count >= FIND_FROM && !find_docs(outbox, batch, err)) {
+    size_t missing = 0;
+    for (size_t i = 0; i < batch->count; i++) {
+        missing += !batch->doc[i];
+    }
+    if (missing >= FIND_FROM && !find_docs(outbox, batch, err)) {
         return false;
     }
     for (size_t i = 0; i < batch->count; i++) {
@@ -297,6 +307,21 @@ static bool take_place(struct pk_outbox *outbox, struct pk_entry *entry,
     return true;
 }
 
+/* Under the lock. */
+static struct pk_job *new_job(struct pk_outbox *outbox, struct pk_entry *entry, struct pk_doc *task,
+                              const struct pk_task_type *type)
+{
+    struct pk_job *job = pk_job_new(outbox, entry, task, type);
+    job->is_born = pk_born_take(outbox, task, &job->deadline_ns);
+    if (job->is_born) {
+        job->version = pk_doc_version(task);
+        job->attempt = pk_doc_int(task, "attempts", 1);
+    } else {
+        outbox->stats.lost += !is_pending(task);
+    }
+    return job;
+}
+
 /* Under the lock: what is not to be claimed goes where it belongs. */
 static void sort_batch(struct pk_outbox *outbox, struct batch *batch)
 {
@@ -304,8 +329,7 @@ static void sort_batch(struct pk_outbox *outbox, struct batch *batch)
         const struct pk_task_type *type = batch->doc[i] ? type_of(outbox, batch->doc[i]) : NULL;
         if (sort_one(outbox, batch->entry[i], batch->doc[i]) &&
             take_place(outbox, batch->entry[i], type)) {
-            outbox->stats.lost += !is_pending(batch->doc[i]);
-            batch->job[i] = pk_job_new(outbox, batch->entry[i], batch->doc[i], type);
+            batch->job[i] = new_job(outbox, batch->entry[i], batch->doc[i], type);
         }
     }
 }
@@ -424,15 +448,26 @@ static void claim_list(struct pk_outbox *outbox, struct pk_job **job, size_t cou
     }
 }
 
-static void claim_jobs(struct pk_outbox *outbox, struct batch *batch)
+/* Those of the batch's jobs that were born claimed, or were not. */
+static size_t pick_jobs(const struct batch *batch, bool is_born, struct pk_job **out)
 {
-    struct pk_job *job[BATCH_MAX];
     size_t count = 0;
     for (size_t i = 0; i < batch->count; i++) {
-        if (batch->job[i]) {
-            job[count++] = batch->job[i];
+        if (batch->job[i] && batch->job[i]->is_born == is_born) {
+            out[count++] = batch->job[i];
         }
     }
+    return count;
+}
+
+/* Under the lock, which it leaves. */
+static void claim_jobs(struct pk_outbox *outbox, struct batch *batch)
+{
+    struct pk_job *job[BATCH_MAX], *born[BATCH_MAX];
+    const size_t born_count = pick_jobs(batch, true, born);
+    const size_t count = pick_jobs(batch, false, job); /* Before those who are born may end. */
+    hand_on(outbox, born, born_count);
+    pk_outbox_unlock(outbox);
     claim_list(outbox, job, count);
 }
 
@@ -459,12 +494,10 @@ static void claim(struct pk_outbox *outbox, size_t max)
     (void)pthread_mutex_lock(&outbox->lock);
     if (ok) {
         sort_batch(outbox, &batch);
+        claim_jobs(outbox, &batch);
     } else {
         put_back(outbox, &batch);
-    }
-    pk_outbox_unlock(outbox);
-    if (ok) {
-        claim_jobs(outbox, &batch);
+        pk_outbox_unlock(outbox);
     }
     for (size_t i = 0; i < batch.count; i++) {
         pk_doc_unref(batch.doc[i]);

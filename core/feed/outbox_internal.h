@@ -2,6 +2,7 @@
  *
  *     outbox.c           start and stop; what is heard; who waits
  *     outbox_claim.c     the dispatcher: reads what is due, claims it, sweeps
+ *     outbox_born.c      tasks that are claimed as they are written
  *     outbox_run.c       the workers: one task from its claim to its end
  *     outbox_task.c      tasks as documents
  *     outbox_admin.c     for people: list, retry, discard
@@ -46,6 +47,29 @@ bool pk_task_is_open(const struct pk_doc *task);
 void pk_task_tell(struct pk_writes *list, const struct pk_books *books, const struct pk_doc *task,
                   const char *type, const char *fact);
 
+/* ---- Claimed as it is written (outbox_born.c) ---- */
+
+struct pk_born; /* Opaque. */
+struct pk_born *pk_born_new(void) __attribute__((returns_nonnull, warn_unused_result));
+void pk_born_clear(struct pk_born *born);
+void pk_born_free(struct pk_born *born);
+/* The type of a task that is to be born claimed; NULL: another one is to claim it. */
+const struct pk_task_type *pk_born_type(struct pk_outbox *outbox, const char *name);
+int64_t pk_born_lease_ms(const struct pk_task_type *type);
+/* It is in a list, and will be stored under 'version' when that is committed. */
+void pk_born_add(struct pk_outbox *outbox, const struct pk_task_type *type,
+                 const struct pk_doc *task, int64_t version);
+/* The document of one that was born here; NULL: it is to be read. */
+struct pk_doc *pk_born_doc(struct pk_outbox *outbox, const char *id);
+/* True: it is still as it was born, so its lease is ours. It is forgotten here. */
+bool pk_born_take(struct pk_outbox *outbox, const struct pk_doc *task, int64_t *out_deadline_ns);
+/* Under the outbox's lock: those that nobody told of while their lease lasted. */
+void pk_born_forget(struct pk_outbox *outbox);
+/* Those whose turn has not come, as far as their documents are kept; when none of the outbox's
+ * threads runs. */
+void pk_born_each(struct pk_outbox *outbox, void (*each)(void *context, const struct pk_doc *task),
+                  void *context);
+
 /* ---- One at work ---- */
 
 struct pk_type_state {
@@ -62,6 +86,7 @@ struct pk_job {
     int64_t version;     /* Of its lease. */
     int64_t attempt;     /* From 1. */
     int64_t deadline_ns; /* Of its lease. */
+    bool is_born;        /* Claimed as it was written: there is nothing to commit. */
 };
 struct pk_job *pk_job_new(struct pk_outbox *outbox, struct pk_entry *entry, struct pk_doc *task,
                           const struct pk_task_type *type);
@@ -75,11 +100,12 @@ struct pk_outbox {
     struct pk_outbox_options options; /* With the defaults filled in. */
     size_t type_count;
     struct pk_type_state *type_state; /* As options.type. */
+    struct pk_born *born;             /* outbox_born.c's own. */
     bool is_alone;                    /* The store has no other nodes: other leases are dead. */
     pthread_t dispatcher;
     pthread_t *worker;
-    size_t worker_count; /* Started. */
-    bool is_running;     /* The dispatcher was started. */
+    size_t worker_count;     /* Started. */
+    _Atomic bool is_running; /* The dispatcher was started. */
     _Atomic bool is_stopping;
 
     pthread_mutex_t lock;
@@ -94,7 +120,7 @@ struct pk_outbox {
     size_t ready_count, running_count;
     bool is_loaded;           /* All that waits in the store is known. */
     bool is_dozing;           /* The dispatcher sleeps. */
-    bool is_slow;             /* Tasks took longer than a second lately: claim few. */
+    _Atomic bool is_slow;     /* Tasks took longer than a second lately: claim few. */
     uint64_t gaps;            /* Heard so far: each asks for another loading. */
     struct pk_entry_new *new; /* Heard while it was being loaded; texts of its own. */
     size_t new_count, new_size;

@@ -403,8 +403,10 @@ static struct ending carry_out(struct duty *duty)
 {
     const int64_t left_ms =
         pk_deadline_left_ms(books_of(duty)->clock, duty->task.deadline_ns, INT64_MAX);
+    const int64_t lease_ms =
+        duty->job->is_born ? pk_born_lease_ms(duty->job->type) : duty->job->type->lease_ms;
     struct pk_error err = { 0 };
-    if (left_ms < duty->job->type->lease_ms / 2 && !renew(duty, -1, &err)) { /* It waited long. */
+    if (left_ms < lease_ms / 2 && !renew(duty, -1, &err)) { /* It waited long. */
         return err.code == PK_CONFLICT ? (struct ending){ .outcome = OUTCOME_LOST } : left(duty);
     }
     if (duty->task.attempt > duty->job->type->attempts_max) {
@@ -517,25 +519,49 @@ void *pk_outbox_run_worker(void *context)
 
 /* ---- The stop ---- */
 
+/* As if it had not been claimed. */
+static void unclaim(const struct pk_books *books, const struct pk_doc *task, int64_t version,
+                    int64_t attempt, struct pk_writes *list)
+{
+    const struct pk_task_change change = { .status = "pending",
+                                           .attempts = attempt - 1,
+                                           .progress = -1 };
+    PK_CLEANUP(pk_doc_unrefp)
+    struct pk_doc *pending = pk_task_change(task, &change, pk_clock_wall_ms(books->clock));
+    pk_writes_replace(list, "outbox", pending, version);
+}
+
+struct giving {
+    const struct pk_books *books;
+    struct pk_writes list;
+};
+
+static void unclaim_born(void *context, const struct pk_doc *task)
+{
+    struct giving *giving = context;
+    if (giving->list.count < PK_WRITES_MAX) {
+        unclaim(giving->books, task, pk_doc_version(task), pk_doc_int(task, "attempts", 1),
+                &giving->list);
+    }
+}
+
 void pk_outbox_give_back(struct pk_outbox *outbox)
 {
-    PK_CLEANUP(pk_writes_done) struct pk_writes list = { 0 };
     const struct pk_books *books = pk_outbox_books(outbox);
+    struct giving giving = { .books = books };
     struct pk_error err = { 0 };
-    const int64_t now_ms = pk_clock_wall_ms(books->clock);
     while (outbox->ready) {
         struct pk_job *job = take_ready(outbox);
-        const struct pk_task_change change = { .status = "pending",
-                                               .attempts = job->attempt - 1,
-                                               .progress = -1 };
-        PK_CLEANUP(pk_doc_unrefp)
-        struct pk_doc *task = pk_task_change(job->doc, &change, now_ms);
-        pk_writes_replace(&list, "outbox", task, job->version);
+        unclaim(books, job->doc, job->version, job->attempt, &giving.list);
         pk_job_free(job);
     }
-    if (list.count > 0 &&
-        !pk_store_commit(books->store, &list, pk_deadline_in_ms(books->clock, 1000), NULL, &err)) {
+    pk_born_each(outbox, unclaim_born, &giving);
+    pk_born_clear(outbox->born);
+    struct pk_writes *list = &giving.list;
+    if (list->count > 0 &&
+        !pk_store_commit(books->store, list, pk_deadline_in_ms(books->clock, 1000), NULL, &err)) {
         pk_log_info(outbox->options.log, "claimed tasks wait until their leases are over",
                     PK_ERR(&err));
     }
+    pk_writes_done(list);
 }

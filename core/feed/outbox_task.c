@@ -16,10 +16,26 @@ static void add_text(bson_t *bson, const char *name, const char *text)
     }
 }
 
+/* Whose it is: 'type' is that of one that is born claimed. */
+static void add_state(bson_t *bson, const struct pk_books *books, const struct pk_task_type *type,
+                      int64_t run_after_ms, int64_t now_ms)
+{
+    BSON_APPEND_UTF8(bson, "status", type ? "in_progress" : "pending");
+    BSON_APPEND_INT64(bson, "attempts", type ? 1 : 0);
+    if (type) {
+        BSON_APPEND_UTF8(bson, "leaseOwner", books->node);
+        BSON_APPEND_DATE_TIME(bson, "leaseUntil", now_ms + pk_born_lease_ms(type));
+    }
+    BSON_APPEND_DATE_TIME(bson, "runAfter", run_after_ms > now_ms ? run_after_ms : now_ms);
+}
+
 void pk_task_add(struct pk_writes *list, const struct pk_books *books,
                  const struct pk_task_new *task, char out_id[PK_UUID_TEXT])
 {
     const int64_t now_ms = pk_clock_wall_ms(books->clock);
+    const struct pk_task_type *type = task->outbox && task->run_after_ms <= now_ms
+                                          ? pk_born_type(task->outbox, task->type)
+                                          : NULL;
     bson_t empty = BSON_INITIALIZER;
     bson_t *bson = bson_new();
     char id[PK_UUID_TEXT];
@@ -37,14 +53,17 @@ void pk_task_add(struct pk_writes *list, const struct pk_books *books,
         BSON_APPEND_UTF8(bson, "actorId", task->actor);
     }
     BSON_APPEND_DOCUMENT(bson, "payload", task->payload ? task->payload : &empty);
-    BSON_APPEND_UTF8(bson, "status", "pending");
-    BSON_APPEND_INT64(bson, "attempts", 0);
-    BSON_APPEND_DATE_TIME(bson, "runAfter",
-                          task->run_after_ms > now_ms ? task->run_after_ms : now_ms);
+    add_state(bson, books, type, task->run_after_ms, now_ms);
     BSON_APPEND_DATE_TIME(bson, "createdAt", now_ms);
     BSON_APPEND_DATE_TIME(bson, "updatedAt", now_ms);
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *doc = pk_doc_take(bson);
     pk_writes_insert(list, "outbox", doc);
+    if (type) {
+        pk_born_add(task->outbox, type, doc, pk_writes_version(list, list->count - 1));
+        if (type->started) {
+            type->started(type->context, doc, list);
+        }
+    }
     if (out_id) {
         memcpy(out_id, id, PK_UUID_TEXT);
     }

@@ -22,6 +22,7 @@
 #include "net/net.h"
 #include "ops/health.h"
 #include "ops/spool.h"
+#include "persona/persona.h"
 #include "persona/registry.h"
 #include "script/scripts.h"
 #include "store/store.h"
@@ -354,31 +355,62 @@ static const struct row script_row[] = {
       SCRIPT(p99_ns), 0, NANO },
 };
 
-/* Each script that serves is a member of the family, "mapper/daily 1.2.0". */
+/* Each version that serves is a member of the family, "mapper/daily 1.2.0". */
+struct serving {
+    struct pk_script_stats stats;
+    int64_t share; /* Of people, in millionths: of one that is tried; else 0. */
+    char *name;
+};
+
+static void note_serving(const struct pk_metrics_sources *sources, const struct pk_script *script,
+                         double share, struct serving *serving, size_t *count)
+{
+    enum { MILLION = 1000000 };
+    struct serving *it = &serving[*count];
+    if (script && pk_scripts_stats(sources->scripts, script, &it->stats)) {
+        it->share = (int64_t)(share * MILLION + 0.5);
+        it->name =
+            pk_strdupf("%s/%s %s", pk_script_kind_name(script->kind), script->id, script->version);
+        (*count)++;
+    }
+}
+
+static const struct row canary_row[] = {
+    { "personakit_script_canary_share",
+      "The share of people on whom a version is tried; its calls and failures are above.", GAUGE,
+      offsetof(struct serving, share), 0, 1000000 },
+};
+
 static void print_generation(const struct pk_metrics_sources *sources,
                              struct pk_generation *generation, struct pk_buf *out)
 {
     const size_t count = pk_generation_count(generation);
-    struct pk_script_stats *stats = pk_calloc(count, sizeof(*stats));
-    struct member *member = pk_calloc(count, sizeof(*member));
-    char **name = pk_calloc(count, sizeof(*name));
-    size_t known = 0;
+    struct serving *serving = pk_calloc(2 * count + 1, sizeof(*serving));
+    struct member *member = pk_calloc(2 * count + 1, sizeof(*member));
+    size_t known = 0, tried = 0;
     for (size_t i = 0; i < count; i++) {
         const struct pk_script *script = pk_generation_at(generation, i);
-        if (pk_scripts_stats(sources->scripts, script, &stats[known])) {
-            name[known] = pk_strdupf("%s/%s %s", pk_script_kind_name(script->kind), script->id,
-                                     script->version);
-            member[known] = (struct member){ &stats[known], name[known] };
-            known++;
-        }
+        double share = 0;
+        const struct pk_script *canary =
+            pk_generation_canary(generation, script->kind, script->id, &share);
+        note_serving(sources, script, 0, serving, &known);
+        note_serving(sources, canary, share, serving, &known);
+    }
+    for (size_t i = 0; i < known; i++) {
+        member[i] = (struct member){ &serving[i].stats, serving[i].name };
     }
     print_family(out, script_row, PK_COUNT(script_row), "script", member, known);
     for (size_t i = 0; i < known; i++) {
-        pk_free(name[i]);
+        if (serving[i].share > 0) {
+            member[tried++] = (struct member){ &serving[i], serving[i].name };
+        }
     }
-    pk_free(name);
+    print_family(out, canary_row, PK_COUNT(canary_row), "script", member, tried);
+    for (size_t i = 0; i < known; i++) {
+        pk_free(serving[i].name);
+    }
     pk_free(member);
-    pk_free(stats);
+    pk_free(serving);
 }
 
 static void print_scripts(const struct pk_metrics_sources *sources, struct pk_buf *out)
@@ -400,6 +432,28 @@ static void print_scripts(const struct pk_metrics_sources *sources, struct pk_bu
         print_gauge(out, "personakit_script_refused",
                     "Active versions and saved files that this server does not take.",
                     (int64_t)pk_registry_refused_count(sources->registry), 1);
+    }
+}
+
+#define PERSONAS(field) offsetof(struct pk_personas_stats, field)
+static const struct row personas_row[] = {
+    { "personakit_personas_fresh_total", "Answers with a persona that was fresh.", COUNTER,
+      PERSONAS(fresh), 0, 1 },
+    { "personakit_personas_stale_total", "Answers with one that was out of date, as asked for.",
+      COUNTER, PERSONAS(stale), 0, 1 },
+    { "personakit_personas_regenerated_total", "Answers with one that was made for them.", COUNTER,
+      PERSONAS(regenerated), 0, 1 },
+    { "personakit_personas_canary_fallbacks_total",
+      "Answers of an active version, for the one that is tried on the person had failed.", COUNTER,
+      PERSONAS(fallbacks), 0, 1 },
+};
+
+static void print_personas(const struct pk_metrics_sources *sources, struct pk_buf *out)
+{
+    struct pk_personas_stats stats;
+    if (sources->personas) {
+        pk_personas_stats(sources->personas, &stats);
+        print_one(out, personas_row, PK_COUNT(personas_row), &stats);
     }
 }
 
@@ -519,9 +573,9 @@ static void print_build(const struct pk_metrics_sources *sources, struct pk_buf 
 void pk_metrics_page(const struct pk_metrics_sources *sources, struct pk_buf *out)
 {
     static part_fn *const part[] = {
-        print_build, print_process, print_health, print_counted, print_loops,
-        print_lanes, print_store,   print_hot,    print_keyring, print_rate,
-        print_feed,  print_outbox,  print_jail,   print_scripts, print_logs,
+        print_build, print_process, print_health,   print_counted, print_loops, print_lanes,
+        print_store, print_hot,     print_keyring,  print_rate,    print_feed,  print_outbox,
+        print_jail,  print_scripts, print_personas, print_logs,
     };
     for (size_t i = 0; i < PK_COUNT(part); i++) {
         part[i](sources, out);

@@ -19,6 +19,7 @@ struct pk_log;
 struct pk_metrics;
 struct pk_net;
 struct pk_outbox;
+struct pk_personas;
 struct pk_rate;
 struct pk_registry;
 struct pk_scripts;
@@ -40,6 +41,7 @@ struct pk_metrics_sources {
     struct pk_jail *jail;
     struct pk_scripts *scripts;
     struct pk_registry *registry;
+    struct pk_personas *personas;
     const struct pk_spool *spool; /* Of the access log. */
     const struct pk_log *log;
     const char *version, *engine; /* NULL: "". */

@@ -36,6 +36,20 @@ void pk_move_reader_done(struct pk_move_reader *reader)
     pk_page_done(&reader->page);
     pk_free(reader->last);
     reader->last = NULL;
+    if (reader->file) {
+        bson_reader_destroy(reader->file);
+        reader->file = NULL;
+    }
+}
+
+struct pk_move_reader pk_move_source(const struct pk_move_options *options,
+                                     const struct pk_collection *collection)
+{
+    return (struct pk_move_reader){ .store = options->from,
+                                    .folder = options->from_folder,
+                                    .ttl_path = collection->ttl_path,
+                                    .clock = options->clock,
+                                    .collection = collection->name };
 }
 
 static bool read_page(struct pk_move_reader *reader, struct pk_error *err)
@@ -84,7 +98,7 @@ bool pk_move_reader_next(struct pk_move_reader *reader, struct pk_doc **out, str
         if (reader->is_end) {
             return true;
         }
-        if (!read_page(reader, err)) {
+        if (reader->store ? !read_page(reader, err) : !pk_move_read_file(reader, err)) {
             return false;
         }
     }
@@ -112,7 +126,7 @@ static bool check_quiet(const struct pk_move_options *options, struct pk_error *
                                      .collection = "nodes" };
     int64_t now_ms = pk_clock_wall_ms(options->clock);
     struct pk_doc *node;
-    if (strcmp(pk_store_engine(options->from), "sqlite") == 0) {
+    if (options->is_restore || strcmp(pk_store_engine(options->from), "sqlite") == 0) {
         return true;
     }
     do {
@@ -140,8 +154,11 @@ static bool check_empty(const struct pk_move_options *options, struct pk_error *
         }
         if (doc) {
             return pk_fail(err, PK_CONFLICT,
-                           "choose an empty target: a folder that does not exist yet, or another "
-                           "database name",
+                           options->is_restore
+                               ? "choose an empty target, or, when what is there may go, add "
+                                 "--replace"
+                               : "choose an empty target: a folder that does not exist yet, or "
+                                 "another database name",
                            "the target has documents of its own (in '%s'), and stores are never "
                            "mixed",
                            reader.collection);
@@ -162,9 +179,7 @@ static bool count_part(const struct pk_move_options *options, struct pk_move_par
                        int64_t *counted, struct pk_error *err)
 {
     PK_CLEANUP(pk_move_reader_done)
-    struct pk_move_reader reader = { .store = options->from,
-                                     .clock = options->clock,
-                                     .collection = part->collection->name };
+    struct pk_move_reader reader = pk_move_source(options, part->collection);
     struct pk_doc *doc;
     do {
         if (!pk_move_reader_next(&reader, &doc, err)) {
@@ -182,6 +197,11 @@ static bool count_part(const struct pk_move_options *options, struct pk_move_par
     return true;
 }
 
+static const char *name_of(const struct pk_move_options *options)
+{
+    return options->from_name ? options->from_name : pk_store_epoch(options->from);
+}
+
 /* Counts the source and writes the first note. */
 static bool begin(const struct pk_move_options *options, struct pk_move_state *state,
                   struct pk_error *err)
@@ -197,8 +217,8 @@ static bool begin(const struct pk_move_options *options, struct pk_move_state *s
             return pk_wrap(err, "count the source");
         }
     }
-    (void)snprintf(state->from_epoch, sizeof(state->from_epoch), "%s",
-                   pk_store_epoch(options->from));
+    (void)snprintf(state->from_epoch, sizeof(state->from_epoch), "%s", name_of(options));
+    state->is_restore = options->is_restore;
     state->started_at_ms = pk_clock_wall_ms(options->clock);
     pk_move_state_save(state, &list);
     return pk_store_commit(options->to, &list, pk_deadline_in_ms(options->clock, PK_MOVE_CALL_MS),
@@ -259,16 +279,13 @@ static bool copy_part(const struct pk_move_options *options, struct pk_move_stat
 {
     PK_CLEANUP(pk_writes_done) struct pk_writes list = { 0 };
     PK_CLEANUP(pk_move_reader_done)
-    struct pk_move_reader reader = { .store = options->from,
-                                     .clock = options->clock,
-                                     .collection = part->collection->name,
-                                     .expiry_path = part->collection->is_feed
-                                                        ? part->collection->ttl_path
-                                                        : NULL,
-                                     .last = part->last ? pk_strdup(part->last) : NULL,
-                                     .last_ms = part->last_ms };
+    struct pk_move_reader reader = pk_move_source(options, part->collection);
     int64_t all;
 
+    reader.expiry_path =
+        part->collection->is_feed && options->from ? part->collection->ttl_path : NULL;
+    reader.last = part->last ? pk_strdup(part->last) : NULL;
+    reader.last_ms = part->last_ms;
     while (!part->is_done) {
         pk_writes_clear(&list);
         if (!fill_list(&reader, part, &list, err)) {
@@ -333,34 +350,62 @@ static bool copy(const struct pk_move_options *options, struct pk_move_state *st
 
 /* ---- The whole ---- */
 
-static bool finish(const struct pk_move_options *options, struct pk_move_state *state,
-                   struct pk_move_result *result, struct pk_error *err)
+static bool save(const struct pk_move_options *options, struct pk_move_state *state,
+                 struct pk_error *err)
 {
     PK_CLEANUP(pk_writes_done) struct pk_writes list = { 0 };
-    state->finished_at_ms = pk_clock_wall_ms(options->clock);
-    result->finished_at_ms = state->finished_at_ms;
     pk_move_state_save(state, &list);
-    return pk_store_commit(options->to, &list, pk_deadline_in_ms(options->clock, PK_MOVE_CALL_MS),
-                           NULL, err);
+    if (!pk_store_commit(options->to, &list, pk_deadline_in_ms(options->clock, PK_MOVE_CALL_MS),
+                         NULL, err)) {
+        return false;
+    }
+    state->version = list.write[0].version;
+    return true;
+}
+
+static bool check_source(const struct pk_move_options *options, struct pk_error *err)
+{
+    if (!options->from) {
+        return true;
+    }
+    if (strcmp(pk_store_epoch(options->from), pk_store_epoch(options->to)) == 0) {
+        return pk_fail(err, PK_INVALID, "name two different stores",
+                       "source and target are the same store");
+    }
+    return pk_move_check_finished(options->from, options->clock, err) ||
+           pk_wrap(err, "use the source"); /* Half a store would be moved as a whole one. */
+}
+
+/* Everything that comes before 'then'. */
+static bool move_all(const struct pk_move_options *options, struct pk_move_state *state,
+                     struct pk_move_result *result, struct pk_error *err)
+{
+    int64_t all;
+    if (!check_quiet(options, err) || (!state->version && !begin(options, state, err)) ||
+        !copy(options, state, result, err)) {
+        return false;
+    }
+    (void)count_done(state, &all);
+    if (!pk_move_compare(options, all, result, err)) {
+        return false;
+    }
+    state->compared_at_ms = pk_clock_wall_ms(options->clock);
+    return !options->then || save(options, state, err);
 }
 
 static bool run(const struct pk_move_options *options, struct pk_move_state *state,
                 struct pk_move_result *result, struct pk_error *err)
 {
-    int64_t all;
-    if (strcmp(pk_store_epoch(options->from), pk_store_epoch(options->to)) == 0) {
-        return pk_fail(err, PK_INVALID, "name two different stores",
-                       "source and target are the same store");
-    }
-    if (!pk_move_check_finished(options->from, options->clock, err)) {
-        return pk_wrap(err, "use the source"); /* Half a store would be moved as a whole one. */
-    }
-    if (!pk_move_state_load(state, options->to, options->clock, err)) {
+    if (!check_source(options, err) ||
+        !pk_move_state_load(state, options->to, options->clock, err)) {
         return false;
     }
-    if (state->version && strcmp(state->from_epoch, pk_store_epoch(options->from)) != 0) {
+    if (state->version && (strcmp(state->from_epoch, name_of(options)) != 0 ||
+                           state->is_restore != options->is_restore)) {
         return pk_fail(err, PK_CONFLICT, "choose an empty target, or the source it began with",
-                       "the target holds a move from another store");
+                       "the target holds a %s from another %s",
+                       state->is_restore ? "restore" : "move",
+                       state->is_restore ? "backup" : "store");
     }
     if (state->finished_at_ms) {
         result->is_old = true;
@@ -368,12 +413,15 @@ static bool run(const struct pk_move_options *options, struct pk_move_state *sta
         return true;
     }
     result->is_resumed = state->version != 0;
-    if (!check_quiet(options, err) || (!state->version && !begin(options, state, err)) ||
-        !copy(options, state, result, err)) {
+    if (!state->compared_at_ms && !move_all(options, state, result, err)) {
         return false;
     }
-    (void)count_done(state, &all);
-    return pk_move_compare(options, all, result, err) && finish(options, state, result, err);
+    if (options->then && !options->then(options->context, err)) {
+        return false;
+    }
+    state->finished_at_ms = pk_clock_wall_ms(options->clock);
+    result->finished_at_ms = state->finished_at_ms;
+    return save(options, state, err);
 }
 
 bool pk_move_run(const struct pk_move_options *options, struct pk_move_result *result,
@@ -404,11 +452,15 @@ bool pk_move_check_finished(struct pk_store *store, const struct pk_clock *clock
     pk_move_state_init(&state, &nothing);
     bool is_read = pk_move_state_load(&state, store, clock, err);
     bool is_half = is_read && state.version && !state.finished_at_ms;
+    bool is_restore = state.is_restore;
     pk_move_state_done(&state);
     if (is_half) {
         return pk_fail(err, PK_PRECONDITION,
-                       "run the same 'personakit move' again to finish it, or use another store",
-                       "a move into this store was begun and is not finished");
+                       is_restore ? "run the same 'personakit restore' again to finish it"
+                                  : "run the same 'personakit move' again to finish it, or use "
+                                    "another store",
+                       "a %s into this store was begun and is not finished",
+                       is_restore ? "restore" : "move");
     }
     return is_read;
 }

@@ -34,6 +34,12 @@ struct pk_move_progress {
 
 struct pk_move_options {
     struct pk_store *from, *to;
+    const char *from_folder; /* Instead of 'from': a backup's files, one of BSON per collection. */
+    const char *from_name; /* What the note calls the source, 39 bytes at most; NULL: its epoch. */
+    bool is_restore;       /* The source is a backup. */
+    /* What is left to do in the target once it was compared and before it may be used; called again
+     * when that was interrupted. May be NULL. */
+    bool (*then)(void *context, struct pk_error *err);
     const struct pk_inventory *inventory;
     const struct pk_clock *clock;
     /* Told after every page or list; returning false stops the move, resumable. May be NULL. */
@@ -64,7 +70,8 @@ void pk_move_result_done(struct pk_move_result *result);
 bool pk_move_run(const struct pk_move_options *options, struct pk_move_result *result,
                  struct pk_error *err);
 
-/* Fails when a move into this store has begun and is not finished: it must not be served. */
+/* Fails when a move or a restore into this store has begun and is not finished: it must not be
+ * served. */
 bool pk_move_check_finished(struct pk_store *store, const struct pk_clock *clock,
                             struct pk_error *err);
 

@@ -87,9 +87,7 @@ static bool compare_collection(const struct pk_move_options *options,
                                int64_t *done, int64_t all, struct pk_error *err)
 {
     PK_CLEANUP(pk_move_reader_done)
-    struct pk_move_reader from = { .store = options->from,
-                                   .clock = options->clock,
-                                   .collection = collection->name };
+    struct pk_move_reader from = pk_move_source(options, collection);
     PK_CLEANUP(pk_move_reader_done)
     struct pk_move_reader to = { .store = options->to,
                                  .clock = options->clock,

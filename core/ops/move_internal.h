@@ -1,4 +1,4 @@
-/* move_internal.h - Between move.c, move_state.c and move_compare.c alone. */
+/* move_internal.h - Between the files of moving, backing up and restoring alone. */
 /* SPDX-License-Identifier: MIT */
 #ifndef PK_OPS_MOVE_INTERNAL_H
 #define PK_OPS_MOVE_INTERNAL_H
@@ -6,6 +6,8 @@
 #include "doc/inventory.h"
 #include "ops/move.h"
 #include "store/store.h"
+
+#include <bson/bson.h>
 
 #define PK_MOVE_COLLECTION "settings"
 #define PK_MOVE_ID         "move"
@@ -30,7 +32,9 @@ struct pk_move_part {
 struct pk_move_state {
     char from_epoch[40];
     int64_t started_at_ms, finished_at_ms; /* Finished 0: not yet. */
-    struct pk_move_part *part;             /* One per collection, in the inventory's order. */
+    int64_t compared_at_ms;                /* Of a restore: all is there. 0: not yet. */
+    bool is_restore;
+    struct pk_move_part *part; /* One per collection, in the inventory's order. */
     size_t count;
     int64_t version; /* Of the stored document; 0: there is none. */
 };
@@ -47,7 +51,10 @@ void pk_move_state_save(const struct pk_move_state *state, struct pk_writes *lis
  * With 'expiry_path' it reads in order of that date, then '_id': rows of the feed are kept equally
  * long, so this is the order in which they were announced, to the millisecond. */
 struct pk_move_reader {
-    struct pk_store *store;
+    struct pk_store *store; /* NULL: 'folder' is read, where expired documents are passed over. */
+    const char *folder;
+    const char *ttl_path; /* With 'folder'. */
+    bson_reader_t *file;
     const struct pk_clock *clock;
     const char *collection;
     const char *expiry_path;
@@ -58,6 +65,11 @@ struct pk_move_reader {
     bool is_end;
 };
 void pk_move_reader_done(struct pk_move_reader *reader);
+/* A reader of the source, from its start. */
+struct pk_move_reader pk_move_source(const struct pk_move_options *options,
+                                     const struct pk_collection *collection);
+/* The next page of a file. */
+bool pk_move_read_file(struct pk_move_reader *reader, struct pk_error *err);
 /* The next document, owned by the reader until the next call; NULL at the end. */
 bool pk_move_reader_next(struct pk_move_reader *reader, struct pk_doc **out, struct pk_error *err);
 

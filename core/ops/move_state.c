@@ -1,6 +1,7 @@
 /* move_state.c - The document in the target that says how far a move has got.
  *
  *     { _id: "move", value: { fromEpoch, startedAtMs, finishedAtMs (0: not yet),
+ *       isRestore?, comparedAtMs? (both of a restore alone),
  *       collections: [ { name, all, done, last?, lastMs?, isDone } ... ] }, ... }
  *
  * It is written with the documents it counts, in one list. Thread: the move's. */
@@ -79,6 +80,8 @@ bool pk_move_state_load(struct pk_move_state *state, struct pk_store *store,
     (void)snprintf(state->from_epoch, sizeof(state->from_epoch), "%s", epoch ? epoch : "");
     state->started_at_ms = pk_doc_int(doc, "value.startedAtMs", 0);
     state->finished_at_ms = pk_doc_int(doc, "value.finishedAtMs", 0);
+    state->compared_at_ms = pk_doc_int(doc, "value.comparedAtMs", 0);
+    state->is_restore = pk_doc_bool(doc, "value.isRestore", false);
     state->version = pk_doc_version(doc);
     while (read_part(state, doc, i)) {
         i++;
@@ -95,7 +98,7 @@ static void append_part(bson_t *array, size_t i, const struct pk_move_part *part
     BSON_APPEND_UTF8(&child, "name", part->collection->name);
     BSON_APPEND_INT64(&child, "all", part->all);
     BSON_APPEND_INT64(&child, "done", part->done);
-    if (part->last) {
+    if (part->last && !part->is_done) { /* It may be a person: no longer than it is needed. */
         BSON_APPEND_UTF8(&child, "last", part->last);
         BSON_APPEND_INT64(&child, "lastMs", part->last_ms);
     }
@@ -113,6 +116,10 @@ void pk_move_state_save(const struct pk_move_state *state, struct pk_writes *lis
     BSON_APPEND_UTF8(&value, "fromEpoch", state->from_epoch);
     BSON_APPEND_INT64(&value, "startedAtMs", state->started_at_ms);
     BSON_APPEND_INT64(&value, "finishedAtMs", state->finished_at_ms);
+    if (state->is_restore) {
+        BSON_APPEND_BOOL(&value, "isRestore", true);
+        BSON_APPEND_INT64(&value, "comparedAtMs", state->compared_at_ms);
+    }
     BSON_APPEND_ARRAY_BEGIN(&value, "collections", &array);
     for (size_t i = 0; i < state->count; i++) {
         append_part(&array, i, &state->part[i]);

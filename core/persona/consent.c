@@ -12,6 +12,7 @@
 #include "base/id.h"
 #include "doc/doc.h"
 #include "persona/mindscape.h"
+#include "persona/people.h"
 #include "store/store.h"
 
 #include <stdio.h>
@@ -251,8 +252,7 @@ static bool check(const struct change *change, const struct pk_doc *old, struct 
                       change->by->deadline_ns, &tombstone, err)) {
         return pk_wrap(err, "look whether the person was erased");
     }
-    return !tombstone || pk_fail(err, PK_CONFLICT, "nothing more is taken of an erased person",
-                                 "the person was erased");
+    return !tombstone || pk_person_fail_gone(tombstone, err);
 }
 
 /* What may have waited: where nothing was recorded, processing was allowed. */

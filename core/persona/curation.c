@@ -17,10 +17,12 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "doc/doc.h"
+#include "doc/peek.h"
 #include "persona/mindscape.h"
 #include "persona/observation.h"
 #include "store/store.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -49,25 +51,6 @@ void curation_open(struct curation_list *list, bson_t *operation, const char *op
 void curation_close(struct curation_list *list, bson_t *operation)
 {
     bson_append_document_end(&list->operations, operation);
-}
-
-bool curation_view(const bson_iter_t *value, bson_t *out)
-{
-    const uint8_t *data;
-    uint32_t size;
-    if (!BSON_ITER_HOLDS_DOCUMENT(value)) {
-        return false;
-    }
-    bson_iter_document(value, &size, &data);
-    return bson_init_static(out, data, size);
-}
-
-const char *curation_text(const bson_t *doc, const char *name)
-{
-    bson_iter_t iter;
-    return bson_iter_init_find(&iter, doc, name) && BSON_ITER_HOLDS_UTF8(&iter)
-               ? bson_iter_utf8(&iter, NULL)
-               : NULL;
 }
 
 /* Copies those fields of 'from' that are there. */
@@ -104,8 +87,8 @@ static bool add_trait(struct curation_list *list, const bson_t *item, struct pk_
     static const char *const said[] = { "value",    "confidence", "weight",   "volatility",
                                         "category", "validFrom",  "metadata", NULL };
     static const char *const why[] = { "reason", NULL };
-    const char *name = curation_text(item, "traitName");
-    const char *path = name ? name : curation_text(item, "id");
+    const char *name = pk_peek_text(item, "traitName", NULL);
+    const char *path = name ? name : pk_peek_text(item, "id", NULL);
     bson_iter_t value, pinned;
     bson_t operation;
     const bool has_value = bson_iter_init_find(&value, item, "value");
@@ -138,9 +121,10 @@ static const char *find_words(const bson_t *mindscape, const char *list, const c
         return NULL;
     }
     while (bson_iter_next(&each)) {
-        const char *found = curation_view(&each, &item) ? curation_text(&item, id_name) : NULL;
+        const char *found =
+            pk_peek_object(&each, &item) ? pk_peek_text(&item, id_name, NULL) : NULL;
         if (found && strcmp(found, id) == 0) {
-            return curation_text(&item, words_name);
+            return pk_peek_text(&item, words_name, NULL);
         }
     }
     return NULL;
@@ -160,11 +144,21 @@ static const struct held held_table[] = {
     { "beliefs", "beliefId", "statement", "belief", "removeBelief", belief_said },
 };
 
+static const struct held *find_held(const char *list)
+{
+    size_t i = 0;
+    while (strcmp(held_table[i].list, list) != 0) {
+        i++;
+        assert(i < PK_COUNT(held_table));
+    }
+    return &held_table[i];
+}
+
 static bool add_held(struct curation_list *list, const struct held *held, const bson_t *item,
                      const bson_t *mindscape, struct pk_error *err)
 {
-    const char *id = curation_text(item, held->id);
-    const char *words = curation_text(item, held->words);
+    const char *id = pk_peek_text(item, held->id, NULL);
+    const char *words = pk_peek_text(item, held->words, NULL);
     bson_t operation;
     if (id && !find_words(mindscape, held->list, held->id, id, held->words)) {
         return pk_fail_field(err, PK_NOT_FOUND, held->list, "read the mindscape again",
@@ -231,7 +225,7 @@ static bool add_item(struct curation_list *list, const char *name, const bson_t 
         add_now(list, item);
         return true;
     }
-    return add_held(list, &held_table[strcmp(name, "beliefs") == 0], item, mindscape, err);
+    return add_held(list, find_held(name), item, mindscape, err);
 }
 
 /* 'changes' is checked against its schema already. */
@@ -246,12 +240,12 @@ static bool read_patch(struct curation_list *list, const bson_t *changes, const 
             continue;
         }
         while (bson_iter_next(&each)) {
-            if (curation_view(&each, &item) && !add_item(list, part[i], &item, mindscape, err)) {
+            if (pk_peek_object(&each, &item) && !add_item(list, part[i], &item, mindscape, err)) {
                 return false;
             }
         }
     }
-    if (bson_iter_init_find(&iter, changes, "narrative") && curation_view(&iter, &item)) {
+    if (bson_iter_init_find(&iter, changes, "narrative") && pk_peek_object(&iter, &item)) {
         add_narrative(list, &item);
     }
     return list->count > 0 ||
@@ -297,14 +291,14 @@ static const struct {
 
 static struct pk_readable readable_of(const bson_t *operation)
 {
-    const char *op = curation_text(operation, "op");
+    const char *op = pk_peek_text(operation, "op", NULL);
     size_t i = 0;
     while (strcmp(readable_table[i].op, op) != 0) {
         i++;
     }
     return (struct pk_readable){ .kind = readable_table[i].kind,
                                  .key = readable_table[i].key
-                                            ? curation_text(operation, readable_table[i].key)
+                                            ? pk_peek_text(operation, readable_table[i].key, NULL)
                                             : NULL };
 }
 
@@ -325,7 +319,7 @@ static bool touch(const struct pk_domain *domain, const struct pk_doc *mindscape
             room = room ? 2 * room : 16;
             what = pk_realloc(what, room * sizeof(*what));
         }
-        if (curation_view(&each, &operation)) {
+        if (pk_peek_object(&each, &operation)) {
             what[count++] = readable_of(&operation);
         }
     }

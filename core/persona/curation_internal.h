@@ -17,9 +17,6 @@ void curation_end(struct curation_list *list);
 void curation_open(struct curation_list *list, bson_t *operation, const char *op);
 void curation_close(struct curation_list *list, bson_t *operation);
 
-bool curation_view(const bson_iter_t *value, bson_t *out); /* Of an object. */
-const char *curation_text(const bson_t *doc, const char *name);
-
 /* The person's mindscape; PK_NOT_FOUND when there is no such person. */
 bool curation_find_mindscape(const struct pk_domain *domain, const struct pk_by *by,
                              const char *person, struct pk_doc **out, struct pk_error *err);

@@ -48,6 +48,7 @@ struct pk_domain {
     int64_t persona_log_keep_ms; /* store.retention.persona_log */
     int64_t tombstone_keep_ms;   /* store.retention.tombstones */
     int64_t person_max_bytes;    /* person.max_bytes; 0: no limit. */
+    int64_t backup_keep_ms;      /* store.retention.backups */
 };
 
 #endif

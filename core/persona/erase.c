@@ -5,6 +5,7 @@
  *     sweep   each collection of the inventory that is deleted with its person
  *        └──▶ again, until a pass finds nothing: who had begun to write before
  *             the tombstone was there may have come in behind the sweep
+ *     settle  the store's own files have nothing of it any more
  *     end     the tombstone is complete, audit row with counts, event
  *
  * A step is one list: up to STEP_ROWS deletes, and what they add to the counts
@@ -16,6 +17,10 @@
  * hold up the erasure behind it. Left alone are the task itself, which ends with this, and
  * the events of erasures, which tell other nodes and devices to forget.
  *
+ * Whoever was merged is erased with him whom he was merged into, as one: each
+ * id has its tombstone and its line of the log, the last of the chain has the
+ * counts, the task, and the names of the others ('merged').
+ *
  * Thread: the outbox's, for the task. */
 /* SPDX-License-Identifier: MIT */
 #include "persona/erase.h"
@@ -26,6 +31,8 @@
 #include "doc/doc.h"
 #include "doc/inventory.h"
 #include "persona/erase_log.h"
+#include "persona/merge.h"
+#include "persona/people.h"
 #include "persona/person_rows.h"
 #include "store/store.h"
 
@@ -47,22 +54,47 @@ enum {
 struct asking {
     const struct pk_domain *domain;
     const struct pk_by *by;
-    const char *person;
+    const char *named;         /* Who was asked for. */
+    char person[PK_UUID_TEXT]; /* Whom that one was merged into, or himself. */
     char *out_task;
+    struct pk_person_ids ids; /* All of his that are known. */
+    bool is_again;            /* Whoever is named, known or not; without a task. */
 };
 
-static struct pk_doc *make_tombstone(const struct asking *asking, size_t tasks)
+static void put_merged(const struct asking *asking, bson_t *bson)
+{
+    bson_t merged;
+    BSON_APPEND_ARRAY_BEGIN(bson, "merged", &merged);
+    for (size_t i = 1; i < asking->ids.count; i++) {
+        char number[16];
+        const char *key;
+        (void)bson_uint32_to_string((uint32_t)i - 1, &key, number, sizeof(number));
+        BSON_APPEND_UTF8(&merged, key, pk_doc_id(asking->ids.doc[i]));
+    }
+    bson_append_array_end(bson, &merged);
+}
+
+/* 'tasks' of his that went with the asking; -1: of an id that was merged. */
+static struct pk_doc *make_tombstone(const struct asking *asking, const char *id, int64_t tasks)
 {
     const int64_t now_ms = pk_clock_wall_ms(asking->domain->books->clock);
     bson_t *bson = bson_new();
     bson_t counts;
-    BSON_APPEND_UTF8(bson, "_id", asking->person);
+    BSON_APPEND_UTF8(bson, "_id", id);
     BSON_APPEND_UTF8(bson, "taskId", asking->out_task);
+    if (tasks < 0) {
+        BSON_APPEND_UTF8(bson, "mergedInto", asking->person);
+    } else if (asking->ids.count > 1) {
+        put_merged(asking, bson);
+    }
     BSON_APPEND_DOCUMENT_BEGIN(bson, "counts", &counts);
-    BSON_APPEND_INT64(&counts, "people", 1);
-    BSON_APPEND_INT64(&counts, "outbox", (int64_t)tasks);
+    if (tasks >= 0) {
+        BSON_APPEND_INT64(&counts, "people", (int64_t)asking->ids.count);
+        BSON_APPEND_INT64(&counts, "outbox", tasks);
+    }
     bson_append_document_end(bson, &counts);
     BSON_APPEND_DATE_TIME(bson, "erasedAt", now_ms);
+    BSON_APPEND_DATE_TIME(bson, "backupsUntil", now_ms + asking->domain->backup_keep_ms);
     BSON_APPEND_DATE_TIME(bson, "expiresAt", now_ms + asking->domain->tombstone_keep_ms);
     return pk_doc_take(bson);
 }
@@ -120,7 +152,35 @@ static bool drop_tasks(const struct asking *asking, struct pk_writes *list, size
     return true;
 }
 
-/* '*tombstone' is the one that was there, or NULL; and becomes the new one. */
+/* The ids that were merged into him go in the same list. */
+static bool add_merged(const struct asking *asking, struct pk_writes *list, struct pk_error *err)
+{
+    struct pk_store *store = asking->domain->books->store;
+    for (size_t i = 1; i < asking->ids.count; i++) {
+        const char *id = pk_doc_id(asking->ids.doc[i]);
+        PK_CLEANUP(pk_doc_unrefp) struct pk_doc *before = NULL;
+        PK_CLEANUP(pk_doc_unrefp) struct pk_doc *made = make_tombstone(asking, id, -1);
+        if (!pk_store_get(store, "tombstones", id, asking->by->deadline_ns, &before, err)) {
+            return pk_wrap(err, "read the person");
+        }
+        pk_writes_delete(list, "people", id, pk_doc_version(asking->ids.doc[i]));
+        if (before) {
+            pk_writes_replace(list, "tombstones", made, pk_doc_version(before));
+        } else {
+            pk_writes_insert(list, "tombstones", made);
+        }
+        pk_news_add(list, asking->domain->books,
+                    &(struct pk_news){ .type = "person.erase_asked",
+                                       .entity_type = "person",
+                                       .entity_id = id,
+                                       .service = "persona",
+                                       .person = id });
+    }
+    return true;
+}
+
+/* 'person' NULL: he is in other collections alone. '*tombstone' is the one that was there, or NULL;
+ * and becomes the new one. */
 static bool add_all(const struct asking *asking, const struct pk_doc *person,
                     struct pk_doc **tombstone, struct pk_writes *list, struct pk_error *err)
 {
@@ -130,7 +190,10 @@ static bool add_all(const struct asking *asking, const struct pk_doc *person,
         return false;
     }
     pk_uuid_new(asking->out_task);
-    struct pk_doc *made = make_tombstone(asking, tasks);
+    if (!add_merged(asking, list, err)) {
+        return false;
+    }
+    struct pk_doc *made = make_tombstone(asking, asking->person, (int64_t)tasks);
     if (*tombstone) {
         pk_writes_replace(list, "tombstones", made, pk_doc_version(*tombstone));
     } else {
@@ -138,13 +201,17 @@ static bool add_all(const struct asking *asking, const struct pk_doc *person,
     }
     pk_doc_unref(*tombstone);
     *tombstone = made;
-    pk_writes_delete(list, "people", asking->person, pk_doc_version(person));
-    pk_task_add(list, books,
-                &(struct pk_task_new){ .type = PK_ERASE_TASK,
-                                       .person = asking->person,
-                                       .actor = asking->by->actor_id,
-                                       .id = asking->out_task },
-                NULL);
+    if (person) {
+        pk_writes_delete(list, "people", asking->person, pk_doc_version(person));
+    }
+    if (!asking->is_again) {
+        pk_task_add(list, books,
+                    &(struct pk_task_new){ .type = PK_ERASE_TASK,
+                                           .person = asking->person,
+                                           .actor = asking->by->actor_id,
+                                           .id = asking->out_task },
+                    NULL);
+    }
     add_told(asking->domain, asking->by, "person.erase_asked", asking->person, asking->out_task,
              NULL, list);
     return true;
@@ -160,17 +227,38 @@ static bool read_both(const struct asking *asking, struct pk_doc **out_person,
            pk_wrap(err, "read the person");
 }
 
+/* Who was merged is erased as whom he was merged into. */
+static bool find_whole(struct asking *asking, struct pk_error *err)
+{
+    const struct pk_domain *domain = asking->domain;
+    const struct pk_person_ref ref = { .id = asking->named };
+    const int64_t deadline_ns = asking->by->deadline_ns;
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *person = NULL;
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *receipt = NULL;
+    pk_person_ids_done(&asking->ids);
+    if (!pk_person_find(domain, &ref, deadline_ns, &person, err) ||
+        (!person && !pk_erase_receipt(domain, asking->named, deadline_ns, &receipt, err))) {
+        return false;
+    }
+    (void)snprintf(asking->person, sizeof(asking->person), "%s",
+                   person    ? pk_doc_id(person)
+                   : receipt ? pk_doc_id(receipt)
+                             : asking->named);
+    return pk_person_ids(domain, asking->person, deadline_ns, &asking->ids, err);
+}
+
 static bool decide(void *context, struct pk_writes *list, struct pk_error *err)
 {
-    const struct asking *asking = context;
+    struct asking *asking = context;
     const struct pk_by *by = asking->by;
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *person = NULL;
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *tombstone = NULL;
-    if (!read_both(asking, &person, &tombstone, err)) {
+    if (!find_whole(asking, err) || !read_both(asking, &person, &tombstone, err)) {
         return false;
     }
     const char *task = tombstone ? pk_doc_text(tombstone, "taskId") : NULL;
-    if (person) {
+    const bool has_begun = task && !pk_doc_date(tombstone, "completedAt", 0);
+    if (person || (asking->is_again && !has_begun)) {
         if (!add_all(asking, person, &tombstone, list, err)) {
             return false;
         }
@@ -186,8 +274,11 @@ bool pk_erase_person(const struct pk_domain *domain, const struct pk_by *by, con
                      char out_task[PK_UUID_TEXT], struct pk_error *err)
 {
     struct pk_commit committed = { .cursor = "" };
-    struct asking asking = { .domain = domain, .by = by, .person = person, .out_task = out_task };
-    if (!pk_store_decide(domain->books->store, decide, &asking, by->deadline_ns, &committed, err)) {
+    struct asking asking = { .domain = domain, .by = by, .named = person, .out_task = out_task };
+    const bool ok =
+        pk_store_decide(domain->books->store, decide, &asking, by->deadline_ns, &committed, err);
+    pk_person_ids_done(&asking.ids);
+    if (!ok) {
         return pk_wrap(err, "erase the person");
     }
     if (by->cursor && committed.cursor[0]) {
@@ -199,18 +290,37 @@ bool pk_erase_person(const struct pk_domain *domain, const struct pk_by *by, con
 bool pk_erase_receipt(const struct pk_domain *domain, const char *person, int64_t deadline_ns,
                       struct pk_doc **out, struct pk_error *err)
 {
-    return pk_store_get(domain->books->store, "tombstones", person, deadline_ns, out, err) ||
-           pk_wrap(err, "read the receipt");
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *found = NULL;
+    struct pk_store *store = domain->books->store;
+    *out = NULL;
+    if (!pk_store_get(store, "tombstones", person, deadline_ns, &found, err)) {
+        return pk_wrap(err, "read the receipt");
+    }
+    if (!found || !pk_doc_date(found, "erasedAt", 0)) {
+        return true; /* Merged away at most. */
+    }
+    const char *into = pk_doc_text(found, "mergedInto");
+    if (into) {
+        return pk_store_get(store, "tombstones", into, deadline_ns, out, err) ||
+               pk_wrap(err, "read the receipt");
+    }
+    *out = found;
+    found = NULL;
+    return true;
 }
 
 /* ---- Sweeping ---- */
 
 struct sweep {
     const struct pk_domain *domain;
-    const struct pk_task *task;
-    const char *person;
-    double progress; /* Of this pass, 0 to 1. */
-    size_t found;    /* Documents deleted in this pass. */
+    const struct pk_task *task; /* NULL: there is none, 'step' is asked instead. */
+    pk_erase_step_fn *step;
+    void *context; /* Of 'step'. */
+    const char *task_id;
+    const char *person; /* Whose tombstone counts. */
+    const char *id;     /* Of his ids, the one that is swept. */
+    double progress;    /* Of this pass, 0 to 1. */
+    size_t found;       /* Documents deleted in this pass. */
 };
 
 static bool is_left(const struct sweep *sweep, const struct pk_collection *collection,
@@ -218,7 +328,18 @@ static bool is_left(const struct sweep *sweep, const struct pk_collection *colle
 {
     const char *type = collection->is_feed ? pk_doc_text(doc, "eventType") : NULL;
     return (type && strncmp(type, EVENTS_OF_ERASING, strlen(EVENTS_OF_ERASING)) == 0) ||
-           strcmp(pk_doc_id(doc), sweep->task->id) == 0;
+           (sweep->task && strcmp(pk_doc_id(doc), sweep->task_id) == 0);
+}
+
+static bool may_go_on(struct sweep *sweep, struct pk_error *err)
+{
+    if (!sweep->task) {
+        return sweep->step(sweep->context, err);
+    }
+    if (pk_task_should_stop(sweep->task)) {
+        return pk_fail(err, PK_UNAVAILABLE, "it goes on after the next start", "the server stops");
+    }
+    return pk_task_progress(sweep->task, sweep->progress, err);
 }
 
 /* '*out_again': somebody has written in between, or a document was gone. */
@@ -240,10 +361,7 @@ static bool delete_page(struct sweep *sweep, const struct pk_collection *collect
     (void)snprintf(path, sizeof(path), "counts.%s", collection->name);
     pk_writes_count(&list, "tombstones", sweep->person,
                     &(struct pk_count){ .path = path, .amount = (int64_t)count }, 1);
-    if (pk_task_should_stop(sweep->task)) {
-        return pk_fail(err, PK_UNAVAILABLE, "it goes on after the next start", "the server stops");
-    }
-    if (!pk_task_progress(sweep->task, sweep->progress, err)) {
+    if (!may_go_on(sweep, err)) {
         return false;
     }
     const bool ok = pk_store_commit(sweep->domain->books->store, &list, 0, NULL, err);
@@ -261,8 +379,7 @@ static bool sweep_collection(struct sweep *sweep, const struct pk_collection *co
     for (bool is_last = false; !is_last;) {
         PK_CLEANUP(pk_page_done) struct pk_page page = { 0 };
         bool is_again = false;
-        if (!pk_person_rows(sweep->domain, collection, sweep->person, STEP_ROWS, cursor, &page,
-                            err) ||
+        if (!pk_person_rows(sweep->domain, collection, sweep->id, STEP_ROWS, cursor, &page, err) ||
             !delete_page(sweep, collection, &page, &is_again, err)) {
             return pk_wrap(err, "erase from '%s'", collection->name);
         }
@@ -280,10 +397,10 @@ static bool sweep_collection(struct sweep *sweep, const struct pk_collection *co
     return true;
 }
 
-static bool sweep_all(struct sweep *sweep, struct pk_error *err)
+static bool sweep_id(struct sweep *sweep, const char *id, struct pk_error *err)
 {
     const struct pk_inventory *inventory = pk_inventory_builtin();
-    sweep->found = 0;
+    sweep->id = id;
     for (size_t i = 0; i < inventory->count; i++) {
         const struct pk_collection *collection = &inventory->collection[i];
         sweep->progress = (double)i / (double)inventory->count;
@@ -292,6 +409,45 @@ static bool sweep_all(struct sweep *sweep, struct pk_error *err)
         }
     }
     return true;
+}
+
+/* His own id, and those that 'merged' names. */
+static bool sweep_all(struct sweep *sweep, const struct pk_doc *tombstone, struct pk_error *err)
+{
+    bson_t view;
+    bson_iter_t list, id;
+    sweep->found = 0;
+    if (!sweep_id(sweep, sweep->person, err)) {
+        return false;
+    }
+    pk_doc_view(tombstone, &view);
+    if (bson_iter_init_find(&list, &view, "merged") && bson_iter_recurse(&list, &id)) {
+        while (bson_iter_next(&id)) {
+            if (!sweep_id(sweep, bson_iter_utf8(&id, NULL), err)) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+/* A line for each id; the person's own comes last, as whoever reads it takes them all. */
+static bool log_all(const struct pk_domain *domain, const struct pk_doc *tombstone,
+                    struct pk_error *err)
+{
+    const int64_t at_ms = pk_doc_date(tombstone, "erasedAt", 0);
+    bson_t view;
+    bson_iter_t list, id;
+    pk_doc_view(tombstone, &view);
+    if (bson_iter_init_find(&list, &view, "merged") && bson_iter_recurse(&list, &id)) {
+        while (bson_iter_next(&id)) {
+            if (!pk_erase_log_add(domain, PK_ERASED_PERSON, bson_iter_utf8(&id, NULL), at_ms,
+                                  err)) {
+                return false;
+            }
+        }
+    }
+    return pk_erase_log_add(domain, PK_ERASED_PERSON, pk_doc_id(tombstone), at_ms, err);
 }
 
 /* ---- The receipt ---- */
@@ -318,22 +474,23 @@ static void read_counts(const struct pk_doc *tombstone, struct counts *out)
     out->fact[out->count] = (struct pk_fact){ NULL, NULL };
 }
 
-static struct pk_doc *complete(const struct pk_doc *tombstone, int64_t now_ms, int64_t keep_ms)
+static struct pk_doc *complete(const struct pk_domain *domain, const struct pk_doc *tombstone)
 {
+    const int64_t now_ms = pk_clock_wall_ms(domain->books->clock);
     bson_t *bson = bson_new();
     bson_t view;
     pk_doc_view(tombstone, &view);
-    bson_copy_to_excluding_noinit(&view, bson, "completedAt", "expiresAt", NULL);
+    bson_copy_to_excluding_noinit(&view, bson, "completedAt", "backupsUntil", "expiresAt", NULL);
     BSON_APPEND_DATE_TIME(bson, "completedAt", now_ms);
-    BSON_APPEND_DATE_TIME(bson, "expiresAt", now_ms + keep_ms);
+    BSON_APPEND_DATE_TIME(bson, "backupsUntil", now_ms + domain->backup_keep_ms);
+    BSON_APPEND_DATE_TIME(bson, "expiresAt", now_ms + domain->tombstone_keep_ms);
     return pk_doc_take(bson);
 }
 
-static bool finish(const struct sweep *sweep, struct pk_writes *list, struct pk_error *err)
+static bool finish(const struct sweep *sweep, const struct pk_by *by, struct pk_writes *list,
+                   struct pk_error *err)
 {
     const struct pk_domain *domain = sweep->domain;
-    const char *actor = pk_doc_text(sweep->task->doc, "actorId");
-    const struct pk_by by = { .actor_id = actor ? actor : "personakit" };
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *tombstone = NULL;
     struct counts counts;
     if (!pk_erase_receipt(domain, sweep->person, 0, &tombstone, err)) {
@@ -343,12 +500,28 @@ static bool finish(const struct sweep *sweep, struct pk_writes *list, struct pk_
         return true; /* It took longer than devices may be away; nothing is left to say. */
     }
     read_counts(tombstone, &counts);
-    PK_CLEANUP(pk_doc_unrefp)
-    struct pk_doc *done =
-        complete(tombstone, pk_clock_wall_ms(domain->books->clock), domain->tombstone_keep_ms);
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *done = complete(domain, tombstone);
     pk_writes_replace(list, "tombstones", done, pk_doc_version(tombstone));
-    add_told(domain, &by, "person.erased", sweep->person, sweep->task->id, counts.fact, list);
+    add_told(domain, by, "person.erased", sweep->person, sweep->task_id, counts.fact, list);
     return true;
+}
+
+/* ---- From the line of the log to the last word ---- */
+
+/* Everything but the end, which is one list. */
+static bool sweep_until_clean(struct sweep *sweep, const struct pk_doc *tombstone,
+                              struct pk_error *err)
+{
+    for (int pass = 0; pass < PASSES_MAX; pass++) {
+        if (!sweep_all(sweep, tombstone, err)) {
+            return false;
+        }
+        if (sweep->found == 0) {
+            return pk_store_settle(sweep->domain->books->store, 0, err) ||
+                   pk_wrap(err, "clear the store's files of what was erased");
+        }
+    }
+    return pk_fail(err, PK_UNAVAILABLE, "it is tried again", "each pass has found more to erase");
 }
 
 bool pk_erase_run(void *context, const struct pk_task *task, struct pk_writes *list,
@@ -357,7 +530,7 @@ bool pk_erase_run(void *context, const struct pk_task *task, struct pk_writes *l
     const struct pk_domain *domain = context;
     PK_CLEANUP(pk_freep) char *person = pk_strdup(task->person);
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *tombstone = NULL;
-    struct sweep sweep = { .domain = domain, .task = task, .person = person };
+    struct sweep sweep = { .domain = domain, .task = task, .task_id = task->id, .person = person };
     if (!pk_erase_receipt(domain, person, 0, &tombstone, err)) {
         return false;
     }
@@ -365,17 +538,33 @@ bool pk_erase_run(void *context, const struct pk_task *task, struct pk_writes *l
         return pk_fail(err, PK_INVALID, "discard the task and ask again",
                        "there is no tombstone of whom it erases");
     }
-    const int64_t erased_ms = pk_doc_date(tombstone, "erasedAt", 0);
-    if (!pk_erase_log_add(domain, person, erased_ms, err)) {
+    if (!log_all(domain, tombstone, err) || !sweep_until_clean(&sweep, tombstone, err)) {
         return false;
     }
-    for (int pass = 0; pass < PASSES_MAX; pass++) {
-        if (!sweep_all(&sweep, err)) {
-            return false;
-        }
-        if (sweep.found == 0) {
-            return finish(&sweep, list, err);
-        }
+    const char *actor = pk_doc_text(task->doc, "actorId");
+    return finish(&sweep, &(struct pk_by){ .actor_id = actor ? actor : "personakit" }, list, err);
+}
+
+bool pk_erase_again(const struct pk_domain *domain, const struct pk_by *by, const char *person,
+                    bool is_logged, pk_erase_step_fn *step, void *context, struct pk_error *err)
+{
+    PK_CLEANUP(pk_writes_done) struct pk_writes list = { 0 };
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *tombstone = NULL;
+    char task[PK_UUID_TEXT];
+    struct asking asking = {
+        .domain = domain, .by = by, .named = person, .out_task = task, .is_again = true
+    };
+    struct sweep sweep = {
+        .domain = domain, .step = step, .context = context, .task_id = task, .person = asking.person
+    };
+    const bool ok =
+        pk_store_decide(domain->books->store, decide, &asking, by->deadline_ns, NULL, err);
+    pk_person_ids_done(&asking.ids);
+    if (!ok || !pk_erase_receipt(domain, asking.person, by->deadline_ns, &tombstone, err)) {
+        return pk_wrap(err, "erase the person");
     }
-    return pk_fail(err, PK_UNAVAILABLE, "it is tried again", "each pass has found more to erase");
+    return !tombstone ||
+           ((is_logged || log_all(domain, tombstone, err)) &&
+            sweep_until_clean(&sweep, tombstone, err) && finish(&sweep, by, &list, err) &&
+            pk_store_commit(domain->books->store, &list, by->deadline_ns, NULL, err));
 }

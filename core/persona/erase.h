@@ -9,6 +9,10 @@
  * bring something), the task and the events of the erasure itself until their
  * retention (ids, no more), and audit rows, which name him by keyed hash.
  *
+ * It is complete when the embedded store's files have nothing of him any more
+ * (pk_store_settle): until then the task goes on trying. A backup made before
+ * may still have him: the receipt says until when ('backupsUntil').
+ *
  * Any thread. */
 /* SPDX-License-Identifier: MIT */
 #ifndef PK_PERSONA_ERASE_H
@@ -24,20 +28,32 @@
 struct pk_doc;
 struct pk_error;
 
-#define PK_ERASE_TASK     "erase_person"
-#define PK_ERASE_LOG_NAME "erasures.log" /* In the data folder; a line: keyed hash, instant. */
+#define PK_ERASE_TASK "erase_person"
 
 /* Asks for it, audited and announced ("person.erase_asked"). Of whom is being erased or was, the
  * task is the one that was asked for then. PK_NOT_FOUND: nobody is known, nor was, by this id. */
 bool pk_erase_person(const struct pk_domain *domain, const struct pk_by *by, const char *person,
                      char out_task[PK_UUID_TEXT], struct pk_error *err);
 
-/* How far it has got: his tombstone, with the counts of what was deleted so far by collection and,
- * once a pass has found nothing more, 'completedAt'. '*out' NULL: there is none (any more). */
+/* Who was merged is erased with whom he was merged into, and all that were.
+ *
+ * How far it has got: his tombstone (of a merged id that one's), with the counts of what was
+ * deleted so far by collection and, once a pass has found nothing more, 'completedAt'. '*out' NULL:
+ * there is none (any more). */
 bool pk_erase_receipt(const struct pk_domain *domain, const char *person, int64_t deadline_ns,
                       struct pk_doc **out, struct pk_error *err);
 
 /* "erase_person"; 'context' is the domain. */
 pk_task_fn pk_erase_run;
+
+/* ---- For who restores a backup: no server runs, and no task does it ---- */
+
+/* Asked before each step; false ends it, to be done again. */
+typedef bool pk_erase_step_fn(void *context, struct pk_error *err);
+/* Erases from beginning to end whom a backup has brought back, or what had begun of him then: the
+ * same tombstone, counts, audit rows and events; nothing is added to erasures.log when 'is_logged'.
+ * Killed at any point, it may be called again. */
+bool pk_erase_again(const struct pk_domain *domain, const struct pk_by *by, const char *person,
+                    bool is_logged, pk_erase_step_fn *step, void *context, struct pk_error *err);
 
 #endif

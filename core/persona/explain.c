@@ -18,45 +18,22 @@
 #include "doc/path.h"
 #include "persona/mindscape.h"
 #include "persona/registry.h"
+#include "store/store.h"
 
 #include <stdio.h>
 #include <string.h>
 
 /* ---- Pieces of BSON ---- */
 
-bool explain_view_of(const bson_iter_t *item, bson_t *out)
-{
-    const uint8_t *data = NULL;
-    uint32_t size = 0;
-    if (BSON_ITER_HOLDS_ARRAY(item)) {
-        bson_iter_array(item, &size, &data);
-    } else if (BSON_ITER_HOLDS_DOCUMENT(item)) {
-        bson_iter_document(item, &size, &data);
-    } else {
-        return false;
-    }
-    return bson_init_static(out, data, size);
-}
-
 bool explain_view(const bson_t *doc, const char *path, bson_t *out)
 {
     bson_iter_t iter;
-    return pk_path_find(doc, path, &iter) && explain_view_of(&iter, out);
-}
-
-const char *explain_text(const bson_t *doc, const char *name)
-{
-    bson_iter_t iter;
-    return bson_iter_init_find(&iter, doc, name) && BSON_ITER_HOLDS_UTF8(&iter)
-               ? bson_iter_utf8(&iter, NULL)
-               : "";
+    return pk_path_find(doc, path, &iter) && pk_peek_view(&iter, out);
 }
 
 const char *explain_key(uint32_t *count, char room[16])
 {
-    const char *key = NULL;
-    (void)bson_uint32_to_string((*count)++, &key, room, 16);
-    return key;
+    return pk_array_key((*count)++, room);
 }
 
 /* ---- Making what would have been ---- */
@@ -176,7 +153,9 @@ static bool find_mindscape(struct explaining *it, struct pk_error *err)
     if (!it->now) {
         return fail_missing(err);
     }
-    it->now = explain_without_hidden(it->now, request->who);
+    struct pk_doc *whole = it->now;
+    it->now = pk_mindscape_known_to(whole, request->who);
+    pk_doc_unref(whole);
     if (request->as_of_ms != 0) {
         it->then_ms = request->as_of_ms;
         ok = explain_as_of(it, it->then_ms, &it->then, err);
@@ -227,6 +206,84 @@ static void add_head(const struct explaining *it, bson_t *out)
     BSON_APPEND_DATE_TIME(out, "explainedAt", it->now_ms);
 }
 
+/* ---- Warnings ---- */
+
+struct reading {
+    const char *key;
+    bool is_read;
+};
+
+static void look_at_read(void *context, const bson_t *row)
+{
+    struct reading *reading = context;
+    reading->is_read =
+        reading->is_read || (strcmp(pk_peek_text(row, "kind", ""), "hot") == 0 &&
+                             (strcmp(pk_peek_text(row, "key", ""), reading->key) == 0 ||
+                              strcmp(pk_peek_text(row, "match", ""), "prefix") == 0));
+}
+
+static void warn_of_fact(const struct explaining *it, const struct pk_doc *fact, bson_t *list,
+                         uint32_t *count)
+{
+    struct reading reading = { .key = pk_doc_text(fact, "key") };
+    char text[400], time[PK_TIME_TEXT], room[16];
+    const int64_t told_ms = pk_doc_date(fact, "updatedAt", 0);
+    if (!reading.key || told_ms <= it->then_ms) {
+        return;
+    }
+    explain_each_read(it->persona, look_at_read, &reading);
+    if (reading.is_read) {
+        pk_time_format(told_ms, time);
+        (void)snprintf(text, sizeof(text),
+                       "the fact '%s' is taken as it is now: it was told at %s, and facts have no "
+                       "history",
+                       reading.key, time);
+        BSON_APPEND_UTF8(list, explain_key(count, room), text);
+    }
+}
+
+/* A mindscape has a past; what is remembered beside it has none. */
+static bool warn_of_facts(const struct explaining *it, bson_t *list, uint32_t *count,
+                          struct pk_error *err)
+{
+    PK_CLEANUP(pk_page_done) struct pk_page page = { 0 };
+    const struct pk_query query = { .collection = "knowledge",
+                                    .index = "by_user_key",
+                                    .equal = { PK_TEXT(it->name.person) },
+                                    .equal_count = 1,
+                                    .limit = PK_PAGE_MAX };
+    if (it->request->as_of_ms == 0) {
+        return true;
+    }
+    if (!pk_store_find(it->domain->books->store, &query, it->request->deadline_ns, &page, err)) {
+        return pk_wrap(err, "read the facts");
+    }
+    for (size_t i = 0; i < page.count; i++) {
+        warn_of_fact(it, page.doc[i], list, count);
+    }
+    return true;
+}
+
+static bool add_warnings(const struct explaining *it, bson_t *out, struct pk_error *err)
+{
+    bson_t view, said, list = BSON_INITIALIZER;
+    bson_iter_t each;
+    char room[16];
+    uint32_t count = 0;
+    pk_doc_view(it->persona, &view);
+    if (explain_view(&view, "warnings", &said) && bson_iter_init(&each, &said)) {
+        while (bson_iter_next(&each)) {
+            (void)bson_append_iter(&list, explain_key(&count, room), -1, &each);
+        }
+    }
+    const bool ok = warn_of_facts(it, &list, &count, err);
+    if (ok && count > 0) {
+        BSON_APPEND_ARRAY(out, "warnings", &list);
+    }
+    bson_destroy(&list);
+    return ok;
+}
+
 /* What was said, when it is said nowhere else. */
 static void add_content(const struct explaining *it, bson_t *out)
 {
@@ -238,9 +295,6 @@ static void add_content(const struct explaining *it, bson_t *out)
     if (it->is_made && explain_view(&view, "overlaySlice", &half)) {
         BSON_APPEND_DOCUMENT(out, "contextualOverlay", &half);
     }
-    if (explain_view(&view, "warnings", &half)) {
-        BSON_APPEND_ARRAY(out, "warnings", &half);
-    }
 }
 
 static bool explain_all(struct explaining *it, bson_t *out, struct pk_error *err)
@@ -251,8 +305,8 @@ static bool explain_all(struct explaining *it, bson_t *out, struct pk_error *err
     }
     add_head(it, out);
     add_content(it, out);
-    return explain_add_lines(it, out, err) && explain_add_traits(it, out, err) &&
-           explain_add_stale(it, out, err);
+    return add_warnings(it, out, err) && explain_add_lines(it, out, err) &&
+           explain_add_traits(it, out, err) && explain_add_stale(it, out, err);
 }
 
 bool pk_persona_explain(struct pk_personas *personas, const struct pk_explain_request *request,

@@ -10,6 +10,7 @@
 #ifndef PK_PERSONA_EXPLAIN_INTERNAL_H
 #define PK_PERSONA_EXPLAIN_INTERNAL_H
 
+#include "doc/peek.h"
 #include "persona/explain.h"
 #include "persona/persona_internal.h"
 
@@ -31,8 +32,6 @@ struct explaining {
 
 /* A view of an object or array of 'doc'; false: there is none. */
 bool explain_view(const bson_t *doc, const char *path, bson_t *out);
-bool explain_view_of(const bson_iter_t *item, bson_t *out);
-const char *explain_text(const bson_t *doc, const char *name); /* "": there is none. */
 /* An array under construction: its next element's key. */
 const char *explain_key(uint32_t *count, char room[16]);
 /* What 'mapper' makes of a mindscape at an instant; '*out' is a reference. Nothing is written. */
@@ -49,8 +48,6 @@ bool explain_as_of(const struct explaining *it, int64_t at_ms, struct pk_doc **o
  * 'version' are put back. */
 bool explain_put_back(const struct explaining *it, int64_t version, int64_t at_ms,
                       struct pk_doc **out, struct pk_error *err);
-/* Without the traits that are hidden from who asks; takes and gives a reference. */
-struct pk_doc *explain_without_hidden(struct pk_doc *mindscape, const struct pk_principal *who);
 /* The version of a mapper that was active at an instant. PK_NOT_FOUND: none was. */
 bool explain_active_version(const struct explaining *it, int64_t at_ms, char out[PK_SCRIPT_VERSION],
                             struct pk_error *err);

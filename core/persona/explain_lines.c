@@ -120,7 +120,8 @@ static bool look_for(const struct pk_bundle *bundle, enum look look, const char 
         return true;
     }
     for (size_t i = 0; i < bundle->count; i++) {
-        if (i != bundle->main && look_in(&bundle->file[i], 1, look, word, out)) {
+        if (i != bundle->main && &bundle->file[i] != bundle->tuning &&
+            look_in(&bundle->file[i], 1, look, word, out)) {
             return true;
         }
     }
@@ -200,8 +201,8 @@ static void put_paths(const struct explaining *it, const char *path, bson_t *out
         if (!pk_path_find(&view, text, &value)) {
             return;
         }
-        if (explain_view_of(&value, &item) && *explain_text(&item, "text")) {
-            BSON_APPEND_UTF8(out, "says", explain_text(&item, "text"));
+        if (pk_peek_view(&value, &item) && *pk_peek_text(&item, "text", "")) {
+            BSON_APPEND_UTF8(out, "says", pk_peek_text(&item, "text", ""));
         } else {
             (void)bson_append_iter(out, "says", -1, &value);
         }
@@ -212,8 +213,8 @@ static void put_paths(const struct explaining *it, const char *path, bson_t *out
 
 static void put_line(const struct explaining *it, const bson_t *line, bson_t *out)
 {
-    const char *path = explain_text(line, "path");
-    const char *rule = explain_text(line, "ruleId");
+    const char *path = pk_peek_text(line, "path", "");
+    const char *rule = pk_peek_text(line, "ruleId", "");
     bson_iter_t iter;
     const struct place place = *rule ? place_of_rule(it->mapper->bundle, rule)
                                      : place_of_section(it->mapper->bundle, path);
@@ -237,7 +238,7 @@ static void add_lines(const struct explaining *it, bson_t *out)
     BSON_APPEND_ARRAY_BEGIN(out, "lines", &list);
     if (explain_view(&view, "explanation.lines", &lines)) {
         for (bool more = bson_iter_init(&item, &lines); more && bson_iter_next(&item);) {
-            if (explain_view_of(&item, &line)) {
+            if (pk_peek_view(&item, &line)) {
                 (void)bson_append_document_begin(&list, explain_key(&count, room), -1, &child);
                 put_line(it, &line, &child);
                 bson_append_document_end(&list, &child);
@@ -270,8 +271,8 @@ static bool has_fired(const struct explaining *it, const char *rule)
 
 static void put_rule(const struct explaining *it, const bson_t *verdict, bson_t *out)
 {
-    const char *rule = explain_text(verdict, "ruleId");
-    const char *reason = explain_text(verdict, "reason");
+    const char *rule = pk_peek_text(verdict, "ruleId", "");
+    const char *reason = pk_peek_text(verdict, "reason", "");
     const bool fired = has_fired(it, rule);
     const struct place place = place_of_rule(it->mapper->bundle, rule);
     bson_iter_t iter;
@@ -297,7 +298,7 @@ static void add_rules(const struct explaining *it, const bson_t *verdicts, bson_
     uint32_t count = 0;
     BSON_APPEND_ARRAY_BEGIN(out, "rules", &list);
     for (bool more = bson_iter_init(&item, verdicts); more && bson_iter_next(&item);) {
-        if (explain_view_of(&item, &verdict)) {
+        if (pk_peek_view(&item, &verdict)) {
             (void)bson_append_document_begin(&list, explain_key(&count, room), -1, &child);
             put_rule(it, &verdict, &child);
             bson_append_document_end(&list, &child);

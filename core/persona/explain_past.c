@@ -1,8 +1,7 @@
 /* explain_past.c - What was known when: the mindscape as it was read, the mapper that was active.
  *
- * Traits have their history, so they can be put back exactly. What was true
- * just then (highVolatileCache) has none: of a past time nothing of it is known,
- * and of a cached persona it is as it is now, which the explanation says.
+ * All that a mindscape says has its history, so it can be put back: of a past
+ * time all of it, of a cached persona what the persona has read of it.
  *
  * Thread: any. */
 /* SPDX-License-Identifier: MIT */
@@ -10,48 +9,26 @@
 
 #include "base/alloc.h"
 #include "doc/doc.h"
+#include "persona/canary.h"
+#include "persona/mind.h"
 #include "persona/mindscape_internal.h"
 #include "persona/registry.h"
 #include "store/store.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- A mindscape with other traits ---- */
 
-/* Goals and beliefs that were held by then. */
-static void append_held(const bson_iter_t *list, int64_t at_ms, bson_t *out)
+static struct pk_doc *with_traits(const struct pk_doc *mindscape, const bson_t *traits)
 {
-    bson_iter_t item, created;
-    bson_t view, held;
-    char room[16];
-    uint32_t count = 0;
-    BSON_APPEND_ARRAY_BEGIN(out, bson_iter_key(list), &held);
-    for (bool more = bson_iter_recurse(list, &item); more && bson_iter_next(&item);) {
-        if (explain_view_of(&item, &view) && bson_iter_init_find(&created, &view, "createdAt") &&
-            BSON_ITER_HOLDS_DATE_TIME(&created) && bson_iter_date_time(&created) <= at_ms) {
-            (void)bson_append_iter(&held, explain_key(&count, room), -1, &item);
-        }
-    }
-    bson_append_array_end(out, &held);
-}
-
-/* 'at_ms' not 0: as of then, and not only the traits. */
-static struct pk_doc *with_traits(const struct pk_doc *mindscape, const bson_t *traits,
-                                  int64_t at_ms)
-{
-    bson_t view, nothing, *made = bson_new();
+    bson_t view, *made = bson_new();
     bson_iter_t iter;
     pk_doc_view(mindscape, &view);
     for (bool more = bson_iter_init(&iter, &view); more && bson_iter_next(&iter);) {
-        const char *key = bson_iter_key(&iter);
-        if (strcmp(key, "traits") == 0) {
-            BSON_APPEND_ARRAY(made, key, traits);
-        } else if (at_ms != 0 && strncmp(key, "highVolatile", 12) == 0) {
-            BSON_APPEND_DOCUMENT_BEGIN(made, key, &nothing);
-            bson_append_document_end(made, &nothing);
-        } else if (at_ms != 0 && (strcmp(key, "goals") == 0 || strcmp(key, "beliefs") == 0)) {
-            append_held(&iter, at_ms, made);
+        if (strcmp(bson_iter_key(&iter), "traits") == 0) {
+            BSON_APPEND_ARRAY(made, "traits", traits);
         } else {
             (void)bson_append_iter(made, NULL, 0, &iter);
         }
@@ -61,41 +38,16 @@ static struct pk_doc *with_traits(const struct pk_doc *mindscape, const bson_t *
     return doc;
 }
 
-struct pk_doc *explain_without_hidden(struct pk_doc *mindscape, const struct pk_principal *who)
-{
-    bson_t view, list, trait, kept = BSON_INITIALIZER;
-    bson_iter_t item;
-    char room[16];
-    uint32_t count = 0;
-    if (!who || !pk_principal_hides_any(who)) {
-        return mindscape;
-    }
-    pk_doc_view(mindscape, &view);
-    if (explain_view(&view, "traits", &list)) {
-        for (bool more = bson_iter_init(&item, &list); more && bson_iter_next(&item);) {
-            if (explain_view_of(&item, &trait) &&
-                !pk_principal_hides(who, explain_text(&trait, "id"))) {
-                (void)bson_append_iter(&kept, explain_key(&count, room), -1, &item);
-            }
-        }
-    }
-    struct pk_doc *made = with_traits(mindscape, &kept, 0);
-    bson_destroy(&kept);
-    pk_doc_unref(mindscape);
-    return made;
-}
-
 /* ---- As of a time ---- */
 
 bool explain_as_of(const struct explaining *it, int64_t at_ms, struct pk_doc **out,
                    struct pk_error *err)
 {
-    bson_t traits;
-    if (!mindscape_past(it->domain, it->now, at_ms, it->request->deadline_ns, &traits, err)) {
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *then = NULL;
+    if (!mindscape_past(it->domain, it->now, at_ms, it->request->deadline_ns, &then, err)) {
         return false;
     }
-    *out = explain_without_hidden(with_traits(it->now, &traits, at_ms), it->request->who);
-    bson_destroy(&traits);
+    *out = pk_mindscape_known_to(then, it->request->who);
     return true;
 }
 
@@ -177,17 +129,17 @@ static void find_newer(const struct putting *putting, const struct explain_reads
     bson_t row;
     *out = (struct explain_reads){ .path = NULL };
     for (bool more = bson_iter_init(&item, versions); more && bson_iter_next(&item);) {
-        if (!explain_view_of(&item, &row) || !bson_iter_init_find(&v, &row, "v") ||
+        if (!pk_peek_view(&item, &row) || !bson_iter_init_find(&v, &row, "v") ||
             bson_iter_as_int64(&v) <= putting->version ||
-            strcmp(explain_text(&row, "kind"), "trait") != 0 ||
-            !explain_reads_have(reads, explain_text(&row, "key"))) {
+            strcmp(pk_peek_text(&row, "kind", ""), "trait") != 0 ||
+            !explain_reads_have(reads, pk_peek_text(&row, "key", ""))) {
             continue;
         }
         if (out->count == out->capacity) {
             out->capacity = out->capacity ? out->capacity * 2 : 16;
             out->path = pk_realloc(out->path, out->capacity * sizeof(*out->path));
         }
-        out->path[out->count++] = explain_text(&row, "key");
+        out->path[out->count++] = pk_peek_text(&row, "key", "");
     }
     explain_reads_sort(out);
 }
@@ -201,10 +153,10 @@ static bool put_back_held(struct putting *putting, const bson_t *mindscape,
         return true;
     }
     for (bool more = bson_iter_init(&item, &list); more && bson_iter_next(&item);) {
-        if (!explain_view_of(&item, &trait)) {
+        if (!pk_peek_view(&item, &trait)) {
             continue;
         }
-        const char *path = explain_text(&trait, "id");
+        const char *path = pk_peek_text(&trait, "id", "");
         if (!explain_reads_have(newer, path)) {
             append_trait(putting, &trait);
         } else if (!put_back(putting, path, &trait, err)) {
@@ -230,6 +182,57 @@ static bool put_back_removed(struct putting *putting, const struct explain_reads
     return true;
 }
 
+/* What is beside traits, as it was when the last row before that instant had been written. */
+static bool take_back_rest(const struct explaining *it, int64_t at_ms, struct pk_mind *mind,
+                           struct pk_error *err)
+{
+    PK_CLEANUP(pk_freep) char *cursor = NULL;
+    bool is_done = false;
+    do {
+        PK_CLEANUP(pk_page_done) struct pk_page page = { 0 };
+        const struct pk_query query = {
+            .collection = "trait_history",
+            .index = "by_user_path",
+            .equal = { PK_TEXT(it->name.person), PK_INT(pk_doc_int(it->now, "epoch", 0)),
+                       PK_TEXT(PK_MIND_REST) },
+            .equal_count = 3,
+            .is_reversed = true,
+            .cursor = cursor,
+        };
+        if (!pk_store_find(it->domain->books->store, &query, it->request->deadline_ns, &page,
+                           err)) {
+            return pk_wrap(err, "read the history of goals, beliefs and what was true just then");
+        }
+        for (size_t i = 0; i < page.count && !is_done; i++) {
+            bson_t row;
+            is_done = pk_doc_date(page.doc[i], "createdAt", 0) <= at_ms;
+            if (!is_done) {
+                pk_doc_view(page.doc[i], &row);
+                pk_mind_take_back(mind, &row);
+            }
+        }
+        pk_free(cursor);
+        cursor = page.next && !is_done ? pk_strdup(page.next) : NULL;
+    } while (cursor);
+    return true;
+}
+
+static bool put_back_rest(const struct explaining *it, const struct pk_doc *mindscape,
+                          int64_t at_ms, struct pk_doc **out, struct pk_error *err)
+{
+    bson_t view, document;
+    pk_doc_view(mindscape, &view);
+    struct pk_mind *mind = pk_mind_open(&view, it->domain->policies);
+    const bool ok =
+        take_back_rest(it, at_ms, mind, err) && pk_mind_document(mind, 0, &document, err);
+    if (ok) {
+        *out = pk_doc_new_versioned(&document, pk_doc_version(mindscape));
+        bson_destroy(&document);
+    }
+    pk_mind_free(mind);
+    return ok;
+}
+
 bool explain_put_back(const struct explaining *it, int64_t version, int64_t at_ms,
                       struct pk_doc **out, struct pk_error *err)
 {
@@ -250,26 +253,53 @@ bool explain_put_back(const struct explaining *it, int64_t version, int64_t at_m
     const bool ok =
         put_back_held(&putting, &view, &newer, err) && put_back_removed(&putting, &newer, err);
     if (ok) {
-        *out = with_traits(it->now, &putting.traits, 0);
+        PK_CLEANUP(pk_doc_unrefp) struct pk_doc *made = with_traits(it->now, &putting.traits);
+        bson_destroy(&putting.traits);
+        return put_back_rest(it, made, at_ms, out, err);
     }
     bson_destroy(&putting.traits);
-    return ok;
+    return false;
 }
 
 /* ---- The mapper that was active ---- */
 
-static bool is_switch(const struct pk_doc *row)
+/* What the latest word of a canary before an instant says of the person. */
+struct trying {
+    const char *mapper, *person;
+    bool is_over; /* That word was heard. */
+};
+
+/* True when a row of the audit log, newest first, says by which version the person was served. */
+static bool is_switch(struct trying *trying, const struct pk_doc *row)
 {
     const char *action = pk_doc_text(row, "action");
-    return action && pk_doc_text(row, "details.version") &&
-           (strcmp(action, "mapper.activated") == 0 || strcmp(action, "mapper.rolled_back") == 0);
+    const char *version = pk_doc_text(row, "details.version");
+    if (!action || !version) {
+        return false;
+    }
+    if (strcmp(action, "mapper.activated") == 0 || strcmp(action, "mapper.rolled_back") == 0) {
+        return true;
+    }
+    const bool has_ended = strcmp(action, "mapper.canary_ended") == 0;
+    if (!has_ended && strcmp(action, "mapper.canary_started") != 0 &&
+        strcmp(action, "mapper.canary_changed") != 0) {
+        return false;
+    }
+    const char *share = pk_doc_text(row, "details.share");
+    const bool is_tried =
+        !trying->is_over && !has_ended && share &&
+        pk_canary_takes(trying->mapper, version, trying->person, strtod(share, NULL));
+    trying->is_over = true;
+    return is_tried;
 }
 
-/* The audit log says when which version became active, and who did it. */
+/* The audit log says when which version became active, and who did it; and which one was tried on
+ * what share of people. */
 bool explain_active_version(const struct explaining *it, int64_t at_ms, char out[PK_SCRIPT_VERSION],
                             struct pk_error *err)
 {
     PK_CLEANUP(pk_freep) char *cursor = NULL;
+    struct trying trying = { .mapper = it->name.mapper, .person = it->name.person };
     do {
         PK_CLEANUP(pk_page_done) struct pk_page page = { 0 };
         const struct pk_query query = { .collection = "audit",
@@ -283,7 +313,7 @@ bool explain_active_version(const struct explaining *it, int64_t at_ms, char out
             return pk_wrap(err, "read which version was active");
         }
         for (size_t i = 0; i < page.count; i++) {
-            if (is_switch(page.doc[i])) {
+            if (is_switch(&trying, page.doc[i])) {
                 (void)snprintf(out, PK_SCRIPT_VERSION, "%s",
                                pk_doc_text(page.doc[i], "details.version"));
                 return true;

@@ -92,7 +92,7 @@ static bool find_trait(const bson_t *explanation, const char *path, bson_t *out)
         return false;
     }
     for (bool more = bson_iter_init(&item, &list); more && bson_iter_next(&item);) {
-        if (explain_view_of(&item, out) && strcmp(explain_text(out, "traitName"), path) == 0) {
+        if (pk_peek_view(&item, out) && strcmp(pk_peek_text(out, "traitName", ""), path) == 0) {
             return true;
         }
     }
@@ -125,12 +125,12 @@ static void put_sources(struct pk_buf *out, const bson_t *trait)
         return;
     }
     for (bool more = bson_iter_init(&item, &list); more && bson_iter_next(&item); count++) {
-        if (count >= SOURCES_SHOWN || !explain_view_of(&item, &source)) {
+        if (count >= SOURCES_SHOWN || !pk_peek_view(&item, &source)) {
             continue;
         }
-        const char *type = explain_text(&source, "sourceType");
+        const char *type = pk_peek_text(&source, "sourceType", "");
         pk_buf_printf(out, "%s%s (%s, %.2f)", count ? ", " : " from observation ",
-                      explain_text(&source, "observationId"), *type ? type : "forgotten",
+                      pk_peek_text(&source, "observationId", ""), *type ? type : "forgotten",
                       number_at(&source, "weight", 0));
     }
     if (count > SOURCES_SHOWN) {
@@ -147,9 +147,10 @@ static void put_narratives(struct pk_buf *out, const bson_t *trait)
         return;
     }
     for (bool more = bson_iter_init(&item, &list); more && bson_iter_next(&item);) {
-        if (explain_view_of(&item, &link)) {
+        if (pk_peek_view(&item, &link)) {
             pk_buf_printf(out, "%s%s (%s)", count++ ? ", " : ", with narrative ",
-                          explain_text(&link, "narrativeId"), explain_text(&link, "linkType"));
+                          pk_peek_text(&link, "narrativeId", ""),
+                          pk_peek_text(&link, "linkType", ""));
         }
     }
 }
@@ -186,8 +187,8 @@ static void put_seen(struct pk_buf *out, const bson_t *explanation, const bson_t
 
 static void put_place(struct pk_buf *out, const bson_t *explanation, const bson_t *line)
 {
-    pk_buf_printf(out, "%s %s", explain_text(explanation, "sourceMapperId"),
-                  explain_text(explanation, "mapperVersion"));
+    pk_buf_printf(out, "%s %s", pk_peek_text(explanation, "sourceMapperId", ""),
+                  pk_peek_text(explanation, "mapperVersion", ""));
     const double number = number_at(line, "source.line", 0);
     if (number > 0) {
         pk_buf_printf(out, ", line %.0f", number);
@@ -196,7 +197,7 @@ static void put_place(struct pk_buf *out, const bson_t *explanation, const bson_
 
 static void put_line(struct pk_buf *out, const bson_t *explanation, const bson_t *line)
 {
-    const char *rule = explain_text(line, "ruleId");
+    const char *rule = pk_peek_text(line, "ruleId", "");
     bson_iter_t says;
     bson_t traits;
     const bool has_traits = explain_view(line, "traits", &traits) && !bson_empty(&traits);
@@ -207,7 +208,7 @@ static void put_line(struct pk_buf *out, const bson_t *explanation, const bson_t
         put_place(out, explanation, line);
         pk_buf_add_text(out, has_traits ? ") saw " : "), which looks at no trait");
     } else {
-        pk_buf_printf(out, "%s = ", explain_text(line, "path"));
+        pk_buf_printf(out, "%s = ", pk_peek_text(line, "path", ""));
         put_at(out, line, "says");
         pk_buf_add_text(out, " because ");
         put_place(out, explanation, line);
@@ -226,7 +227,7 @@ static void put_lines(struct pk_buf *out, const bson_t *explanation)
     }
     pk_buf_add_text(out, "\nWhat it says, and why\n");
     for (bool more = bson_iter_init(&item, &list); more && bson_iter_next(&item);) {
-        if (explain_view_of(&item, &line)) {
+        if (pk_peek_view(&item, &line)) {
             pk_buf_add_text(out, "  ");
             put_line(out, explanation, &line);
         }
@@ -242,13 +243,13 @@ static void put_rules(struct pk_buf *out, const bson_t *explanation)
         return;
     }
     for (bool more = bson_iter_init(&item, &list); more && bson_iter_next(&item);) {
-        if (!explain_view_of(&item, &rule) || is_true(&rule, "fired")) {
+        if (!pk_peek_view(&item, &rule) || is_true(&rule, "fired")) {
             continue;
         }
-        pk_buf_printf(out, "%s  %s (", title, explain_text(&rule, "ruleId"));
+        pk_buf_printf(out, "%s  %s (", title, pk_peek_text(&rule, "ruleId", ""));
         title = "";
         put_place(out, explanation, &rule);
-        pk_buf_printf(out, "): %s\n", explain_text(&rule, "reason"));
+        pk_buf_printf(out, "): %s\n", pk_peek_text(&rule, "reason", ""));
     }
 }
 
@@ -265,12 +266,12 @@ static void put_reads(struct pk_buf *out, const bson_t *explanation, bool is_mis
         return;
     }
     for (bool more = bson_iter_init(&item, &list); more && bson_iter_next(&item);) {
-        if (explain_view_of(&item, &row) &&
-            (strcmp(explain_text(&row, "match"), "miss") == 0) == is_miss) {
-            const char *kind = explain_text(&row, "kind");
+        if (pk_peek_view(&item, &row) &&
+            (strcmp(pk_peek_text(&row, "match", ""), "miss") == 0) == is_miss) {
+            const char *kind = pk_peek_text(&row, "kind", "");
             const bool is_trait = strcmp(kind, "trait") == 0;
             pk_buf_printf(out, "%s%s%s%s", between, is_trait ? "" : kind, is_trait ? "" : " ",
-                          explain_text(&row, "key"));
+                          pk_peek_text(&row, "key", ""));
             between = ", ";
         }
     }
@@ -282,7 +283,7 @@ static void put_effect(struct pk_buf *out, const bson_t *effect)
     bson_iter_t before, after;
     const bool was = bson_iter_init_find(&before, effect, "before");
     const bool would = bson_iter_init_find(&after, effect, "after");
-    pk_buf_printf(out, "  %s ", explain_text(effect, "path"));
+    pk_buf_printf(out, "  %s ", pk_peek_text(effect, "path", ""));
     if (was) {
         pk_buf_add_text(out, "was ");
         put_value(out, &before);
@@ -302,13 +303,13 @@ static void put_stale(struct pk_buf *out, const bson_t *explanation)
     if (!explain_view(explanation, "staleness", &stale) || !is_true(&stale, "isStale")) {
         return;
     }
-    pk_buf_printf(out, "\nOut of date (core: %s, overlay: %s)\n", explain_text(&stale, "core"),
-                  explain_text(&stale, "overlay"));
+    pk_buf_printf(out, "\nOut of date (core: %s, overlay: %s)\n", pk_peek_text(&stale, "core", ""),
+                  pk_peek_text(&stale, "overlay", ""));
     if (explain_view(&stale, "changed", &list)) {
         for (bool more = bson_iter_init(&item, &list); more && bson_iter_next(&item);) {
-            if (explain_view_of(&item, &row)) {
+            if (pk_peek_view(&item, &row)) {
                 pk_buf_printf(out, "  %s %s has changed since (version %.0f)\n",
-                              explain_text(&row, "kind"), explain_text(&row, "key"),
+                              pk_peek_text(&row, "kind", ""), pk_peek_text(&row, "key", ""),
                               number_at(&row, "v", 0));
             }
         }
@@ -318,13 +319,13 @@ static void put_stale(struct pk_buf *out, const bson_t *explanation)
             pk_buf_add_text(out, "  a new mapping would say the same\n");
         }
         for (bool more = bson_iter_init(&item, &list); more && bson_iter_next(&item);) {
-            if (explain_view_of(&item, &row)) {
+            if (pk_peek_view(&item, &row)) {
                 put_effect(out, &row);
             }
         }
     }
-    if (*explain_text(&stale, "problem")) {
-        pk_buf_printf(out, "  a new mapping fails: %s\n", explain_text(&stale, "problem"));
+    if (*pk_peek_text(&stale, "problem", "")) {
+        pk_buf_printf(out, "  a new mapping fails: %s\n", pk_peek_text(&stale, "problem", ""));
     }
 }
 
@@ -336,10 +337,10 @@ static void put_head(struct pk_buf *out, const bson_t *explanation)
         pk_time_format(bson_iter_date_time(&iter), at);
     }
     const bool is_made = !is_true(explanation, "isHypothetical");
-    pk_buf_printf(out, "%s\n%s %s by %s %s", explain_text(explanation, "compositeKey"),
+    pk_buf_printf(out, "%s\n%s %s by %s %s", pk_peek_text(explanation, "compositeKey", ""),
                   is_made ? "made" : "as it would be, made", at,
-                  explain_text(explanation, "sourceMapperId"),
-                  explain_text(explanation, "mapperVersion"));
+                  pk_peek_text(explanation, "sourceMapperId", ""),
+                  pk_peek_text(explanation, "mapperVersion", ""));
     if (is_made) {
         pk_buf_printf(out, ", from version %.0f of the mindscape",
                       number_at(explanation, "mindscapeVersion", 0));

@@ -11,6 +11,7 @@
 #include "base/alloc.h"
 #include "doc/doc.h"
 #include "doc/path.h"
+#include "persona/canary.h"
 #include "persona/registry.h"
 
 #include <stdio.h>
@@ -33,9 +34,10 @@ static bool is_below(const char *path, const char *prefix)
 static void meet(void *context, const bson_t *row)
 {
     struct meeting *meeting = context;
-    const char *read = explain_text(row, "key"), *key = explain_text(meeting->changed, "key");
-    if (strcmp(explain_text(row, "kind"), explain_text(meeting->changed, "kind")) == 0) {
-        const bool is_prefix = strcmp(explain_text(row, "match"), "prefix") == 0;
+    const char *read = pk_peek_text(row, "key", ""),
+               *key = pk_peek_text(meeting->changed, "key", "");
+    if (strcmp(pk_peek_text(row, "kind", ""), pk_peek_text(meeting->changed, "kind", "")) == 0) {
+        const bool is_prefix = strcmp(pk_peek_text(row, "match", ""), "prefix") == 0;
         meeting->is_met = meeting->is_met || !*read || !*key ||
                           (is_prefix ? is_below(key, read) : strcmp(key, read) == 0);
     }
@@ -52,10 +54,10 @@ static void add_changed(const struct explaining *it, int64_t version, bson_t *ou
     if (explain_view(&view, "versions", &versions)) {
         for (bool more = bson_iter_init(&item, &versions); more && bson_iter_next(&item);) {
             struct meeting meeting = { .changed = &row };
-            if (!explain_view_of(&item, &row) || !bson_iter_init_find(&v, &row, "v") ||
+            if (!pk_peek_view(&item, &row) || !bson_iter_init_find(&v, &row, "v") ||
                 bson_iter_as_int64(&v) <= version ||
-                (it->request->who && strcmp(explain_text(&row, "kind"), "trait") == 0 &&
-                 pk_principal_hides(it->request->who, explain_text(&row, "key")))) {
+                (it->request->who && strcmp(pk_peek_text(&row, "kind", ""), "trait") == 0 &&
+                 pk_principal_hides(it->request->who, pk_peek_text(&row, "key", "")))) {
                 continue;
             }
             explain_each_read(it->persona, meet, &meeting);
@@ -149,11 +151,12 @@ static const char *const freshness_name[] = {
     [PK_STALE_READ] = "read",
 };
 
-/* The version that serves; "": none does. */
+/* The version that serves the person; "": none does. */
 static void find_serving(const struct explaining *it, char out[PK_SCRIPT_VERSION])
 {
     struct pk_generation *pinned = pk_scripts_pin(it->domain->scripts);
-    const struct pk_script *serving = pk_generation_find(pinned, PK_SCRIPT_MAPPER, it->name.mapper);
+    const struct pk_script *serving =
+        pk_canary_mapper(pinned, it->name.mapper, it->name.person, NULL);
     (void)snprintf(out, PK_SCRIPT_VERSION, "%s", serving ? serving->version : "");
     pk_generation_unpin(pinned);
 }

@@ -36,7 +36,7 @@ static void each_trait(const struct pk_doc *mindscape,
         return;
     }
     for (bool more = bson_iter_init(&item, &list); more && bson_iter_next(&item);) {
-        if (explain_view_of(&item, &trait) && !each(context, &trait)) {
+        if (pk_peek_view(&item, &trait) && !each(context, &trait)) {
             return;
         }
     }
@@ -51,7 +51,7 @@ struct finding {
 static bool find(void *context, const bson_t *trait)
 {
     struct finding *finding = context;
-    if (strcmp(explain_text(trait, "id"), finding->path) == 0) {
+    if (strcmp(pk_peek_text(trait, "id", ""), finding->path) == 0) {
         finding->is_found = bson_init_static(finding->out, bson_get_data(trait), trait->len);
     }
     return !finding->is_found;
@@ -77,7 +77,7 @@ void explain_each_read(const struct pk_doc *persona, explain_read_fn *each, void
             continue;
         }
         for (bool more = bson_iter_init(&item, &list); more && bson_iter_next(&item);) {
-            if (explain_view_of(&item, &row)) {
+            if (pk_peek_view(&item, &row)) {
                 each(context, &row);
             }
         }
@@ -94,9 +94,9 @@ static bool is_below(const char *path, const char *prefix)
 static void collect(void *context, const bson_t *row)
 {
     struct explain_reads *reads = context;
-    const char *how = explain_text(row, "match");
-    const char *key = explain_text(row, "key");
-    if (strcmp(explain_text(row, "kind"), "trait") != 0 ||
+    const char *how = pk_peek_text(row, "match", "");
+    const char *key = pk_peek_text(row, "key", "");
+    if (strcmp(pk_peek_text(row, "kind", ""), "trait") != 0 ||
         (strcmp(how, "miss") == 0 && !reads->has_misses)) {
         return;
     }
@@ -174,7 +174,7 @@ static void copy_field(bson_t *out, const char *as, const bson_t *from, const ch
 static void put_source(struct adding *adding, const bson_t *source, bson_t *out)
 {
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *observation = NULL;
-    const char *id = explain_text(source, "obsId");
+    const char *id = pk_peek_text(source, "obsId", "");
     bson_t view;
     BSON_APPEND_UTF8(out, "observationId", id);
     copy_field(out, "weight", source, "weight");
@@ -201,7 +201,7 @@ static void put_sources(struct adding *adding, const bson_t *trait, bson_t *out)
     BSON_APPEND_ARRAY_BEGIN(out, "sources", &list);
     if (explain_view(trait, "sources", &sources)) {
         for (bool more = bson_iter_init(&item, &sources); more && bson_iter_next(&item);) {
-            if (explain_view_of(&item, &source)) {
+            if (pk_peek_view(&item, &source)) {
                 (void)bson_append_document_begin(&list, explain_key(&count, room), -1, &child);
                 put_source(adding, &source, &child);
                 bson_append_document_end(&list, &child);
@@ -223,7 +223,7 @@ static void put_narratives(const bson_t *trait, bson_t *out)
     }
     BSON_APPEND_ARRAY_BEGIN(out, "narratives", &list);
     for (bool more = bson_iter_init(&item, &links); more && bson_iter_next(&item);) {
-        if (explain_view_of(&item, &link) && *explain_text(&link, "narrativeId")) {
+        if (pk_peek_view(&item, &link) && *pk_peek_text(&link, "narrativeId", "")) {
             (void)bson_append_document_begin(&list, explain_key(&count, room), -1, &child);
             copy_field(&child, "narrativeId", &link, "narrativeId");
             copy_field(&child, "linkType", &link, "linkType");
@@ -251,8 +251,8 @@ static int64_t version_of(const struct explaining *it, const char *path)
         return 0;
     }
     for (bool more = bson_iter_init(&item, &list); more && bson_iter_next(&item);) {
-        if (explain_view_of(&item, &row) && strcmp(explain_text(&row, "key"), path) == 0 &&
-            strcmp(explain_text(&row, "kind"), "trait") == 0 &&
+        if (pk_peek_view(&item, &row) && strcmp(pk_peek_text(&row, "key", ""), path) == 0 &&
+            strcmp(pk_peek_text(&row, "kind", ""), "trait") == 0 &&
             bson_iter_init_find(&v, &row, "v")) {
             return bson_iter_as_int64(&v);
         }
@@ -285,7 +285,7 @@ static bool put_trait(void *context, const bson_t *trait)
 {
     struct adding *adding = context;
     const struct explaining *it = adding->it;
-    const char *path = explain_text(trait, "id");
+    const char *path = pk_peek_text(trait, "id", "");
     char room[16];
     bson_t child;
     if (!explain_reads_have(adding->reads, path)) {
@@ -311,7 +311,7 @@ static bool is_listed(const bson_t *list, const bson_t *row)
     bson_iter_t item;
     bson_t one;
     for (bool more = bson_iter_init(&item, list); more && bson_iter_next(&item);) {
-        if (explain_view_of(&item, &one) && bson_equal(&one, row)) {
+        if (pk_peek_view(&item, &one) && bson_equal(&one, row)) {
             return true;
         }
     }
@@ -323,11 +323,11 @@ static void put_read(void *context, const bson_t *row)
 {
     struct adding *adding = context;
     const struct pk_principal *who = adding->it->request->who;
-    const bool is_trait = strcmp(explain_text(row, "kind"), "trait") == 0;
-    const bool is_miss = strcmp(explain_text(row, "match"), "miss") == 0;
+    const bool is_trait = strcmp(pk_peek_text(row, "kind", ""), "trait") == 0;
+    const bool is_miss = strcmp(pk_peek_text(row, "match", ""), "miss") == 0;
     char room[16];
     if ((is_trait && !is_miss) || is_listed(adding->out, row) ||
-        (is_trait && who && pk_principal_hides(who, explain_text(row, "key")))) {
+        (is_trait && who && pk_principal_hides(who, pk_peek_text(row, "key", "")))) {
         return;
     }
     (void)bson_append_document(adding->out, explain_key(&adding->count, room), -1, row);

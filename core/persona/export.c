@@ -12,6 +12,7 @@
 #include "doc/inventory.h"
 #include "doc/json.h"
 #include "doc/names.h"
+#include "persona/merge.h"
 #include "persona/person_rows.h"
 #include "store/store.h"
 
@@ -23,7 +24,7 @@ enum {
 struct export
 {
     const struct pk_domain *domain;
-    const char *person;
+    struct pk_person_ids ids; /* Who is one person: what stays under an id is exported, too. */
     pk_export_put_fn *put;
     void *context;
     struct pk_buf text; /* Lines that were not handed on yet. */
@@ -68,18 +69,16 @@ static bool add_doc(struct export *export, const struct pk_collection *collectio
     return ok;
 }
 
-static bool add_collection(struct export *export, const struct pk_collection *collection,
-                           struct pk_error *err)
+static bool add_rows(struct export *export, const struct pk_collection *collection,
+                     const char *person, int64_t *count, struct pk_error *err)
 {
     PK_CLEANUP(pk_freep) char *cursor = NULL;
-    int64_t count = 0;
     do {
         PK_CLEANUP(pk_page_done) struct pk_page page = { 0 };
-        if (!pk_person_rows(export->domain, collection, export->person, PAGE_ROWS, cursor, &page,
-                            err)) {
+        if (!pk_person_rows(export->domain, collection, person, PAGE_ROWS, cursor, &page, err)) {
             return false;
         }
-        for (size_t i = 0; i < page.count; i++, count++) {
+        for (size_t i = 0; i < page.count; i++, ++*count) {
             if (!add_doc(export, collection, page.doc[i], err)) {
                 return false;
             }
@@ -88,6 +87,18 @@ static bool add_collection(struct export *export, const struct pk_collection *co
         cursor = page.next;
         page.next = NULL;
     } while (cursor);
+    return true;
+}
+
+static bool add_collection(struct export *export, const struct pk_collection *collection,
+                           struct pk_error *err)
+{
+    int64_t count = 0;
+    for (size_t i = 0; i < export->ids.count; i++) {
+        if (!add_rows(export, collection, pk_doc_id(export->ids.doc[i]), &count, err)) {
+            return false;
+        }
+    }
     BSON_APPEND_INT64(&export->counts, collection->name, count);
     export->documents += count;
     return true;
@@ -98,7 +109,7 @@ static bool add_summary(struct export *export, struct pk_error *err)
     bson_t line = BSON_INITIALIZER;
     bson_t summary;
     BSON_APPEND_DOCUMENT_BEGIN(&line, "summary", &summary);
-    BSON_APPEND_UTF8(&summary, "personId", export->person);
+    BSON_APPEND_UTF8(&summary, "personId", pk_doc_id(export->ids.doc[0]));
     BSON_APPEND_DATE_TIME(&summary, "exportedAt", pk_clock_wall_ms(export->domain->books->clock));
     BSON_APPEND_INT64(&summary, "documents", export->documents);
     BSON_APPEND_DOCUMENT(&summary, "counts", &export->counts);
@@ -122,7 +133,13 @@ bool pk_export_person(const struct pk_domain *domain, const struct pk_by *by, co
                       pk_export_put_fn *put, void *context, struct pk_error *err)
 {
     const struct pk_inventory *inventory = pk_inventory_builtin();
-    struct export export = { .domain = domain, .person = person, .put = put, .context = context };
+    struct export export = { .domain = domain, .put = put, .context = context };
+    if (!pk_person_ids(domain, person, by->deadline_ns, &export.ids, err)) {
+        return false;
+    }
+    if (export.ids.count == 0) {
+        return pk_fail(err, PK_NOT_FOUND, "check the id", "there is no such person");
+    }
     bson_init(&export.counts);
     bool ok = add_audit(domain, by, person, err);
     for (size_t i = 0; ok && i < inventory->count; i++) {
@@ -132,6 +149,7 @@ bool pk_export_person(const struct pk_domain *domain, const struct pk_by *by, co
     }
     ok = ok && add_summary(&export, err);
     bson_destroy(&export.counts);
+    pk_person_ids_done(&export.ids);
     pk_buf_done(&export.text);
     return ok;
 }

@@ -3,7 +3,8 @@
  *     {"collection":"observations","document":{...}}       one line for each, spelt as over HTTP
  *     {"summary":{"personId":...,"exportedAt":...,"documents":N,"counts":{...}}}
  *
- * Driven by the inventory (is_exported). The summary is the last line: an
+ * Of a person with merged ids: of all of them; 'mergedFrom' says whose a document was. Driven by
+ * the inventory (is_exported). The summary is the last line: an
  * export without one is not whole. What is written while it runs may be in it
  * or not. Memory is bounded by a page of documents, however much there is. */
 /* SPDX-License-Identifier: MIT */

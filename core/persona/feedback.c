@@ -17,6 +17,7 @@
 #include "doc/doc.h"
 #include "doc/path.h"
 #include "feed/outbox.h"
+#include "persona/persona.h"
 #include "persona/registry.h"
 #include "script/scripts.h"
 #include "store/store.h"
@@ -26,8 +27,8 @@
 
 /* ---- What it is about ---- */
 
-bool pk_feedback_find(const struct pk_domain *domain, const char *id, int64_t deadline_ns,
-                      struct pk_doc **out, struct pk_error *err)
+static bool find_record(const struct pk_domain *domain, const char *id, int64_t deadline_ns,
+                        struct pk_doc **out, struct pk_error *err)
 {
     PK_CLEANUP(pk_page_done) struct pk_page page = { 0 };
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *cached = NULL;
@@ -52,6 +53,16 @@ bool pk_feedback_find(const struct pk_domain *domain, const char *id, int64_t de
     }
     *out = page.count > 0 ? pk_doc_ref(page.doc[0]) : NULL;
     return true;
+}
+
+/* Who has not said which variant he means, means what is made for the person now. */
+bool pk_feedback_find(const struct pk_domain *domain, const char *id, int64_t deadline_ns,
+                      struct pk_doc **out, struct pk_error *err)
+{
+    PK_CLEANUP(pk_freep) char *canary = pk_persona_canary_id(domain, id);
+    *out = NULL;
+    return (!canary || find_record(domain, canary, deadline_ns, out, err)) &&
+           (*out || find_record(domain, id, deadline_ns, out, err));
 }
 
 bool pk_feedback_get(const struct pk_domain *domain, const char *id, int64_t deadline_ns,
@@ -106,9 +117,12 @@ static bool check_target(const struct submission *it, struct pk_error *err)
     const char *version = text_in(it->body, "mapperVersion");
     const char *rule = text_in(it->body, "ruleId");
     const char *made_by = pk_doc_text(it->target, "mapperVersion");
+    const char *persona = pk_doc_text(it->target, "personaId");
+    PK_CLEANUP(pk_freep)
+    char *canary = instance ? pk_persona_canary_id(it->domain, instance) : NULL;
 
     if (instance && strcmp(instance, pk_doc_id(it->target)) != 0 &&
-        strcmp(instance, pk_doc_text(it->target, "personaId")) != 0) {
+        strcmp(instance, persona) != 0 && (!canary || strcmp(canary, persona) != 0)) {
         return pk_fail_field(err, PK_INVALID, "feedback.personaInstanceId",
                              "leave it out: it stands beside 'feedback'",
                              "feedback.personaInstanceId names another persona");

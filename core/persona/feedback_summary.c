@@ -5,6 +5,10 @@
  * something, never of all. The net promoter score is the share of promoters
  * (9, 10) less that of detractors (1 to 6), in percent.
  *
+ * The version that serves and the one that is tried beside it are there also
+ * when nobody has said anything yet, with how often they were used and how
+ * their calls go on this server: so the two stand side by side.
+ *
  * Thread: any. */
 /* SPDX-License-Identifier: MIT */
 #include "persona/feedback.h"
@@ -13,6 +17,8 @@
 #include "base/error.h"
 #include "doc/doc.h"
 #include "doc/path.h"
+#include "persona/registry.h"
+#include "script/scripts.h"
 #include "store/store.h"
 
 #include <math.h>
@@ -39,6 +45,11 @@ struct tallies {
 struct version {
     struct tally own;
     struct tallies rules;
+    const char *role; /* "active", "canary"; NULL: neither. */
+    double share;     /* Of people who get it; of those two. */
+    int64_t uses;     /* Of its personas. */
+    bool has_calls;   /* It serves here. */
+    struct pk_script_stats calls;
 };
 struct summary {
     struct tally all;
@@ -165,6 +176,75 @@ static bool read_all(const struct pk_domain *domain, const char *mapper, const c
     return true;
 }
 
+/* ---- Those that serve ---- */
+
+static struct version *find_version(struct summary *summary, const char *name)
+{
+    for (size_t i = 0; i < summary->count; i++) {
+        if (strcmp(summary->version[i].own.name, name) == 0) {
+            return &summary->version[i];
+        }
+    }
+    return version_of(summary, name);
+}
+
+/* How its calls go here. */
+static void add_calls(const struct pk_domain *domain, const char *mapper, struct version *version)
+{
+    struct pk_generation *pinned = pk_scripts_pin(domain->scripts);
+    const struct pk_script *const serving[] = {
+        pk_generation_find(pinned, PK_SCRIPT_MAPPER, mapper),
+        pk_generation_canary(pinned, PK_SCRIPT_MAPPER, mapper, NULL),
+    };
+    for (size_t i = 0; i < PK_COUNT(serving); i++) {
+        if (serving[i] && strcmp(serving[i]->version, version->own.name) == 0) {
+            version->has_calls = pk_scripts_stats(domain->scripts, serving[i], &version->calls);
+        }
+    }
+    pk_generation_unpin(pinned);
+}
+
+static void add_role(const struct pk_domain *domain, const char *mapper, const struct pk_doc *doc,
+                     const char *role, double share, struct summary *summary)
+{
+    struct version *version = find_version(summary, pk_doc_text(doc, "version"));
+    version->role = role;
+    version->share = share;
+    version->uses = pk_doc_int(doc, "usageCount", 0);
+    add_calls(domain, mapper, version);
+}
+
+/* 'wanted' NULL: both. */
+static bool add_serving(const struct pk_domain *domain, const char *mapper, const char *wanted,
+                        struct summary *summary, struct pk_error *err)
+{
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *active = NULL;
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *tried = NULL;
+    if (!domain->registry) {
+        return true;
+    }
+    if (!pk_registry_get(domain->registry, PK_SCRIPT_MAPPER, mapper, NULL, &active, err)) {
+        return false;
+    }
+    const char *status = pk_doc_text(active, "status");
+    const char *canary = pk_doc_text(active, "canary.version");
+    const double share = pk_doc_number(active, "canary.share", 0);
+    if (!status || strcmp(status, "active") != 0) {
+        return true;
+    }
+    if (!wanted || strcmp(wanted, pk_doc_text(active, "version")) == 0) {
+        add_role(domain, mapper, active, "active", 1 - share, summary);
+    }
+    if (!canary || (wanted && strcmp(wanted, canary) != 0)) {
+        return true;
+    }
+    if (!pk_registry_get(domain->registry, PK_SCRIPT_MAPPER, mapper, canary, &tried, err)) {
+        return false;
+    }
+    add_role(domain, mapper, tried, "canary", share, summary);
+    return true;
+}
+
 /* ---- Showing ---- */
 
 static double rounded(double value)
@@ -251,6 +331,25 @@ static void put_rules(bson_t *out, const struct tallies *rules)
     bson_append_array_end(out, &list);
 }
 
+static void put_role(bson_t *out, const struct version *version)
+{
+    bson_t child;
+    if (!version->role) {
+        return;
+    }
+    BSON_APPEND_UTF8(out, "role", version->role);
+    BSON_APPEND_DOUBLE(out, "peopleShare", version->share);
+    BSON_APPEND_INT64(out, "usageCount", version->uses);
+    if (version->has_calls) {
+        BSON_APPEND_DOCUMENT_BEGIN(out, "calls", &child);
+        BSON_APPEND_INT64(&child, "count", (int64_t)version->calls.calls);
+        BSON_APPEND_INT64(&child, "failures", (int64_t)version->calls.failures);
+        BSON_APPEND_DOUBLE(&child, "meanMs", (double)version->calls.mean_ns / 1e6);
+        BSON_APPEND_DOUBLE(&child, "p99Ms", (double)version->calls.p99_ns / 1e6);
+        bson_append_document_end(out, &child);
+    }
+}
+
 static void put_summary(bson_t *out, const char *mapper, struct summary *summary)
 {
     bson_t list, child;
@@ -271,6 +370,7 @@ static void put_summary(bson_t *out, const char *mapper, struct summary *summary
         (void)bson_uint32_to_string((uint32_t)i, &key, room, sizeof(room));
         BSON_APPEND_DOCUMENT_BEGIN(&list, key, &child);
         BSON_APPEND_UTF8(&child, "mapperVersion", version->own.name);
+        put_role(&child, version);
         put_tally(&child, &version->own);
         put_rules(&child, &version->rules);
         bson_append_document_end(&list, &child);
@@ -282,7 +382,8 @@ bool pk_feedback_summary(const struct pk_domain *domain, const char *mapper, con
                          int64_t deadline_ns, bson_t *out, struct pk_error *err)
 {
     PK_CLEANUP(summary_done) struct summary summary = { .count = 0 };
-    if (!read_all(domain, mapper, version, deadline_ns, &summary, err)) {
+    if (!read_all(domain, mapper, version, deadline_ns, &summary, err) ||
+        !add_serving(domain, mapper, version, &summary, err)) {
         return false;
     }
     bson_init(out);

@@ -208,7 +208,15 @@ static bool has_newer(const bson_t *basis, const bson_t *mindscape, int64_t vers
                                                      : meet_plain(&reads, &changed);
 }
 
-enum pk_freshness pk_fresh_basis(const bson_t *basis, const bson_t *mindscape, int64_t now_ms)
+/* Half-lives are settings: what was made by others may say another confidence. */
+static bool is_other_decay(const bson_t *basis, const char *decay)
+{
+    const char *made_by = text_at(basis, "decay");
+    return made_by && decay ? strcmp(made_by, decay) != 0 : made_by != decay;
+}
+
+enum pk_freshness pk_fresh_basis(const bson_t *basis, const bson_t *mindscape, const char *decay,
+                                 int64_t now_ms)
 {
     const int64_t read = int_at(basis, "mindscapeVersion", -1);
     const int64_t is = int_at(mindscape, "version", INT64_MAX);
@@ -217,6 +225,9 @@ enum pk_freshness pk_fresh_basis(const bson_t *basis, const bson_t *mindscape, i
     if (now_ms < date_at(basis, "validFrom", INT64_MAX) ||
         now_ms >= date_at(basis, "validUntil", INT64_MIN)) {
         return PK_STALE_TIME;
+    }
+    if (is_other_decay(basis, decay)) {
+        return PK_STALE_READ;
     }
     if (is == read) {
         return PK_FRESH;
@@ -228,7 +239,7 @@ enum pk_freshness pk_fresh_basis(const bson_t *basis, const bson_t *mindscape, i
 }
 
 static enum pk_freshness half(const bson_t *persona, const char *name, const bson_t *mindscape,
-                              int64_t now_ms)
+                              const char *decay, int64_t now_ms)
 {
     bson_iter_t iter;
     bson_t basis;
@@ -238,20 +249,20 @@ static enum pk_freshness half(const bson_t *persona, const char *name, const bso
         return PK_STALE_READ;
     }
     bson_iter_document(&iter, &size, &data);
-    return bson_init_static(&basis, data, size) ? pk_fresh_basis(&basis, mindscape, now_ms)
+    return bson_init_static(&basis, data, size) ? pk_fresh_basis(&basis, mindscape, decay, now_ms)
                                                 : PK_STALE_READ;
 }
 
 void pk_fresh_persona(const bson_t *persona, const char *mapper_version, const bson_t *mindscape,
-                      int64_t now_ms, struct pk_fresh *out)
+                      const char *decay, int64_t now_ms, struct pk_fresh *out)
 {
     const char *made_by = text_at(persona, "mapperVersion");
     if (!made_by || strcmp(made_by, mapper_version) != 0) {
         *out = (struct pk_fresh){ PK_STALE_MAPPER, PK_STALE_MAPPER };
         return;
     }
-    out->core = half(persona, "coreBasis", mindscape, now_ms);
-    out->overlay = half(persona, "overlayBasis", mindscape, now_ms);
+    out->core = half(persona, "coreBasis", mindscape, decay, now_ms);
+    out->overlay = half(persona, "overlayBasis", mindscape, decay, now_ms);
 }
 
 bool pk_fresh_is(const struct pk_fresh *fresh)

@@ -28,15 +28,17 @@ enum pk_freshness {
     PK_STALE_READ    /* Something that it read or missed has changed. */
 };
 
-/* Of one half: 'basis' as it is stored in a persona, 'mindscape' as it is stored. */
-enum pk_freshness pk_fresh_basis(const bson_t *basis, const bson_t *mindscape, int64_t now_ms);
+/* Of one half: 'basis' as it is stored in a persona, 'mindscape' as it is stored; 'decay' is
+ * pk_policies_decay_key. */
+enum pk_freshness pk_fresh_basis(const bson_t *basis, const bson_t *mindscape, const char *decay,
+                                 int64_t now_ms);
 
 /* Of a persona as it is stored, both halves. */
 struct pk_fresh {
     enum pk_freshness core, overlay;
 };
 void pk_fresh_persona(const bson_t *persona, const char *mapper_version, const bson_t *mindscape,
-                      int64_t now_ms, struct pk_fresh *out);
+                      const char *decay, int64_t now_ms, struct pk_fresh *out);
 bool pk_fresh_is(const struct pk_fresh *fresh); /* Both are. */
 
 /* True when 'basis' read, or looked for, something that is hidden from 'who': then what is hidden

@@ -167,6 +167,8 @@ int64_t pk_mind_begin(struct pk_mind *mind, const struct pk_evidence *evidence)
     mind->evidence = (struct pk_evidence){
         .obs_id = pk_arena_strdup(&mind->arena, evidence->obs_id),
         .source_type = pk_arena_strdup(&mind->arena, evidence->source_type),
+        .merged_from =
+            evidence->merged_from ? pk_arena_strdup(&mind->arena, evidence->merged_from) : NULL,
         .effective_at_ms = evidence->effective_at_ms,
     };
     mind->before_seq = mind->seq;
@@ -355,6 +357,7 @@ void pk_mind_end(struct pk_mind *mind)
     if (mind->evidence.effective_at_ms > mind->last_updated_ms) {
         mind->last_updated_ms = mind->evidence.effective_at_ms;
     }
+    mind_add_rest(mind, note, count);
     if (!mind->is_again) {
         give_versions(mind, note, count);
     }

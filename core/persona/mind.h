@@ -33,6 +33,8 @@ struct pk_policies;
 struct pk_evidence {
     const char *obs_id;
     const char *source_type; /* "work_session"; "curation" outranks the others. */
+    const char
+        *merged_from; /* Whose it was: ids in it may have been made for that one. NULL: own. */
     int64_t effective_at_ms; /* All arithmetic uses it. */
     int64_t seq; /* Its place, in a replay (a forgotten one leaves a hole); 0: the next one. */
 };
@@ -74,7 +76,9 @@ int64_t pk_mind_seq(const struct pk_mind *mind);
 int64_t pk_mind_epoch(const struct pk_mind *mind);
 const char *pk_mind_person(const struct pk_mind *mind);
 
-/* Rows for trait_history, in order. Documents are NULL where there was or is nothing. */
+/* Rows for trait_history, in order. Documents are NULL where there was or is nothing. What an
+ * observation has changed beside traits is one row, with this path; see mind_rest.c. */
+#define PK_MIND_REST "*"
 struct pk_trait_change {
     const char *path;
     const bson_t *before, *after;
@@ -113,6 +117,12 @@ size_t pk_mind_touched(struct pk_mind *mind, const char *const **out);
  * with what to prune. */
 bool pk_mind_document(const struct pk_mind *mind, int64_t duration_ms, bson_t *out,
                       struct pk_error *err);
+/* Takes back a document of trait_history, of this mindscape's epoch; from the newest on, each once.
+ * What is left is what there was before it, to be read: versions and counts are those of now, and
+ * what was removed stays known. 'lastUpdated' is then what pk_mind_set_updated says, but not before
+ * the person was known. */
+void pk_mind_take_back(struct pk_mind *mind, const bson_t *row);
+void pk_mind_set_updated(struct pk_mind *mind, int64_t at_ms);
 /* Bytes that replay compares: the document without 'version', 'versions', 'floor', 'epoch' and
  * processingMetadata. */
 void pk_mind_essence(const bson_t *mindscape, bson_t *out);

@@ -546,8 +546,10 @@ bool mind_check(struct pk_mind *mind, const struct pk_ran *ran, const bson_t *do
     const struct verb_row *verb = find_verb(doc, &out->verb);
 
     if (!verb) {
-        return pk_fail(err, PK_INVALID, "see the table of operations in lua/README.md",
-                       "'op' is not the name of an operation");
+        return pk_fail(err, PK_INVALID,
+                       "see the table of operations in lua/README.md; those that speak of mappers "
+                       "are for processors of feedback",
+                       "'op' is not the name of an operation on a mindscape");
     }
     if (verb->is_for_people && ran->processor_id) {
         return pk_fail(err, PK_INVALID, "processors propose; people pin and remove",

@@ -6,6 +6,7 @@
  *     mind_say.c       what the verbs about traits do
  *     mind_tell.c      goals, beliefs, summary, what is true just now, and other collections
  *     mind_document.c  the stored document; what replay compares
+ *     mind_rest.c      what is beside traits, in history; history taken back
  *
  * All memory of a mind is its arena's. A thing's document is a slice of bytes
  * that never changes: a change puts another in its place, and the journal
@@ -207,6 +208,8 @@ const char *mind_name(struct pk_mind *mind, const char *kind, const char *key);
 /* The name under which a change of that thing is readable; NULL: under none. */
 const char *mind_readable(struct pk_mind *mind, enum mind_kind kind, const char *key);
 
+/* The row of what differs beside traits, if something does: notes by kind and key (mind_rest.c). */
+void mind_add_rest(struct pk_mind *mind, const struct mind_note *const *note, size_t count);
 /* The stored document taken apart (mind_document.c). */
 void mind_read(struct pk_mind *mind, const bson_t *stored, bool is_again);
 

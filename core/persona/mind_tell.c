@@ -14,6 +14,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "doc/json.h"
+#include "doc/peek.h"
 
 #include <string.h>
 
@@ -134,14 +135,6 @@ struct held {
     bson_t view; /* The one there is; for its sources. */
 };
 
-static const char *text_in(const bson_t *doc, const char *name, const char *fallback)
-{
-    bson_iter_t iter;
-    return bson_iter_init_find(&iter, doc, name) && BSON_ITER_HOLDS_UTF8(&iter)
-               ? bson_iter_utf8(&iter, NULL)
-               : fallback;
-}
-
 static double number_in(const bson_t *doc, const char *name, double fallback)
 {
     bson_iter_t iter;
@@ -166,11 +159,11 @@ static void read_held(const struct pk_mind *mind, const struct held_sort *sort,
     if (thing && slice_view(thing->doc, &out->view)) {
         const bson_t *doc = &out->view;
         out->is_new = false;
-        out->words = text_in(doc, sort->words, words);
-        out->timeframe = text_in(doc, "timeframe", out->timeframe);
-        out->priority = text_in(doc, "priority", out->priority);
-        out->category = text_in(doc, "category", out->category);
-        out->volatility = text_in(doc, "volatility", out->volatility);
+        out->words = pk_peek_text(doc, sort->words, words);
+        out->timeframe = pk_peek_text(doc, "timeframe", out->timeframe);
+        out->priority = pk_peek_text(doc, "priority", out->priority);
+        out->category = pk_peek_text(doc, "category", out->category);
+        out->volatility = pk_peek_text(doc, "volatility", out->volatility);
         out->strength = number_in(doc, "strength", out->strength);
         out->confidence = number_in(doc, "confidence", 0);
         out->created_ms = date_of(doc, "createdAt", at_ms);
@@ -354,6 +347,28 @@ bool mind_tell_belief(struct pk_mind *mind, const struct pk_ran *ran,
     return tell_held(mind, ran, operation, &sort_belief);
 }
 
+/* The one that is meant: by its id, or by the one it had when the person was not merged yet. */
+static const char *find_held(struct pk_mind *mind, const struct held_sort *sort, const char *id)
+{
+    const struct mind_table *table = &mind->table[sort->kind];
+    const char *person = mind->evidence.merged_from;
+    char other[PK_UUID_TEXT];
+    bson_t view;
+    if (mind_find(mind, sort->kind, id) || !person) {
+        return id;
+    }
+    for (size_t i = 0; i < table->count; i++) {
+        if (slice_view(table->thing[i].doc, &view)) {
+            pk_mind_id(other, person, sort->name,
+                       fold_words(mind, pk_peek_text(&view, sort->words, "")), 0);
+            if (strcmp(other, id) == 0) {
+                return table->thing[i].key;
+            }
+        }
+    }
+    return id;
+}
+
 bool mind_remove(struct pk_mind *mind, const struct pk_ran *ran,
                  const struct mind_operation *operation, size_t index, struct pk_error *err)
 {
@@ -361,9 +376,11 @@ bool mind_remove(struct pk_mind *mind, const struct pk_ran *ran,
     (void)ran;
     (void)index;
     (void)err;
-    if (mind_find(mind, sort->kind, operation->word)) {
-        mind_put(mind, sort->kind, operation->word, NULL);
-        mind_remember_removal(mind, sort->name, operation->word, true);
+    const char *found = find_held(mind, sort, operation->word);
+    if (mind_find(mind, sort->kind, found)) {
+        const char *id = pk_arena_strdup(&mind->arena, found);
+        mind_put(mind, sort->kind, id, NULL);
+        mind_remember_removal(mind, sort->name, id, true);
     }
     return true;
 }
@@ -397,7 +414,7 @@ bool mind_tell_summary(struct pk_mind *mind, const struct pk_ran *ran,
     const int64_t at_ms = mind->evidence.effective_at_ms;
     bson_t before, doc = BSON_INITIALIZER;
     const bool has_before = thing && slice_view(thing->doc, &before);
-    const bool is_said = has_before && *text_in(&before, "summary", "") != '\0';
+    const bool is_said = has_before && *pk_peek_text(&before, "summary", "") != '\0';
     const int64_t before_ms = is_said ? date_of(&before, "lastUpdated", at_ms) : at_ms;
 
     (void)index;

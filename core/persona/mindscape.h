@@ -96,6 +96,9 @@ void pk_trait_show(const struct pk_policies *policies, const bson_t *trait, int6
 /* Not hidden from who asks, and sure enough. */
 bool pk_trait_is_shown(const struct pk_domain *domain, const struct pk_mindscape_view *view,
                        const bson_t *trait);
+/* The mindscape as 'who' (NULL: anybody) may know it, a reference: without the traits that are
+ * hidden from him. For whatever makes something of it. */
+struct pk_doc *pk_mindscape_known_to(struct pk_doc *mindscape, const struct pk_principal *who);
 /* What has changed above 'version' (the domain's): for a 412 that says so. Up to 20 names, ", ". */
 void pk_mindscape_changed_since(const struct pk_doc *mindscape, int64_t version, char *out,
                                 size_t size);

@@ -5,9 +5,10 @@
 
 #include "persona/mindscape.h"
 
-/* The list of traits (an array's document) as of 'at_ms'; initialised here, on success only. */
+/* The mindscape as of 'at_ms', a reference; its version, 'versions', 'removed' and counts are those
+ * of now. */
 bool mindscape_past(const struct pk_domain *domain, const struct pk_doc *mindscape, int64_t at_ms,
-                    int64_t deadline_ns, bson_t *out, struct pk_error *err);
+                    int64_t deadline_ns, struct pk_doc **out, struct pk_error *err);
 /* Appends traits as a nested object of their values, 'traits'; 'list' is sorted by path. */
 void mindscape_tree(const bson_t *list, bson_t *out);
 /* Appends 'hotLayer' and 'warmLayer', in HTTP's spelling. */

@@ -6,38 +6,13 @@
 #include "base/error.h"
 #include "doc/doc.h"
 #include "doc/names.h"
+#include "doc/peek.h"
 #include "store/store.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 enum { WARM_MAX = 200 }; /* Texts of the warm layer; hot ones: a page. */
-
-static const char *array_key(uint32_t at, char room[16])
-{
-    const char *key = NULL;
-    (void)bson_uint32_to_string(at, &key, room, 16);
-    return key;
-}
-
-static bool view_of(const bson_iter_t *item, bson_t *out)
-{
-    const uint8_t *data = NULL;
-    uint32_t size = 0;
-    if (!BSON_ITER_HOLDS_DOCUMENT(item)) {
-        return false;
-    }
-    bson_iter_document(item, &size, &data);
-    return bson_init_static(out, data, size);
-}
-
-static const char *text_in(const bson_t *doc, const char *name)
-{
-    bson_iter_t iter;
-    return bson_iter_init_find(&iter, doc, name) && BSON_ITER_HOLDS_UTF8(&iter)
-               ? bson_iter_utf8(&iter, NULL)
-               : "";
-}
 
 /* ---- The tree ---- */
 
@@ -112,9 +87,9 @@ void mindscape_tree(const bson_t *list, bson_t *out)
     size_t count = 0;
 
     for (bool is_ok = bson_iter_init(&item, list); is_ok && bson_iter_next(&item);) {
-        if (view_of(&item, &trait)) {
+        if (pk_peek_object(&item, &trait)) {
             leaf[count] = (struct leaf){
-                .path = text_in(&trait, "id"),
+                .path = pk_peek_text(&trait, "id", ""),
                 .data = bson_get_data(&trait),
                 .size = trait.len,
             };
@@ -144,7 +119,7 @@ static bool append_doc(const char *collection, const struct pk_doc *doc, bool ha
     const bool is_ok =
         pk_names_translate(collection, PK_SPELLING_STORED, PK_SPELLING_HTTP, &kept, &http, err);
     if (is_ok) {
-        BSON_APPEND_DOCUMENT(out, array_key(at, room), &http);
+        BSON_APPEND_DOCUMENT(out, pk_array_key(at, room), &http);
         bson_destroy(&http);
     }
     bson_destroy(&kept);
@@ -290,12 +265,13 @@ bool mindscape_embed(const struct pk_domain *domain, const char *person, const b
     }
     bson_init(out);
     for (bool is_ok = bson_iter_init(&item, list); is_ok && bson_iter_next(&item);) {
-        if (!view_of(&item, &trait)) {
+        if (!pk_peek_object(&item, &trait)) {
             continue;
         }
         BSON_APPEND_DOCUMENT_BEGIN(out, bson_iter_key(&item), &child);
         (void)bson_concat(&child, &trait);
-        const struct pk_doc *vector = embedding_of(&all, &place, text_in(&trait, "traitName"));
+        const struct pk_doc *vector =
+            embedding_of(&all, &place, pk_peek_text(&trait, "traitName", ""));
         if (vector) {
             append_embedding(vector, &child);
         }

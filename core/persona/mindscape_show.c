@@ -11,40 +11,11 @@
 #include "base/error.h"
 #include "doc/doc.h"
 #include "doc/names.h"
+#include "doc/peek.h"
 #include "persona/trait.h"
 
 #include <math.h>
 #include <string.h>
-
-static const char *text_in(const bson_t *doc, const char *name)
-{
-    bson_iter_t iter;
-    return bson_iter_init_find(&iter, doc, name) && BSON_ITER_HOLDS_UTF8(&iter)
-               ? bson_iter_utf8(&iter, NULL)
-               : "";
-}
-
-static bool view_of(const bson_iter_t *item, bson_t *out)
-{
-    const uint8_t *data = NULL;
-    uint32_t size = 0;
-    if (!BSON_ITER_HOLDS_DOCUMENT(item) && !BSON_ITER_HOLDS_ARRAY(item)) {
-        return false;
-    }
-    if (BSON_ITER_HOLDS_DOCUMENT(item)) {
-        bson_iter_document(item, &size, &data);
-    } else {
-        bson_iter_array(item, &size, &data);
-    }
-    return bson_init_static(out, data, size);
-}
-
-static const char *array_key(uint32_t at, char room[16])
-{
-    const char *key = NULL;
-    (void)bson_uint32_to_string(at, &key, room, 16);
-    return key;
-}
 
 /* ---- Traits ---- */
 
@@ -58,9 +29,9 @@ static void append_derived(const bson_t *trait, bson_t *out)
     if (bson_iter_init_find(&iter, trait, "sources") && BSON_ITER_HOLDS_ARRAY(&iter) &&
         bson_iter_recurse(&iter, &item)) {
         while (bson_iter_next(&item)) {
-            if (view_of(&item, &source)) {
-                const char *key = array_key(at++, room);
-                BSON_APPEND_UTF8(&list, key, text_in(&source, "obsId"));
+            if (pk_peek_view(&item, &source)) {
+                const char *key = pk_array_key(at++, room);
+                BSON_APPEND_UTF8(&list, key, pk_peek_text(&source, "obsId", ""));
             }
         }
     }
@@ -88,7 +59,7 @@ void pk_trait_show(const struct pk_policies *policies, const bson_t *trait, int6
 bool pk_trait_is_shown(const struct pk_domain *domain, const struct pk_mindscape_view *view,
                        const bson_t *trait)
 {
-    return !(view->who && pk_principal_hides(view->who, text_in(trait, "id"))) &&
+    return !(view->who && pk_principal_hides(view->who, pk_peek_text(trait, "id", ""))) &&
            pk_trait_confidence(domain->policies, trait, view->now_ms) >= view->min_confidence;
 }
 
@@ -101,10 +72,10 @@ static void show_traits(const struct pk_domain *domain, const struct pk_mindscap
     char room[16];
     uint32_t at = 0;
     for (bool is_ok = bson_iter_init(&item, list); is_ok && bson_iter_next(&item);) {
-        if (!view_of(&item, &trait) || !pk_trait_is_shown(domain, view, &trait)) {
+        if (!pk_peek_view(&item, &trait) || !pk_trait_is_shown(domain, view, &trait)) {
             continue;
         }
-        const char *key = array_key(at++, room);
+        const char *key = pk_array_key(at++, room);
         if (view->is_tree) {
             (void)bson_append_iter(out, key, -1, &item);
         } else {
@@ -115,23 +86,39 @@ static void show_traits(const struct pk_domain *domain, const struct pk_mindscap
     }
 }
 
-bool pk_mindscape_traits(const struct pk_domain *domain, const struct pk_doc *mindscape,
-                         const struct pk_mindscape_view *view, int64_t deadline_ns, bson_t *out,
-                         struct pk_error *err)
+static void list_traits(const struct pk_domain *domain, const struct pk_doc *mindscape,
+                        const struct pk_mindscape_view *view, bson_t *out)
 {
     bson_t stored, list;
     bson_iter_t iter;
     pk_doc_view(mindscape, &stored);
-    if (view->at_ms != 0) {
-        if (!mindscape_past(domain, mindscape, view->at_ms, deadline_ns, &list, err)) {
-            return false;
-        }
-    } else if (!bson_iter_init_find(&iter, &stored, "traits") || !view_of(&iter, &list)) {
-        bson_init(&list);
-    }
     bson_init(out);
-    show_traits(domain, view, &list, out);
-    bson_destroy(&list); /* Of a view: nothing. */
+    if (bson_iter_init_find(&iter, &stored, "traits") && pk_peek_view(&iter, &list)) {
+        show_traits(domain, view, &list, out);
+    }
+}
+
+/* The mindscape as it is looked at: now, or as of then; a reference. */
+static bool at_that_time(const struct pk_domain *domain, const struct pk_doc *mindscape,
+                         const struct pk_mindscape_view *view, int64_t deadline_ns,
+                         struct pk_doc **out, struct pk_error *err)
+{
+    if (view->at_ms != 0) {
+        return mindscape_past(domain, mindscape, view->at_ms, deadline_ns, out, err);
+    }
+    *out = pk_doc_ref((struct pk_doc *)(uintptr_t)mindscape);
+    return true;
+}
+
+bool pk_mindscape_traits(const struct pk_domain *domain, const struct pk_doc *mindscape,
+                         const struct pk_mindscape_view *view, int64_t deadline_ns, bson_t *out,
+                         struct pk_error *err)
+{
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *then = NULL;
+    if (!at_that_time(domain, mindscape, view, deadline_ns, &then, err)) {
+        return false;
+    }
+    list_traits(domain, then, view, out);
     return true;
 }
 
@@ -140,10 +127,8 @@ static bool append_traits(const struct pk_domain *domain, const struct pk_doc *m
                           struct pk_error *err)
 {
     bson_t list, embedded;
-    if (!pk_mindscape_traits(domain, mindscape, view, deadline_ns, &list, err)) {
-        return false;
-    }
     bool is_ok = true;
+    list_traits(domain, mindscape, view, &list);
     if (view->is_tree) {
         mindscape_tree(&list, out);
     } else if (!view->has_embeddings) {
@@ -169,15 +154,15 @@ static int64_t until_of(const bson_t *mindscape, const char *key)
                : INT64_MAX;
 }
 
-/* 'map' is highVolatileCache or highVolatileUntil; nothing of it is known of the past. */
+/* 'map' is highVolatileCache or highVolatileUntil. */
 static void append_hot(const bson_t *mindscape, const struct pk_mindscape_view *view,
                        const char *map, bson_t *out)
 {
     bson_iter_t iter, value;
     bson_t child;
     BSON_APPEND_DOCUMENT_BEGIN(out, map, &child);
-    if (view->at_ms == 0 && bson_iter_init_find(&iter, mindscape, map) &&
-        BSON_ITER_HOLDS_DOCUMENT(&iter) && bson_iter_recurse(&iter, &value)) {
+    if (bson_iter_init_find(&iter, mindscape, map) && BSON_ITER_HOLDS_DOCUMENT(&iter) &&
+        bson_iter_recurse(&iter, &value)) {
         while (bson_iter_next(&value)) {
             if (until_of(mindscape, bson_iter_key(&value)) > view->now_ms) {
                 (void)bson_append_iter(&child, NULL, 0, &value);
@@ -189,63 +174,14 @@ static void append_hot(const bson_t *mindscape, const struct pk_mindscape_view *
 
 /* ---- The rest ---- */
 
-static int64_t date_in(const bson_t *doc, const char *name)
-{
-    bson_iter_t iter;
-    return bson_iter_init_find(&iter, doc, name) && BSON_ITER_HOLDS_DATE_TIME(&iter)
-               ? bson_iter_date_time(&iter)
-               : 0;
-}
-
-/* Goals or beliefs; of the past, those that were held by then. */
-static void append_held(const bson_t *mindscape, const struct pk_mindscape_view *view,
-                        const char *name, bson_t *out)
-{
-    bson_iter_t iter, item;
-    bson_t list, held;
-    char room[16];
-    uint32_t at = 0;
-    BSON_APPEND_ARRAY_BEGIN(out, name, &list);
-    if (bson_iter_init_find(&iter, mindscape, name) && BSON_ITER_HOLDS_ARRAY(&iter) &&
-        bson_iter_recurse(&iter, &item)) {
-        while (bson_iter_next(&item)) {
-            if (view_of(&item, &held) &&
-                (view->at_ms == 0 || date_in(&held, "createdAt") <= view->at_ms)) {
-                (void)bson_append_iter(&list, array_key(at++, room), -1, &item);
-            }
-        }
-    }
-    bson_append_array_end(out, &list);
-}
-
-static void append_narrative(const bson_t *mindscape, const struct pk_mindscape_view *view,
-                             bson_t *out)
-{
-    bson_iter_t iter;
-    bson_t narrative, child;
-    if (!bson_iter_init_find(&iter, mindscape, "narrative") || !view_of(&iter, &narrative)) {
-        return;
-    }
-    if (view->at_ms == 0 || date_in(&narrative, "lastUpdated") <= view->at_ms) {
-        (void)bson_append_iter(out, "narrative", -1, &iter);
-        return;
-    }
-    bson_t none = BSON_INITIALIZER; /* It was another one then, or none. */
-    BSON_APPEND_DOCUMENT_BEGIN(out, "narrative", &child);
-    BSON_APPEND_UTF8(&child, "summary", "");
-    BSON_APPEND_ARRAY(&child, "keyThemes", &none);
-    BSON_APPEND_DATE_TIME(&child, "lastUpdated", view->at_ms);
-    bson_append_document_end(out, &child);
-    bson_destroy(&none);
-}
-
 static bool append_knowledge(const struct pk_domain *domain, const char *person,
                              const bson_t *mindscape, const struct pk_mindscape_view *view,
                              int64_t deadline_ns, bson_t *out, struct pk_error *err)
 {
     bson_iter_t iter, field;
     bson_t child;
-    const bool has_some = bson_iter_init_find(&iter, mindscape, "knowledgeStore") &&
+    const bool has_some = view->at_ms == 0 && /* What was found then is not known. */
+                          bson_iter_init_find(&iter, mindscape, "knowledgeStore") &&
                           BSON_ITER_HOLDS_DOCUMENT(&iter) && bson_iter_recurse(&iter, &field);
     bool is_ok = true;
     if (!has_some && !view->has_knowledge) {
@@ -270,33 +206,49 @@ static void copy(const bson_t *from, const char *name, const char *as, bson_t *o
     }
 }
 
-bool pk_mindscape_show(const struct pk_domain *domain, const struct pk_doc *mindscape,
-                       const struct pk_mindscape_view *view, int64_t deadline_ns, bson_t *out,
-                       struct pk_error *err)
+/* What the document has over HTTP; of a past time without what counts writes. */
+static bool show_document(const struct pk_domain *domain, const struct pk_doc *mindscape,
+                          const struct pk_mindscape_view *view, int64_t deadline_ns, bson_t *out,
+                          struct pk_error *err)
 {
+    const bool is_now = view->at_ms == 0;
     bson_t stored;
     pk_doc_view(mindscape, &stored);
-    bson_init(out);
     copy(&stored, "_id", "mindscapeId", out);
     copy(&stored, "_id", "personId", out);
-    copy(&stored, "version", "version", out);
-    append_narrative(&stored, view, out);
-    append_held(&stored, view, "goals", out);
-    append_held(&stored, view, "beliefs", out);
+    copy(&stored, is_now ? "version" : "", "version", out);
+    copy(&stored, "narrative", "narrative", out);
+    copy(&stored, "goals", "goals", out);
+    copy(&stored, "beliefs", "beliefs", out);
     if (!append_knowledge(domain, pk_doc_id(mindscape), &stored, view, deadline_ns, out, err) ||
         !append_traits(domain, mindscape, view, deadline_ns, out, err)) {
-        bson_destroy(out);
         return false;
     }
     append_hot(&stored, view, "highVolatileCache", out);
     append_hot(&stored, view, "highVolatileUntil", out);
     copy(&stored, "createdAt", "createdAt", out);
     copy(&stored, "lastUpdated", "updatedAt", out);
-    copy(&stored, "lastProcessedObservationId", "lastProcessedObservationId", out);
-    copy(&stored, "processingMetadata", "processingMetadata", out);
+    copy(&stored, is_now ? "lastProcessedObservationId" : "", "lastProcessedObservationId", out);
+    copy(&stored, is_now ? "processingMetadata" : "", "processingMetadata", out);
     copy(&stored, "seq", "seq", out);
-    if (view->at_ms != 0) {
+    if (!is_now) {
         BSON_APPEND_DATE_TIME(out, "asOf", view->at_ms);
+    }
+    return true;
+}
+
+bool pk_mindscape_show(const struct pk_domain *domain, const struct pk_doc *mindscape,
+                       const struct pk_mindscape_view *view, int64_t deadline_ns, bson_t *out,
+                       struct pk_error *err)
+{
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *then = NULL;
+    if (!at_that_time(domain, mindscape, view, deadline_ns, &then, err)) {
+        return false;
+    }
+    bson_init(out);
+    if (!show_document(domain, then, view, deadline_ns, out, err)) {
+        bson_destroy(out);
+        return false;
     }
     return true;
 }
@@ -318,12 +270,12 @@ void pk_mindscape_changed_since(const struct pk_doc *mindscape, int64_t version,
         return;
     }
     while (bson_iter_next(&item)) {
-        if (!view_of(&item, &item_view) || !bson_iter_init_find(&v, &item_view, "v") ||
+        if (!pk_peek_view(&item, &item_view) || !bson_iter_init_find(&v, &item_view, "v") ||
             bson_iter_as_int64(&v) <= version) {
             continue;
         }
-        const char *kind = text_in(&item_view, "kind");
-        const char *key = text_in(&item_view, "key");
+        const char *kind = pk_peek_text(&item_view, "kind", "");
+        const char *key = pk_peek_text(&item_view, "key", "");
         const bool is_trait = strcmp(kind, "trait") == 0;
         const int added = named < NAMED_MAX
                               ? snprintf(out + at, size - at, "%s%s%s%s", named ? ", " : "",

@@ -28,7 +28,7 @@
 #include <string.h>
 
 enum {
-    WRITES_EACH = 7, /* At most, of one observation: itself, task, news, a person's four. */
+    WRITES_EACH = 8, /* At most, of one observation: itself, task, two news, a person's four. */
     RANGE_MAX = PK_WRITES_MAX / WRITES_EACH,
     RANGE_BYTES = PK_WRITES_MAX_BYTES * 3 / 4, /* Of forms: the rest is what goes with them. */
     SERVER_BYTES = 1024                        /* That the server adds to a form, at most. */
@@ -39,9 +39,10 @@ struct item {
     struct observation_form form;
     struct pk_accepted *out;
     char id[PK_UUID_TEXT];
-    bool is_settled; /* Nothing more is to be done about it. */
-    bool is_allowed; /* The rules have been asked. */
-    size_t hold;     /* Its person's place in the range's. */
+    bool is_settled;           /* Nothing more is to be done about it. */
+    bool is_allowed;           /* The rules have been asked. */
+    size_t hold;               /* Its person's place in the range's. */
+    char merged[PK_UUID_TEXT]; /* The id that it came under, when that was merged; else "". */
 };
 
 struct intake {
@@ -104,22 +105,26 @@ static bool hold_person(struct intake *intake, struct item *item, struct pk_erro
         i++;
     }
     item->hold = i;
+    item->merged[0] = '\0';
     if (i < intake->hold_count) {
         return true;
     }
     if (!people_hold(intake->domain, ref, intake->tries > 0, intake->by->deadline_ns, &hold, err)) {
         return false;
     }
+    const char *merged = people_hold_merged(&hold);
+    (void)snprintf(item->merged, sizeof(item->merged), "%s", merged ? merged : "");
     for (i = 0; i < intake->hold_count && strcmp(intake->hold[i].id, hold.id) != 0;) {
         i++;
     }
     item->hold = i;
-    if (i < intake->hold_count) {
-        people_hold_done(&hold);
-    } else {
+    if (i == intake->hold_count) {
         intake->hold[intake->hold_count++] = hold;
+        return true;
     }
-    return true;
+    const bool ok = people_hold_join(&intake->hold[i], &hold, err);
+    people_hold_done(&hold);
+    return ok;
 }
 
 static bool check_size(const struct intake *intake, const struct item *item, int64_t size,
@@ -153,6 +158,7 @@ static struct pk_doc *make(const struct intake *intake, const struct item *item)
     const struct observation_stamp stamp = {
         .id = item->id,
         .person = intake->hold[item->hold].id,
+        .merged_from = item->merged[0] ? item->merged : NULL,
         .actor = intake->by->actor_id,
         .is_waiting = is_waiting(intake->domain, item->form.source),
         .now_ms = intake->now_ms,
@@ -229,10 +235,11 @@ static void add(struct intake *intake, struct item *item, struct pk_doc *doc,
     pk_doc_unref(out->doc);
     out->doc = pk_doc_new_versioned(&view, pk_writes_version(list, at));
     if (!is_waiting(intake->domain, item->form.source)) {
-        observation_add_task(intake->domain, intake->by, item->id, hold->id, list, out->task);
+        observation_add_task(intake->domain, intake->by, "observation.created", item->id, hold->id,
+                             list, out->task);
+    } else {
+        observation_add_news(intake->domain, "observation.created", item->id, hold->id, NULL, list);
     }
-    observation_add_news(intake->domain, "observation.created", item->id, hold->id, out->task,
-                         list);
     hold->bytes += (int64_t)pk_doc_size(doc);
 }
 

@@ -4,6 +4,8 @@
 
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "base/clock.h"
+#include "base/id.h"
 #include "doc/doc.h"
 #include "doc/writer.h"
 #include "feed/outbox.h"
@@ -56,6 +58,9 @@ struct pk_doc *observation_doc_new(const struct observation_form *form,
     const size_t start = pk_writer_begin(&out);
     put_text(&out, "_id", stamp->id); /* First what the indexes hold: they need not look far. */
     put_text(&out, "userId", stamp->person);
+    if (stamp->merged_from) {
+        put_text(&out, "mergedFrom", stamp->merged_from);
+    }
     put_text(&out, "processingStatus", stamp->is_waiting ? "pending" : "approved");
     put_field(&out, &sent, "sourceType");
     put_date(&out, "createdAt", stamp->now_ms);
@@ -103,17 +108,22 @@ bool observation_is_same(const struct pk_doc *a, const struct pk_doc *b)
 
 /* ---- What goes with it ---- */
 
-void observation_add_task(const struct pk_domain *domain, const struct pk_by *by, const char *id,
-                          const char *person, struct pk_writes *list, char out[PK_UUID_TEXT])
+void observation_add_task(const struct pk_domain *domain, const struct pk_by *by, const char *what,
+                          const char *id, const char *person, struct pk_writes *list,
+                          char out[PK_UUID_TEXT])
 {
     bson_t payload = BSON_INITIALIZER;
+    pk_uuid_ordered(pk_clock_wall_ms(domain->books->clock), out);
+    observation_add_news(domain, what, id, person, out, list); /* Before it is told to be begun. */
     BSON_APPEND_UTF8(&payload, "observationId", id);
     pk_task_add(list, domain->books,
                 &(struct pk_task_new){ .type = "process_observation",
                                        .person = person,
                                        .actor = by->actor_id,
-                                       .payload = &payload },
-                out);
+                                       .payload = &payload,
+                                       .id = out,
+                                       .outbox = domain->outbox },
+                NULL);
     bson_destroy(&payload);
 }
 

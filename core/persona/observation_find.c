@@ -35,11 +35,11 @@ static void keep_type(struct pk_page *page, const char *type)
     page->count = kept;
 }
 
-/* No index has both status and type: pages by status are read until one has something of the type,
- * or READS_MAX were read. So a page may be shorter than asked for, and even empty before the last.
- */
-static bool find_both(const struct pk_domain *domain, struct pk_query query, const char *type,
-                      struct pk_page *out, struct pk_error *err)
+/* No index has the type, for all observations would pay for it: pages are read until one has
+ * something of it, or READS_MAX were read. So a page may be shorter than asked for, and even empty
+ * before the last. */
+static bool find_of_type(const struct pk_domain *domain, struct pk_query query, const char *type,
+                         struct pk_page *out, struct pk_error *err)
 {
     PK_CLEANUP(pk_freep) char *cursor = NULL;
     for (int reads = 1;; reads++) {
@@ -63,19 +63,16 @@ bool pk_observation_list(const struct pk_domain *domain, const struct pk_observa
                          struct pk_error *err)
 {
     struct pk_query query = { .collection = "observations",
-                              .index = filter->status ? "by_user_status"
-                                       : filter->type ? "by_user_type"
-                                                      : "by_user_created",
+                              .index = filter->status ? "by_user_status" : "by_user_created",
                               .equal = { PK_TEXT(filter->person) },
                               .equal_count = 1,
                               .limit = limit,
                               .cursor = cursor };
-    if (filter->status || filter->type) {
-        query.equal[query.equal_count++] =
-            filter->status ? PK_TEXT(filter->status) : PK_TEXT(filter->type);
+    if (filter->status) {
+        query.equal[query.equal_count++] = PK_TEXT(filter->status);
     }
-    if (filter->status && filter->type) {
-        return find_both(domain, query, filter->type, out, err);
+    if (filter->type) {
+        return find_of_type(domain, query, filter->type, out, err);
     }
     return pk_store_find(domain->books->store, &query, 0, out, err) ||
            pk_wrap(err, "list the observations");

@@ -35,6 +35,7 @@ void observation_form_done(struct observation_form *form);
 struct observation_stamp {
     const char *id;
     const char *person;
+    const char *merged_from; /* The id that it came under, if that was merged; or NULL. */
     const char *actor;
     bool is_waiting; /* For somebody's approval. */
     int64_t now_ms;
@@ -45,10 +46,11 @@ struct pk_doc *observation_doc_new(const struct observation_form *form,
 /* The same observation, as sent: whatever the server has added since. */
 bool observation_is_same(const struct pk_doc *a, const struct pk_doc *b);
 
-/* Adds the task that processes it; 'out' gets its id. */
-void observation_add_task(const struct pk_domain *domain, const struct pk_by *by, const char *id,
-                          const char *person, struct pk_writes *list, char out[PK_UUID_TEXT]);
-/* Adds the feed's row; 'task' "" or NULL: nothing is to be done. */
+/* Adds the feed's row of 'what' has happened, and the task that processes it; 'out' gets its id. */
+void observation_add_task(const struct pk_domain *domain, const struct pk_by *by, const char *what,
+                          const char *id, const char *person, struct pk_writes *list,
+                          char out[PK_UUID_TEXT]);
+/* Adds the feed's row alone; 'task' "" or NULL: nothing is to be done. */
 void observation_add_news(const struct pk_domain *domain, const char *what, const char *id,
                           const char *person, const char *task, struct pk_writes *list);
 

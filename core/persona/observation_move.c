@@ -92,11 +92,12 @@ static void note(struct move *move, const struct pk_doc *doc, struct pk_writes *
     const struct pk_audit audit = {
         .action = what, .person = person, .target_type = "observations", .target_id = move->id
     };
-    if (!move->reason) {
-        observation_add_task(move->domain, move->by, move->id, person, list, move->task);
-    }
     pk_audit_add(list, move->domain->books, move->by, &audit);
-    observation_add_news(move->domain, what, move->id, person, move->task, list);
+    if (move->reason) {
+        observation_add_news(move->domain, what, move->id, person, NULL, list);
+    } else {
+        observation_add_task(move->domain, move->by, what, move->id, person, list, move->task);
+    }
     pk_writes_expect_absent(list, "tombstones", person);
 }
 
@@ -127,8 +128,7 @@ static bool decide(void *context, struct pk_writes *list, struct pk_error *err)
         return pk_wrap(err, "look whether the person was erased");
     }
     if (tombstone) {
-        return pk_fail(err, PK_CONFLICT, "nothing more is done with an erased person",
-                       "the person was erased");
+        return pk_person_fail_gone(tombstone, err);
     }
     PK_CLEANUP(pk_doc_unrefp)
     struct pk_doc *doc = moved(move, old, pk_clock_wall_ms(move->domain->books->clock));
@@ -219,8 +219,7 @@ bool pk_observation_add_curation(const struct pk_domain *domain, const struct pk
     BSON_APPEND_INT64(bson, "version", 1);
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *doc = pk_doc_take(bson);
     pk_writes_insert(list, "observations", doc);
-    observation_add_task(domain, by, out_id, person, list, task_id);
-    observation_add_news(domain, "observation.created", out_id, person, task_id, list);
+    observation_add_task(domain, by, "observation.created", out_id, person, list, task_id);
     pk_writes_expect_absent(list, "tombstones", person);
     return true;
 }

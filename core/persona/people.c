@@ -23,7 +23,6 @@
 #include <string.h>
 
 enum {
-    MERGES_MAX = 16,   /* From one to the next, at most. */
     KEY_TEXT = 402 + 1 /* "<source>:<id>" */
 };
 
@@ -59,9 +58,18 @@ static bool read_person(const struct pk_domain *domain, const char *id, int64_t 
            pk_wrap(err, "read the person");
 }
 
-/* '*person' becomes the one he was merged into, and so on. */
+void people_way_done(struct people_way *way)
+{
+    for (size_t i = 0; i < way->count; i++) {
+        pk_doc_unref(way->doc[i]);
+    }
+    way->count = 0;
+}
+
+/* '*person' becomes the one he was merged into, and so on; 'way' (NULL: nobody asks) gets those
+ * that were passed. */
 static bool follow_merges(const struct pk_domain *domain, int64_t deadline_ns,
-                          struct pk_doc **person, struct pk_error *err)
+                          struct people_way *way, struct pk_doc **person, struct pk_error *err)
 {
     for (int i = 0; *person; i++) {
         struct pk_doc *next = NULL;
@@ -69,32 +77,43 @@ static bool follow_merges(const struct pk_domain *domain, int64_t deadline_ns,
         if (!into) {
             return true;
         }
-        if (i == MERGES_MAX) {
+        if (i == PK_MERGES_MAX) {
             return pk_fail(err, PK_INTERNAL, "undo one of the merges",
-                           "more than %d merges lead from one person to the next", MERGES_MAX);
+                           "more than %d merges lead from one person to the next", PK_MERGES_MAX);
         }
         if (!read_person(domain, into, deadline_ns, &next, err)) {
             return false;
         }
-        pk_doc_unref(*person);
+        if (way) {
+            way->doc[way->count++] = *person;
+        } else {
+            pk_doc_unref(*person);
+        }
         *person = next;
     }
+    return true;
+}
+
+static bool find_person(const struct pk_domain *domain, const struct pk_person_ref *ref,
+                        int64_t deadline_ns, struct people_way *way, struct pk_doc **out,
+                        struct pk_error *err)
+{
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *person = NULL;
+    const bool ok = ref->id ? read_person(domain, ref->id, deadline_ns, &person, err)
+                            : people_find_external(domain, ref->source, ref->external, deadline_ns,
+                                                   &person, err);
+    if (!ok || !follow_merges(domain, deadline_ns, way, &person, err)) {
+        return false;
+    }
+    *out = person;
+    person = NULL;
     return true;
 }
 
 bool pk_person_find(const struct pk_domain *domain, const struct pk_person_ref *ref,
                     int64_t deadline_ns, struct pk_doc **out, struct pk_error *err)
 {
-    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *person = NULL;
-    const bool ok = ref->id ? read_person(domain, ref->id, deadline_ns, &person, err)
-                            : people_find_external(domain, ref->source, ref->external, deadline_ns,
-                                                   &person, err);
-    if (!ok || !follow_merges(domain, deadline_ns, &person, err)) {
-        return false;
-    }
-    *out = person;
-    person = NULL;
-    return true;
+    return find_person(domain, ref, deadline_ns, NULL, out, err);
 }
 
 bool pk_person_list(const struct pk_domain *domain, size_t limit, const char *cursor,
@@ -111,8 +130,13 @@ bool pk_person_list(const struct pk_domain *domain, size_t limit, const char *cu
 
 /* ---- Holding one ---- */
 
-static bool fail_erased(struct pk_error *err)
+bool pk_person_fail_gone(const struct pk_doc *tombstone, struct pk_error *err)
 {
+    const char *into = pk_doc_text(tombstone, "mergedInto");
+    if (into && !pk_doc_date(tombstone, "erasedAt", 0)) {
+        return pk_fail_field(err, PK_CONFLICT, "personId", "ask again: it is done to that one then",
+                             "the person was merged into '%s'", into);
+    }
     return pk_fail_field(err, PK_CONFLICT, "personId", "nothing more is taken of an erased person",
                          "the person was erased");
 }
@@ -125,7 +149,7 @@ static bool check_tombstone(const struct pk_domain *domain, const char *id, int6
     if (!pk_store_get(domain->books->store, "tombstones", id, deadline_ns, &tombstone, err)) {
         return pk_wrap(err, "look whether the person was erased");
     }
-    return !tombstone || fail_erased(err);
+    return !tombstone || pk_person_fail_gone(tombstone, err);
 }
 
 static bool has_external(const struct pk_doc *person, const char *key)
@@ -160,7 +184,7 @@ static bool check_external(const struct pk_domain *domain, const struct pk_perso
         return true;
     }
     if (!people_find_external(domain, ref->source, ref->external, deadline_ns, &other, err) ||
-        !follow_merges(domain, deadline_ns, &other, err)) {
+        !follow_merges(domain, deadline_ns, NULL, &other, err)) {
         return false;
     }
     if (other && strcmp(pk_doc_id(other), hold->id) != 0) {
@@ -186,7 +210,7 @@ static bool look(const struct pk_domain *domain, const struct pk_person_ref *ref
             return true;
         }
     }
-    if (!pk_person_find(domain, ref, deadline_ns, &hold->doc, err)) {
+    if (!find_person(domain, ref, deadline_ns, &hold->way, &hold->doc, err)) {
         return false;
     }
     hold->is_new = hold->doc == NULL;
@@ -220,8 +244,34 @@ bool people_hold(const struct pk_domain *domain, const struct pk_person_ref *ref
 
 void people_hold_done(struct people_hold *hold)
 {
+    people_way_done(&hold->way);
     pk_doc_unref(hold->doc);
     *hold = (struct people_hold){ .id = "" };
+}
+
+const char *people_hold_merged(const struct people_hold *hold)
+{
+    return hold->way.count > 0 ? pk_doc_id(hold->way.doc[0]) : NULL;
+}
+
+bool people_hold_join(struct people_hold *hold, const struct people_hold *from,
+                      struct pk_error *err)
+{
+    for (size_t i = 0; i < from->way.count; i++) {
+        size_t at = 0;
+        while (at < hold->way.count &&
+               strcmp(pk_doc_id(hold->way.doc[at]), pk_doc_id(from->way.doc[i])) != 0) {
+            at++;
+        }
+        if (at == PEOPLE_MERGES_MAX) {
+            return pk_fail(err, PK_BUSY, "send them in several requests",
+                           "one person is named by more than %d ids", PEOPLE_MERGES_MAX);
+        }
+        if (at == hold->way.count) {
+            hold->way.doc[hold->way.count++] = pk_doc_ref(from->way.doc[i]);
+        }
+    }
+    return true;
 }
 
 /* ---- Writing ---- */
@@ -334,6 +384,10 @@ void people_write(const struct pk_domain *domain, struct people_hold *hold, stru
         write_count(domain, hold, list);
     }
     pk_writes_expect_absent(list, "tombstones", hold->id);
+    for (size_t i = 0; i < hold->way.count; i++) {
+        pk_writes_expect(list, "people", pk_doc_id(hold->way.doc[i]),
+                         pk_doc_version(hold->way.doc[i]));
+    }
 }
 
 void people_settle(const struct pk_domain *domain, struct people_hold *hold, bool is_committed)

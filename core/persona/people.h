@@ -29,6 +29,8 @@ void pk_people_free(struct pk_people *people); /* NULL is fine. */
 /* A listener of the feed (pk_watch_tell): does not block. */
 void pk_people_hear(struct pk_people *people, const struct pk_feed_item *item);
 
+enum { PK_MERGES_MAX = 16 }; /* From one person to the next, at most. */
+
 struct pk_person_ref {
     const char *id;                /* A UUID v4, lower case; or NULL, and: */
     const char *source, *external; /* "slack", "U123". With an id: it becomes known as that, too. */
@@ -42,6 +44,8 @@ bool pk_person_find(const struct pk_domain *domain, const struct pk_person_ref *
 bool pk_person_ensure(const struct pk_domain *domain, const struct pk_person_ref *ref,
                       int64_t deadline_ns, struct pk_writes *list, char out_id[PK_UUID_TEXT],
                       struct pk_error *err);
+/* Why nothing can be written of whom the list found a tombstone. False. */
+bool pk_person_fail_gone(const struct pk_doc *tombstone, struct pk_error *err);
 /* Newest first. */
 bool pk_person_list(const struct pk_domain *domain, size_t limit, const char *cursor,
                     struct pk_page *out, struct pk_error *err);

@@ -16,6 +16,8 @@
 
 #include "persona/people.h"
 
+enum { PEOPLE_MERGES_MAX = 64 }; /* Merged ids that one list may name a person by. */
+
 /* What this node knows of somebody (people_known.c). */
 struct people_known {
     uint64_t forgotten;   /* How often somebody was forgotten until now. */
@@ -23,9 +25,17 @@ struct people_known {
     int64_t stored_bytes; /* 0 when he is not known. */
 };
 
+/* On the way from a name to the person: ids that were merged into the next. */
+struct people_way {
+    struct pk_doc *doc[PEOPLE_MERGES_MAX]; /* References; the first is whom the name means. */
+    size_t count;
+};
+void people_way_done(struct people_way *way);
+
 /* '{ 0 }' is nobody; end it with people_hold_done. */
 struct people_hold {
     char id[PK_UUID_TEXT];
+    struct people_way way;         /* All that led here: still so when the list commits. */
     struct pk_doc *doc;            /* As read; NULL: he was known, or is new. */
     bool is_new;                   /* His document is made with the list. */
     bool is_known;                 /* Nothing was read. */
@@ -42,6 +52,12 @@ bool people_hold(const struct pk_domain *domain, const struct pk_person_ref *ref
 void people_write(const struct pk_domain *domain, struct people_hold *hold, struct pk_writes *list);
 void people_settle(const struct pk_domain *domain, struct people_hold *hold, bool is_committed);
 void people_hold_done(struct people_hold *hold);
+
+/* 'from' was held by another name of the same person: its way is added. PK_BUSY: too many names. */
+bool people_hold_join(struct people_hold *hold, const struct people_hold *from,
+                      struct pk_error *err);
+/* Whose what was sent is, when people are parted again: the first id of the way; NULL: his own. */
+const char *people_hold_merged(const struct people_hold *hold);
 
 /* The 'people' document of whom 'source' calls 'external', or NULL. Merges are not followed. */
 bool people_find_external(const struct pk_domain *domain, const char *source, const char *external,

@@ -13,7 +13,9 @@
 #include "base/crypto.h"
 #include "doc/doc.h"
 #include "doc/path.h"
+#include "persona/canary.h"
 #include "persona/mindscape.h"
+#include "persona/trait.h"
 #include "store/store.h"
 
 #include <string.h>
@@ -50,6 +52,7 @@ void pk_personas_stats(struct pk_personas *personas, struct pk_personas_stats *o
         .shared = flights.shared,
         .unchanged = personas->unchanged,
         .parked = flights.parked,
+        .fallbacks = personas->fallbacks,
     };
 }
 
@@ -130,7 +133,8 @@ bool persona_is_fresh(const struct pk_domain *domain, const struct pk_doc *perso
     if (*mindscape) {
         pk_doc_view(persona, &view);
         pk_doc_view(*mindscape, &mind);
-        pk_fresh_persona(&view, mapper_version, &mind, now_ms, out);
+        pk_fresh_persona(&view, mapper_version, &mind, pk_policies_decay_key(domain->policies),
+                         now_ms, out);
     }
     return true;
 }
@@ -173,8 +177,8 @@ static bool mark(const struct pk_domain *domain, struct pk_generation *pinned,
                  const struct pk_doc *persona, int64_t deadline_ns, struct pk_doc **mindscape,
                  struct pk_doc **out, struct pk_error *err)
 {
-    const struct pk_script *mapper =
-        pk_generation_find(pinned, PK_SCRIPT_MAPPER, pk_doc_text(persona, "mapperId"));
+    const struct pk_script *mapper = pk_canary_mapper(pinned, pk_doc_text(persona, "mapperId"),
+                                                      pk_doc_text(persona, "userId"), NULL);
     struct pk_fresh fresh = { PK_STALE_MAPPER, PK_STALE_MAPPER };
     if (mapper &&
         !persona_is_fresh(domain, persona, mapper->version, pk_clock_wall_ms(domain->books->clock),
@@ -220,10 +224,56 @@ bool pk_persona_find_name(struct pk_personas *personas, const char *id, int64_t 
     return true;
 }
 
-bool pk_persona_get(struct pk_personas *personas, const char *id, const struct pk_principal *who,
-                    int64_t deadline_ns, struct pk_doc **out, struct pk_error *err)
+/* Where that lies which a version tried on the person has made; NULL: none is tried on him, or the
+ * id says which variant it means. To be freed. */
+static char *find_canary(const struct pk_generation *pinned, const struct pk_persona_name *name)
 {
-    const struct pk_domain *domain = personas->domain;
+    bool is_canary = false;
+    const struct pk_script *mapper =
+        name->variant[0] ? NULL : pk_canary_mapper(pinned, name->mapper, name->person, &is_canary);
+    return is_canary ? variant_canary_id(name, mapper) : NULL;
+}
+
+/* What a composite id stands for; where a version is tried on the person and has made nothing yet,
+ * what the active one has made. */
+static bool find_named(const struct pk_domain *domain, const struct pk_generation *pinned,
+                       const char *id, const struct pk_persona_name *name, int64_t deadline_ns,
+                       struct pk_doc **out, struct pk_error *err)
+{
+    PK_CLEANUP(pk_freep) char *canary = find_canary(pinned, name);
+    struct pk_store *store = domain->books->store;
+    return (!canary || pk_store_get(store, "personas", canary, deadline_ns, out, err)) &&
+           (*out || pk_store_get(store, "personas", id, deadline_ns, out, err));
+}
+
+char *pk_persona_canary_id(const struct pk_domain *domain, const char *id)
+{
+    struct pk_persona_name name;
+    if (!pk_persona_name(id, &name)) {
+        return NULL;
+    }
+    struct pk_generation *pinned = pk_scripts_pin(domain->scripts);
+    char *found = find_canary(pinned, &name);
+    pk_generation_unpin(pinned);
+    return found;
+}
+
+bool pk_persona_is_canary(const struct pk_doc *persona)
+{
+    return pk_doc_text(persona, "variantValues.canary") != NULL;
+}
+
+bool pk_persona_is_named(const struct pk_doc *persona, const char *id)
+{
+    struct pk_persona_name name;
+    return strcmp(id, pk_doc_id(persona)) == 0 ||
+           (pk_persona_name(id, &name) && !name.variant[0] && pk_persona_is_canary(persona));
+}
+
+static bool get(const struct pk_domain *domain, struct pk_generation *pinned, const char *id,
+                const struct pk_principal *who, int64_t deadline_ns, struct pk_doc **out,
+                struct pk_error *err)
+{
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *mindscape = NULL;
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *stored = NULL;
     struct pk_persona_name name;
@@ -236,17 +286,21 @@ bool pk_persona_get(struct pk_personas *personas, const char *id, const struct p
     } else if (!pk_persona_name(id, &name)) {
         return true;
     } else if (!pk_mindscape_get(domain, name.person, deadline_ns, &mindscape, err) ||
-               !pk_store_get(domain->books->store, "personas", id, deadline_ns, &stored, err)) {
+               !find_named(domain, pinned, id, &name, deadline_ns, &stored, err)) {
         return false;
     }
     if (!stored || !may_see(stored, who)) {
         return true;
     }
-    if (!check_purpose(domain, stored, deadline_ns, err)) {
-        return false;
-    }
-    struct pk_generation *pinned = pk_scripts_pin(domain->scripts);
-    const bool ok = mark(domain, pinned, stored, deadline_ns, &mindscape, out, err);
+    return check_purpose(domain, stored, deadline_ns, err) &&
+           mark(domain, pinned, stored, deadline_ns, &mindscape, out, err);
+}
+
+bool pk_persona_get(struct pk_personas *personas, const char *id, const struct pk_principal *who,
+                    int64_t deadline_ns, struct pk_doc **out, struct pk_error *err)
+{
+    struct pk_generation *pinned = pk_scripts_pin(personas->domain->scripts);
+    const bool ok = get(personas->domain, pinned, id, who, deadline_ns, out, err);
     pk_generation_unpin(pinned);
     return ok;
 }
@@ -301,7 +355,24 @@ bool pk_persona_list(struct pk_personas *personas, const char *person,
     return true;
 }
 
+/* On the loop: what serves the person now is what was served. */
 void pk_persona_used(struct pk_personas *personas, const char *id, const char *actor)
 {
-    uses_add(personas->uses, id, actor);
+    PK_CLEANUP(pk_freep) char *canary = NULL;
+    struct pk_persona_name name;
+    if (pk_persona_name(id, &name)) {
+        struct pk_generation *pinned = pk_scripts_pin(personas->domain->scripts);
+        bool is_canary = false;
+        const struct pk_script *mapper =
+            pk_canary_mapper(pinned, name.mapper, name.person, &is_canary);
+        canary = is_canary && !name.variant[0] ? variant_canary_id(&name, mapper) : NULL;
+        uses_add(personas->uses, canary ? canary : id, mapper ? mapper->version : "", actor);
+        pk_generation_unpin(pinned);
+    }
+}
+
+void pk_persona_served(struct pk_personas *personas, const struct pk_doc *persona,
+                       const char *actor)
+{
+    uses_add(personas->uses, pk_doc_id(persona), pk_doc_text(persona, "mapperVersion"), actor);
 }

@@ -56,14 +56,14 @@ struct pk_mapped {
 };
 void pk_mapped_done(struct pk_mapped *mapped);
 
-/* With 'is_stale_fine' a cached persona that is out of date but not past its 'expiresAt' is served
- * at once, marked (isStale, PK_PERSONA_STALE, a warning that says why) and without running the
- * mapper: so it is served, too, when the mapper would fail. One past its 'expiresAt' stands in for
- * nothing: it is mapped anew, and a failure is answered as such. Without 'is_stale_fine' a failure
- * always is.
- * PK_NOT_FOUND: no such person or mapper; PK_CONFLICT: a trait it requires is not known (named);
- * PK_FORBIDDEN: no consent for the purpose; PK_TOO_LARGE; PK_REFUSED: the mapper failed, with file
- * and line. */
+/* A person on whom a version is tried (canary.h) gets what that makes, cached apart; when that
+ * fails, what the active version makes, with a warning. With 'is_stale_fine' a cached persona that
+ * is out of date but not past its 'expiresAt' is served at once, marked (isStale, PK_PERSONA_STALE,
+ * a warning that says why) and without running the mapper: so it is served, too, when the mapper
+ * would fail. One past its 'expiresAt' stands in for nothing: it is mapped anew, and a failure is
+ * answered as such. Without 'is_stale_fine' a failure always is. PK_NOT_FOUND: no such person or
+ * mapper; PK_CONFLICT: a trait it requires is not known (named); PK_FORBIDDEN: no consent for the
+ * purpose; PK_TOO_LARGE; PK_REFUSED: the mapper failed, with file and line. */
 bool pk_persona_map(struct pk_personas *personas, const struct pk_map_request *request,
                     struct pk_mapped *out, struct pk_error *err);
 /* The composite id that 'id' (one, or a generation's that is still cached) stands for, to be freed;
@@ -71,8 +71,9 @@ bool pk_persona_map(struct pk_personas *personas, const struct pk_map_request *r
 bool pk_persona_find_name(struct pk_personas *personas, const char *id, int64_t deadline_ns,
                           char **out_name, struct pk_error *err);
 /* The cached one by its id or instance id, with 'isStale' as computed now; '*out' NULL: there is
- * none (any more), or none that 'who' may see. PK_FORBIDDEN names the purpose that is not agreed to
- * (any more): ask for access to the person before. */
+ * none (any more), or none that 'who' may see. An id without a variant stands for what the version
+ * made that is tried on the person, if there is such a one. PK_FORBIDDEN names the purpose that is
+ * not agreed to (any more): ask for access to the person before. */
 bool pk_persona_get(struct pk_personas *personas, const char *id, const struct pk_principal *who,
                     int64_t deadline_ns, struct pk_doc **out, struct pk_error *err);
 /* Those of a person that 'who' may have, in the order of their ids; a page may hold fewer than
@@ -90,8 +91,20 @@ struct pk_persona_name {
     const char *variant; /* Within the id; "": none. */
 };
 bool pk_persona_name(const char *id, struct pk_persona_name *out);
-/* Counts that the one with this composite id was served to an actor; never blocks for long. */
+/* Counts that the one that was asked for by this composite id was served to an actor; never blocks
+ * for long. */
 void pk_persona_used(struct pk_personas *personas, const char *id, const char *actor);
+/* The same of one that is at hand. */
+void pk_persona_served(struct pk_personas *personas, const struct pk_doc *persona,
+                       const char *actor);
+/* What a composite id without a variant stands for while a version is tried on the person; to be
+ * freed. NULL: for itself. */
+char *pk_persona_canary_id(const struct pk_domain *domain, const char *id);
+/* Made by a version that is tried on some people. */
+bool pk_persona_is_canary(const struct pk_doc *persona);
+/* True when 'persona' is what a composite id stands for now: it has that id, or the id has no
+ * variant and a version is tried on the person. */
+bool pk_persona_is_named(const struct pk_doc *persona, const char *id);
 /* Writes what has been counted so far; the thread does so every 5 s. */
 bool pk_personas_flush(struct pk_personas *personas, struct pk_error *err);
 /* True when other scripts serve than when it was last asked: ready answers may be those of another
@@ -106,7 +119,8 @@ struct pk_personas_stats {
     uint64_t fresh, stale, regenerated; /* Answers of pk_persona_map, by status. */
     uint64_t mapped, shared;            /* Mappings carried out, and requests that rode along. */
     uint64_t unchanged;                 /* Mappings that gave what was there. */
-    uint64_t parked; /* Requests that wait for a mapping now, without a thread. */
+    uint64_t parked;    /* Requests that wait for a mapping now, without a thread. */
+    uint64_t fallbacks; /* Answers of the active version, for one that is tried had failed. */
 };
 void pk_personas_stats(struct pk_personas *personas, struct pk_personas_stats *out);
 

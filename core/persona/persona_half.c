@@ -14,6 +14,7 @@
 #include "doc/inventory.h"
 #include "doc/keys.h"
 #include "doc/schema.h"
+#include "persona/trait.h"
 
 #include <string.h>
 
@@ -318,6 +319,9 @@ bool half_basis(const struct mapping *mapping, const struct made *made, const st
     BSON_APPEND_DATE_TIME(out, "validFrom", mapping->now_ms);
     BSON_APPEND_DATE_TIME(out, "validUntil", until_ms);
     BSON_APPEND_ARRAY(out, "readSet", &reads.bson);
+    if (pk_policies_decay_key(mapping->domain->policies)) {
+        BSON_APPEND_UTF8(out, "decay", pk_policies_decay_key(mapping->domain->policies));
+    }
     if (rules.count > 0) {
         BSON_APPEND_ARRAY(out, "ruleIds", &rules.bson);
     }

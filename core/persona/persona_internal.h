@@ -35,7 +35,7 @@ struct pk_personas {
     struct pk_flights *flights;
     struct uses *uses;
     _Atomic uint64_t generation; /* Of scripts, when pk_personas_scripts_changed was asked last. */
-    _Atomic uint64_t by_status[3], unchanged;
+    _Atomic uint64_t by_status[3], unchanged, fallbacks;
 };
 
 /* ---- persona_variant.c ---- */
@@ -49,6 +49,11 @@ struct variant {
 /* 'has_hidden': what is hidden from who asks is part of it. */
 void variant_init(struct variant *variant, const struct pk_map_request *request,
                   const struct pk_script *mapper, bool has_hidden);
+/* The same, of a version that is tried on the person. */
+void variant_init_canary(struct variant *variant, const struct pk_map_request *request,
+                         const struct pk_script *canary, bool has_hidden);
+/* The id of what a canary makes for who asks without more; to be freed. */
+char *variant_canary_id(const struct pk_persona_name *name, const struct pk_script *canary);
 void variant_done(struct variant *variant);
 /* ---- persona_prompt.c ---- */
 
@@ -99,6 +104,7 @@ struct mapping {
     int64_t now_ms, started_ns;
     struct pk_generation *pinned;
     const struct pk_script *mapper;
+    bool is_canary;           /* 'mapper' is a version that is tried on the person. */
     struct pk_doc *mindscape; /* Read first. */
     struct variant common;    /* As if nothing were hidden from who asks. */
     struct variant own;       /* The same when nothing is. */
@@ -140,6 +146,7 @@ struct pk_doc *persona_marked(const struct pk_doc *persona, bool is_stale);
 struct uses *uses_new(const struct pk_domain *domain);
 void uses_stop(struct uses *uses); /* The thread, if there is one. */
 void uses_free(struct uses *uses);
-void uses_add(struct uses *uses, const char *id, const char *actor);
+/* 'version' is that of the mapper that made it; "": the one that is active. */
+void uses_add(struct uses *uses, const char *id, const char *version, const char *actor);
 
 #endif

@@ -10,7 +10,11 @@
  *
  * Where something is hidden from who asks, the mapper is run without it. If
  * the result never looked at what is hidden, it is what everybody would get,
- * and lies where everybody's lies; else it has a place of its own. */
+ * and lies where everybody's lies; else it has a place of its own.
+ *
+ * A person on whom a version is tried is served by that one, from places of its
+ * own, so the two never meet; where it fails, all of this is done once more by
+ * the active version, as if nothing were tried. */
 /* SPDX-License-Identifier: MIT */
 #include "persona/persona_internal.h"
 
@@ -22,6 +26,7 @@
 #include "doc/doc.h"
 #include "doc/path.h"
 #include "net/hot.h"
+#include "persona/canary.h"
 #include "persona/mindscape.h"
 #include "store/store.h"
 
@@ -581,7 +586,8 @@ static bool answer(struct mapping *mapping, struct pk_doc *doc, enum pk_cache_st
         return false;
     }
     atomic_fetch_add(&mapping->personas->by_status[status], 1);
-    uses_add(mapping->personas->uses, pk_doc_id(doc), who ? who->actor_id : NULL);
+    uses_add(mapping->personas->uses, pk_doc_id(doc), pk_doc_text(doc, "mapperVersion"),
+             who ? who->actor_id : NULL);
     return true;
 }
 
@@ -592,11 +598,59 @@ static bool will_do(const struct mapping *mapping)
            mapping->now_ms < pk_doc_date(mapping->stored, "expiresAt", 0);
 }
 
+/* ---- Which version serves ---- */
+
+static void begin(struct mapping *mapping, const struct pk_script *mapper, bool is_canary)
+{
+    mapping->mapper = mapper;
+    mapping->is_canary = is_canary;
+    (is_canary ? variant_init_canary : variant_init)(&mapping->common, mapping->request, mapper,
+                                                     false);
+    (is_canary ? variant_init_canary : variant_init)(&mapping->own, mapping->request, mapper,
+                                                     mapping->has_hidden);
+}
+
+static void end(struct mapping *mapping)
+{
+    variant_done(&mapping->common);
+    variant_done(&mapping->own);
+    forget(mapping);
+}
+
+/* Until the version that is tried has made something, what the active one has made is what is out
+ * of date. '*out_is_served': it did. */
+static bool serve_older(const struct mapping *canary, struct pk_mapped *out, bool *out_is_served,
+                        struct pk_error *err)
+{
+    struct mapping mapping = { .personas = canary->personas,
+                               .domain = canary->domain,
+                               .request = canary->request,
+                               .started_ns = canary->started_ns,
+                               .pinned = canary->pinned,
+                               .has_hidden = canary->has_hidden };
+    begin(&mapping, pk_generation_find(canary->pinned, PK_SCRIPT_MAPPER, canary->request->mapper),
+          false);
+    bool ok = look(&mapping, false, err);
+    *out_is_served = ok && will_do(&mapping);
+    if (*out_is_served) {
+        mapping.fresh = (struct pk_fresh){ PK_STALE_MAPPER, PK_STALE_MAPPER };
+        ok = answer(&mapping, mapping.stored, PK_PERSONA_STALE, out, err);
+    }
+    end(&mapping);
+    return ok;
+}
+
 static bool serve(struct mapping *mapping, struct pk_mapped *out, struct pk_error *err)
 {
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *made = NULL;
     if (!look(mapping, false, err)) {
         return false;
+    }
+    if (mapping->is_canary && !mapping->stored && mapping->request->is_stale_fine) {
+        bool is_served = false;
+        if (!serve_older(mapping, out, &is_served, err) || is_served) {
+            return is_served && out->persona;
+        }
     }
     if (mapping->stored && pk_fresh_is(&mapping->fresh)) {
         return answer(mapping, mapping->stored, PK_PERSONA_FRESH, out, err);
@@ -611,6 +665,43 @@ static bool serve(struct mapping *mapping, struct pk_mapped *out, struct pk_erro
     return out->is_parked || answer(mapping, made, PK_PERSONA_REGENERATED, out, err);
 }
 
+static bool serve_by(struct mapping *mapping, const struct pk_script *mapper, bool is_canary,
+                     struct pk_mapped *out, struct pk_error *err)
+{
+    begin(mapping, mapper, is_canary);
+    const bool ok = serve(mapping, out, err);
+    end(mapping);
+    return ok;
+}
+
+/* The version's doing, not the machine's: it would be so again. */
+static bool is_its_doing(const struct pk_error *err)
+{
+    return err->code == PK_REFUSED || err->code == PK_CONFLICT || err->code == PK_TOO_LARGE ||
+           err->code == PK_UNAVAILABLE;
+}
+
+/* The version that is tried has failed for this person: he gets what all others get. */
+static bool fall_back(struct mapping *mapping, struct pk_mapped *out, struct pk_error *err)
+{
+    const struct pk_map_request *request = mapping->request;
+    const struct pk_error why = *err;
+    PK_CLEANUP(pk_freep)
+    char *text = pk_strdupf("version %s, which is tried on this person, failed, so the active "
+                            "version serves: %s",
+                            mapping->mapper->version, why.message);
+    *err = (struct pk_error){ 0 };
+    if (!serve_by(mapping, pk_generation_find(mapping->pinned, PK_SCRIPT_MAPPER, request->mapper),
+                  false, out, err)) {
+        return false;
+    }
+    if (!out->is_parked) {
+        warn(out, text);
+        atomic_fetch_add(&mapping->personas->fallbacks, 1);
+    }
+    return true;
+}
+
 bool pk_persona_map(struct pk_personas *personas, const struct pk_map_request *request,
                     struct pk_mapped *out, struct pk_error *err)
 {
@@ -619,23 +710,18 @@ bool pk_persona_map(struct pk_personas *personas, const struct pk_map_request *r
                                .domain = personas->domain,
                                .request = request,
                                .started_ns = pk_clock_mono_ns(personas->domain->books->clock) };
-    bool ok = false;
+    bool ok = false, is_canary = false;
 
     err = err ? err : &local;
     *out = (struct pk_mapped){ 0 };
     mapping.has_hidden = request->who && pk_principal_hides_any(request->who);
     mapping.pinned = pk_scripts_pin(mapping.domain->scripts);
-    mapping.mapper = pk_generation_find(mapping.pinned, PK_SCRIPT_MAPPER, request->mapper);
-    if (!mapping.mapper) {
-        ok = is_no_mapper(&mapping, err);
-    } else {
-        variant_init(&mapping.common, request, mapping.mapper, false);
-        variant_init(&mapping.own, request, mapping.mapper, mapping.has_hidden);
-        ok = serve(&mapping, out, err);
-        variant_done(&mapping.common);
-        variant_done(&mapping.own);
+    const struct pk_script *mapper =
+        pk_canary_mapper(mapping.pinned, request->mapper, request->person, &is_canary);
+    ok = mapper ? serve_by(&mapping, mapper, is_canary, out, err) : is_no_mapper(&mapping, err);
+    if (!ok && is_canary && is_its_doing(err)) {
+        ok = fall_back(&mapping, out, err);
     }
-    forget(&mapping);
     pk_generation_unpin(mapping.pinned);
     return ok;
 }

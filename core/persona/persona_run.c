@@ -11,45 +11,11 @@
 #include "doc/doc.h"
 #include "doc/keys.h"
 #include "persona/input.h"
+#include "persona/mindscape.h"
 
 #include <string.h>
 
 /* ---- The input ---- */
-
-/* The mindscape as 'who' may know it: what is hidden is not there. */
-static struct pk_doc *without_hidden(const struct pk_doc *mindscape, const struct pk_principal *who)
-{
-    bson_t view, traits, *made = bson_new();
-    bson_iter_t iter, item, id;
-    char index[16];
-    const char *key;
-    uint32_t count = 0;
-
-    pk_doc_view(mindscape, &view);
-    if (!bson_iter_init(&iter, &view)) {
-        return pk_doc_take(made);
-    }
-    while (bson_iter_next(&iter)) {
-        if (strcmp(bson_iter_key(&iter), "traits") != 0 || !BSON_ITER_HOLDS_ARRAY(&iter) ||
-            !bson_iter_recurse(&iter, &item)) {
-            (void)bson_append_iter(made, NULL, 0, &iter);
-            continue;
-        }
-        BSON_APPEND_ARRAY_BEGIN(made, "traits", &traits);
-        while (bson_iter_next(&item)) {
-            bson_iter_t fields;
-            const bool has_id = bson_iter_recurse(&item, &fields) &&
-                                bson_iter_find_descendant(&fields, "id", &id) &&
-                                BSON_ITER_HOLDS_UTF8(&id);
-            if (!has_id || !pk_principal_hides(who, bson_iter_utf8(&id, NULL))) {
-                const size_t length = bson_uint32_to_string(count++, &key, index, sizeof(index));
-                (void)bson_append_iter(&traits, key, (int)length, &item);
-            }
-        }
-        bson_append_array_end(made, &traits);
-    }
-    return pk_doc_take(made);
-}
 
 static void add_halves(bson_t *input, bool wants_core, bool wants_overlay)
 {
@@ -78,9 +44,7 @@ static bool make_input(const struct mapping *mapping, bool wants_core, bool want
 {
     const char *detail = pk_detail_name(mapping->request->detail);
     PK_CLEANUP(pk_doc_unrefp)
-    struct pk_doc *seen = mapping->has_hidden
-                              ? without_hidden(mapping->mindscape, mapping->request->who)
-                              : pk_doc_ref(mapping->mindscape);
+    struct pk_doc *seen = pk_mindscape_known_to(mapping->mindscape, mapping->request->who);
 
     BSON_APPEND_DATE_TIME(input, "now", mapping->now_ms);
     BSON_APPEND_UTF8(input, "detail", detail);

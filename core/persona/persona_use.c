@@ -1,7 +1,7 @@
 /* persona_use.c - Use counts: collected in memory, written every few seconds.
  *
- * A use is (persona, actor). Where it happens it costs a short lock and a look
- * into a hash table; a thread takes all tables every 5 s and writes them: the
+ * A use is (persona, actor), with the versions that made what was used. Where it happens it costs a
+ * short lock and a look into a hash table; a thread takes all tables every 5 s and writes them: the
  * persona's accessCount and lastAccessedAt, the actor's totalPersonasRequested
  * and lastActiveAt, the mapper's usageCount, and 'persona.accessed', which
  * says who read what of a person. Counts change no version. This is the only
@@ -38,10 +38,16 @@ enum {
     LIST_USES = 150 /* In one list of writes: each is four writes, and its share of the others. */
 };
 
+struct made_by {
+    struct made_by *next;
+    char version[PK_SCRIPT_VERSION];
+    int64_t count;
+};
 struct use {
     struct use *next; /* In its bucket. */
     char id[PERSONA_ID];
     char actor[PK_UUID_TEXT]; /* "": nobody's. */
+    struct made_by *by;       /* By version of the mapper: one, unless it has just changed. */
     int64_t count, last_ms;
 };
 struct shard {
@@ -85,7 +91,30 @@ struct uses *uses_new(const struct pk_domain *domain)
 
 /* ---- Counting ---- */
 
-void uses_add(struct uses *uses, const char *id, const char *actor)
+static void count_by(struct use *use, const char *version)
+{
+    struct made_by **at = &use->by;
+    while (*at && strcmp((*at)->version, version) != 0) {
+        at = &(*at)->next;
+    }
+    if (!*at) {
+        *at = pk_calloc(1, sizeof(**at));
+        (void)snprintf((*at)->version, sizeof((*at)->version), "%s", version);
+    }
+    (*at)->count++;
+}
+
+static void use_free(struct use *use)
+{
+    while (use->by) {
+        struct made_by *next = use->by->next;
+        pk_free(use->by);
+        use->by = next;
+    }
+    pk_free(use);
+}
+
+void uses_add(struct uses *uses, const char *id, const char *version, const char *actor)
 {
     const int64_t now_ms = pk_clock_wall_ms(uses->domain->books->clock);
     const size_t size = strlen(id);
@@ -111,6 +140,7 @@ void uses_add(struct uses *uses, const char *id, const char *actor)
     }
     if (*at) {
         (*at)->count++;
+        count_by(*at, version);
         (*at)->last_ms = now_ms > (*at)->last_ms ? now_ms : (*at)->last_ms;
     }
     (void)pthread_mutex_unlock(&shard->lock);
@@ -155,7 +185,7 @@ static void tally_done(struct tally *tally)
     pk_free(tally->sum);
 }
 
-static void tally_add(struct tally *tally, const char *name, const struct use *use)
+static void tally_add(struct tally *tally, const char *name, int64_t count, int64_t last_ms)
 {
     struct sum *sum = tally->sum;
     struct sum *end = sum + tally->count;
@@ -171,8 +201,22 @@ static void tally_add(struct tally *tally, const char *name, const struct use *u
         *sum = (struct sum){ .count = 0 };
         (void)snprintf(sum->name, sizeof(sum->name), "%s", name);
     }
-    sum->count += use->count;
-    sum->last_ms = use->last_ms > sum->last_ms ? use->last_ms : sum->last_ms;
+    sum->count += count;
+    sum->last_ms = last_ms > sum->last_ms ? last_ms : sum->last_ms;
+}
+
+/* What the persona was made for, which is what it was read for; NULL: none was named, or it is not
+ * there any more. It is part of the variant, so the common one need not be asked. */
+static char *read_purpose(const struct uses *uses, const struct use *use,
+                          const struct pk_persona_name *name)
+{
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *persona = NULL;
+    const char *purpose = NULL;
+    if (name->variant[0] &&
+        pk_store_get(uses->domain->books->store, "personas", use->id, 0, &persona, NULL)) {
+        purpose = persona ? pk_doc_text(persona, "variantValues.purpose") : NULL;
+    }
+    return purpose ? pk_strdup(purpose) : NULL;
 }
 
 /* Who read what: one row for each persona and actor. */
@@ -184,6 +228,7 @@ static void announce(struct uses *uses, const struct use *use, struct pk_writes 
         return;
     }
     (void)snprintf(times, sizeof(times), "%lld", (long long)use->count);
+    PK_CLEANUP(pk_freep) char *purpose = read_purpose(uses, use, &name);
     const struct pk_fact fact[] = {
         { "personaId", use->id },
         { "mapperId", name.mapper },
@@ -205,6 +250,7 @@ static void announce(struct uses *uses, const struct use *use, struct pk_writes 
                                      .person = name.person,
                                      .target_type = "mappers",
                                      .target_id = name.mapper,
+                                     .purpose = purpose,
                                      .fact = (const struct pk_fact[]){
                                          { "mapperId", name.mapper },
                                          { "detailLevel", pk_detail_name(name.detail) },
@@ -219,7 +265,7 @@ static void expect_people(const struct use *first, size_t count, struct pk_write
     for (const struct use *use = first; use && count > 0; use = use->next, count--) {
         struct pk_persona_name name;
         if (pk_persona_name(use->id, &name)) {
-            tally_add(&people, name.person, use);
+            tally_add(&people, name.person, use->count, use->last_ms);
         }
     }
     for (size_t i = 0; i < people.count; i++) {
@@ -242,14 +288,26 @@ static void add_counts(const struct tally *tally, const char *collection, const 
     }
 }
 
-/* Counted for the version that is active now. */
-static void add_mappers(struct uses *uses, const struct tally *mappers, struct pk_writes *list)
+/* "daily 1.2.0": a version is counted for what it made. */
+static void tally_versions(struct tally *versions, const char *mapper, const struct use *use)
 {
-    for (size_t i = 0; i < mappers->count && uses->domain->registry; i++) {
+    char name[PERSONA_ID];
+    for (const struct made_by *by = use->by; by; by = by->next) {
+        (void)snprintf(name, sizeof(name), "%s %s", mapper, by->version);
+        tally_add(versions, name, by->count, use->last_ms);
+    }
+}
+
+static void add_mappers(struct uses *uses, const struct tally *versions, struct pk_writes *list)
+{
+    for (size_t i = 0; i < versions->count && uses->domain->registry; i++) {
         PK_CLEANUP(pk_doc_unrefp) struct pk_doc *mapper = NULL;
-        const struct pk_count count = { .path = "usageCount", .amount = mappers->sum[i].count };
-        if (pk_registry_get(uses->domain->registry, PK_SCRIPT_MAPPER, mappers->sum[i].name, NULL,
-                            &mapper, NULL)) {
+        const struct pk_count count = { .path = "usageCount", .amount = versions->sum[i].count };
+        char *name = versions->sum[i].name;
+        char *version = strchr(name, ' ');
+        *version++ = '\0';
+        if (pk_registry_get(uses->domain->registry, PK_SCRIPT_MAPPER, name,
+                            *version ? version : NULL, &mapper, NULL)) {
             pk_writes_count(list, "mappers", pk_doc_id(mapper), &count, 1);
         }
     }
@@ -261,7 +319,7 @@ static bool write_some(struct uses *uses, const struct use *first, size_t count,
     PK_CLEANUP(pk_writes_done) struct pk_writes list = { 0 };
     PK_CLEANUP(tally_done) struct tally personas = { 0 };
     PK_CLEANUP(tally_done) struct tally actors = { 0 };
-    PK_CLEANUP(tally_done) struct tally mappers = { 0 };
+    PK_CLEANUP(tally_done) struct tally versions = { 0 };
     const struct use *use = first;
 
     for (size_t i = 0; i < count; i++, use = use->next) {
@@ -270,10 +328,10 @@ static bool write_some(struct uses *uses, const struct use *first, size_t count,
             continue;
         }
         announce(uses, use, &list);
-        tally_add(&personas, use->id, use);
-        tally_add(&mappers, name.mapper, use);
+        tally_add(&personas, use->id, use->count, use->last_ms);
+        tally_versions(&versions, name.mapper, use);
         if (use->actor[0]) {
-            tally_add(&actors, use->actor, use);
+            tally_add(&actors, use->actor, use->count, use->last_ms);
         }
     }
     expect_people(first, count, &list);
@@ -281,7 +339,7 @@ static bool write_some(struct uses *uses, const struct use *first, size_t count,
                &list);
     add_counts(&actors, "actors", "usageMetadata.totalPersonasRequested",
                "usageMetadata.lastActiveAt", &list);
-    add_mappers(uses, &mappers, &list);
+    add_mappers(uses, &versions, &list);
     return list.count == 0 || pk_store_commit(uses->domain->books->store, &list, 0, NULL, err);
 }
 
@@ -319,7 +377,7 @@ bool pk_personas_flush(struct pk_personas *personas, struct pk_error *err)
         for (size_t i = 0; i < count; i++) {
             struct use *use = all;
             all = use->next;
-            pk_free(use);
+            use_free(use);
         }
         left -= count;
     }
@@ -402,7 +460,7 @@ void uses_free(struct uses *uses)
     size_t count = 0;
     for (struct use *use = take_all(uses, &count); use;) {
         struct use *next = use->next;
-        pk_free(use);
+        use_free(use);
         use = next;
     }
     for (size_t i = 0; i < SHARDS; i++) {

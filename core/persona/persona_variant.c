@@ -61,8 +61,8 @@ static void set_name(struct variant *variant)
     }
 }
 
-void variant_init(struct variant *variant, const struct pk_map_request *request,
-                  const struct pk_script *mapper, bool has_hidden)
+static void fill(struct variant *variant, const struct pk_map_request *request,
+                 const struct pk_script *mapper, bool has_hidden, const char *canary)
 {
     bson_init(&variant->values);
     bson_init(&variant->context);
@@ -70,6 +70,9 @@ void variant_init(struct variant *variant, const struct pk_map_request *request,
     add_declared(variant, request, mapper);
     if (!bson_empty(&variant->context)) {
         BSON_APPEND_DOCUMENT(&variant->values, "context", &variant->context);
+    }
+    if (canary) {
+        BSON_APPEND_UTF8(&variant->values, "canary", canary);
     }
     if (request->purpose) {
         BSON_APPEND_UTF8(&variant->values, "purpose", request->purpose);
@@ -84,6 +87,30 @@ void variant_init(struct variant *variant, const struct pk_map_request *request,
         snprintf(variant->id, sizeof(variant->id), "%s:%s:%s%s%s", request->mapper, request->person,
                  pk_detail_name(request->detail), variant->name[0] ? ":" : "", variant->name);
     assert(size > 0 && (size_t)size < sizeof(variant->id));
+}
+
+void variant_init(struct variant *variant, const struct pk_map_request *request,
+                  const struct pk_script *mapper, bool has_hidden)
+{
+    fill(variant, request, mapper, has_hidden, NULL);
+}
+
+void variant_init_canary(struct variant *variant, const struct pk_map_request *request,
+                         const struct pk_script *canary, bool has_hidden)
+{
+    fill(variant, request, canary, has_hidden, canary->version);
+}
+
+char *variant_canary_id(const struct pk_persona_name *name, const struct pk_script *canary)
+{
+    const struct pk_map_request request = { .mapper = name->mapper,
+                                            .person = name->person,
+                                            .detail = name->detail };
+    struct variant variant;
+    variant_init_canary(&variant, &request, canary, false);
+    char *id = pk_strdup(variant.id);
+    variant_done(&variant);
+    return id;
 }
 
 void variant_done(struct variant *variant)

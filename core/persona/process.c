@@ -56,7 +56,11 @@ static void put_row(bson_t *bson, const struct pk_doc *observation,
 {
     const bool is_bad = processed->is_failed || processed->is_skipped;
     BSON_APPEND_UTF8(bson, "_id", id);
+    const char *merged_from = pk_doc_text(observation, "mergedFrom");
     BSON_APPEND_UTF8(bson, "userId", pk_doc_text(observation, "userId"));
+    if (merged_from) {
+        BSON_APPEND_UTF8(bson, "mergedFrom", merged_from);
+    }
     BSON_APPEND_UTF8(bson, "obsId", pk_doc_id(observation));
     BSON_APPEND_UTF8(bson, "processorId", processed->processor_id);
     BSON_APPEND_UTF8(bson, "processorVersion", processed->processor_version);
@@ -195,7 +199,9 @@ static bool read_observation(struct work *work, bool *out_is_due, struct pk_erro
 
 static bool read_mindscape(struct work *work, struct pk_doc **out_stored, struct pk_error *err)
 {
-    if (!pk_mindscape_read(work->domain, work->person, work->task->deadline_ns, out_stored, err)) {
+    if (!pk_mindscape_read(work->domain, work->person, work->task->deadline_ns, out_stored, err) ||
+        (!*out_stored &&
+         !pk_task_is_not_merged(work->domain, work->person, work->task->deadline_ns, err))) {
         return false;
     }
     work->mindscape =
@@ -226,6 +232,7 @@ static bool write_all(struct work *work, const struct pk_doc *stored, struct pk_
     const struct pk_evidence evidence = {
         .obs_id = pk_doc_id(work->observation),
         .source_type = pk_doc_text(work->observation, "sourceType"),
+        .merged_from = pk_doc_text(work->observation, "mergedFrom"),
         .effective_at_ms = pk_doc_date(work->observation, "effectiveAt", 0),
     };
     bson_t view;
@@ -250,6 +257,9 @@ static bool write_all(struct work *work, const struct pk_doc *stored, struct pk_
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *done = processed_observation(work, seq);
     pk_writes_replace(list, "observations", done, pk_doc_version(work->observation));
     pk_consent_expect(list, work->person, PK_PURPOSE_PROCESSING, &work->consent);
+    if (!stored) {
+        pk_writes_expect_absent(list, "tombstones", work->person);
+    }
     tell(work, "mindscape.processing.completed", NULL, version, list);
     return true;
 }
@@ -268,6 +278,9 @@ bool pk_process_run(void *context, const struct pk_task *task, struct pk_writes 
     if (!is_due) {
         return true; /* Forgotten, not approved, or processed already. */
     }
+    if (!pk_task_is_of(task, work.person, err)) {
+        return false;
+    }
     if (!pk_consent_check(work.domain, work.person, PK_PURPOSE_PROCESSING, work.now_ms,
                           task->deadline_ns, &work.consent, err) ||
         !read_mindscape(&work, &stored, err)) {
@@ -278,6 +291,27 @@ bool pk_process_run(void *context, const struct pk_task *task, struct pk_writes 
         return false;
     }
     return true;
+}
+
+static bool fail_moves(struct pk_error *err)
+{
+    return pk_fail(err, PK_UNAVAILABLE, "it is tried again", PK_TASK_MOVES);
+}
+
+bool pk_task_is_of(const struct pk_task *task, const char *person, struct pk_error *err)
+{
+    return !task->person || !person || strcmp(task->person, person) == 0 || fail_moves(err);
+}
+
+bool pk_task_is_not_merged(const struct pk_domain *domain, const char *person, int64_t deadline_ns,
+                           struct pk_error *err)
+{
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *tombstone = NULL;
+    if (!pk_store_get(domain->books->store, "tombstones", person, deadline_ns, &tombstone, err)) {
+        return pk_wrap(err, "look whether the person was merged");
+    }
+    return !tombstone || pk_doc_date(tombstone, "erasedAt", 0) ||
+           !pk_doc_text(tombstone, "mergedInto") || fail_moves(err);
 }
 
 void pk_process_started(void *context, const struct pk_doc *task, struct pk_writes *list)

@@ -59,6 +59,14 @@ struct pk_process_how {
 bool pk_process_observation(const struct pk_domain *domain, const struct pk_process_how *how,
                             const struct pk_doc *observation, const struct pk_doc *mindscape,
                             struct pk_processed *out, size_t *out_count, struct pk_error *err);
+/* A task and what it is about may be of two people while these are merged or parted: then it waits
+ * (PK_UNAVAILABLE, with these words), and who merges brings the two together. 'person' is the
+ * observation's. */
+#define PK_TASK_MOVES "the person is being merged or parted"
+bool pk_task_is_of(const struct pk_task *task, const char *person, struct pk_error *err);
+/* The same for who has no mindscape: his went with a merge. */
+bool pk_task_is_not_merged(const struct pk_domain *domain, const char *person, int64_t deadline_ns,
+                           struct pk_error *err);
 /* The operations that a curation is; a view. False: it is none, or has none. */
 bool pk_process_curation(const struct pk_doc *observation, bson_t *out_operations);
 /* Applies what was made of one observation, between pk_mind_begin and pk_mind_end. On failure

@@ -57,6 +57,7 @@ void pk_registry_free(struct pk_registry *registry)
     for (size_t i = 0; i < registry->entry_count; i++) {
         pk_script_unref(registry->entry[i].script);
         pk_script_unref(registry->entry[i].before);
+        pk_script_unref(registry->entry[i].canary);
     }
     for (size_t i = 0; i < REGISTRY_TAKEN; i++) {
         pk_script_unref(registry->taken[i]);

@@ -53,6 +53,12 @@ bool pk_registry_draft(struct pk_registry *registry, const struct pk_by *by,
                        enum pk_draft_rule rule, struct pk_doc **out, struct pk_report *report,
                        struct pk_error *err);
 
+/* A draft that came of training (train.h), taken in and tried as every draft is, but not written:
+ * '*out' is the document to insert into 'mappers', with 'training' as its trainingMetadata. */
+bool pk_registry_prepare(struct pk_registry *registry, const struct pk_by *by,
+                         struct pk_bundle *bundle, const char *id, const bson_t *training,
+                         struct pk_doc **out, struct pk_report *report, struct pk_error *err);
+
 /* How a change of what is active went on this node. */
 struct pk_activation {
     uint64_t generation; /* That every new request gets. */
@@ -72,8 +78,22 @@ bool pk_registry_rollback(struct pk_registry *registry, const struct pk_by *by,
                           enum pk_script_kind kind, const char *id, const char *reason,
                           struct pk_activation *activation, struct pk_doc **out,
                           struct pk_error *err);
-/* By itself: has its content rolled back once, if it is active still. A pk_doubt_fn: queues it and
- * returns; 'context' is the registry. */
+/* Tries a draft of a mapper on a share of people, stable per person (canary.h), while the active
+ * version serves all others; or changes that share. It passes first what an active one must. '*out'
+ * is the active version, whose 'canary' says what is tried. PK_CONFLICT: it is the active version,
+ * deprecated or barred; none is active; another one is being tried. */
+bool pk_registry_canary(struct pk_registry *registry, const struct pk_by *by, const char *id,
+                        const char *version, double share, struct pk_activation *activation,
+                        struct pk_doc **out, struct pk_report *report, struct pk_error *err);
+/* Ends it: its people get the active version again, which is '*out'. PK_NOT_FOUND: it is not tried.
+ * Without being asked for it ends with the active version, and when it is activated or deprecated;
+ * and when it fails as a new version would be rolled back for: then its content is barred. */
+bool pk_registry_canary_end(struct pk_registry *registry, const struct pk_by *by, const char *id,
+                            const char *version, const char *reason,
+                            struct pk_activation *activation, struct pk_doc **out,
+                            struct pk_error *err);
+/* By itself: has its content rolled back once, if it is active still, or its canary ended. A
+ * pk_doubt_fn: queues it and returns; 'context' is the registry. */
 void pk_registry_doubt(void *context, const struct pk_script *script, const char *reason);
 /* This version may not be active any more; 'version' NULL: none that there is now. '*out' is it, or
  * the newest. */

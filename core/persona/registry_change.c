@@ -6,6 +6,9 @@
  *     deprecate    this version never again
  *     lift         the bar goes
  *
+ * A canary is a field of the active version (registry_canary.c): whatever makes
+ * another the active one, or none, ends it.
+ *
  * Each is one list. The unique index 'one_active' and the versions that are
  * replaced make sure that of two nodes which change the same one decides anew,
  * on what the other has written. That a content is not barred is expected in
@@ -26,38 +29,20 @@
 
 enum { REASON_MAX = 1000, BUILD_DIGITS = 8 };
 
-struct change {
-    struct pk_registry *registry;
-    const struct pk_by *by;
-    enum pk_script_kind kind;
-    const char *id;
-    const char *version; /* Of the version at hand; NULL: found out. */
-    const char *reason;  /* Of a rollback. */
-    const char *hash;    /* Of a rollback: what must be active; or NULL. */
-    bool (*decide)(struct change *change, struct pk_writes *list, struct pk_error *err);
-
-    const struct pk_script *script; /* Of a draft. */
-    enum pk_draft_rule rule;        /* The same. */
-    bool is_known;                  /* Of a lift: it serves, so other nodes may know more. */
-
-    struct pk_doc *result; /* The version afterwards; a reference. */
-    const char *what;      /* "activated"; NULL: nothing was to be done. */
-};
-
-static const struct pk_books *books_of(const struct change *change)
+const struct pk_books *change_books(const struct registry_change *change)
 {
     return change->registry->options.books;
 }
 
-static int64_t now_of(const struct change *change)
+int64_t change_now(const struct registry_change *change)
 {
-    return pk_clock_wall_ms(books_of(change)->clock);
+    return pk_clock_wall_ms(change_books(change)->clock);
 }
 
 /* ---- What every change has ---- */
 
 /* "mapper.activated" in both rows. */
-static void note(struct change *change, struct pk_writes *list, const char *what,
+void change_note(struct registry_change *change, struct pk_writes *list, const char *what,
                  const struct pk_fact *fact)
 {
     const struct registry_home *home = registry_home(change->kind);
@@ -68,12 +53,12 @@ static void note(struct change *change, struct pk_writes *list, const char *what
     const struct pk_news news = {
         .type = type, .entity_type = home->entity_type, .entity_id = change->id, .fact = fact
     };
-    pk_audit_add(list, books_of(change), change->by, &audit);
-    pk_news_add(list, books_of(change), &news);
+    pk_audit_add(list, change_books(change), change->by, &audit);
+    pk_news_add(list, change_books(change), &news);
     change->what = what;
 }
 
-static bool settle(struct change *change, struct pk_writes *list, struct pk_doc *doc,
+bool change_settle(struct registry_change *change, struct pk_writes *list, struct pk_doc *doc,
                    struct pk_error *err)
 {
     const struct pk_by *by = change->by;
@@ -92,12 +77,12 @@ static struct pk_doc *versioned(struct pk_writes *list, size_t at, const struct 
 
 static bool decide(void *context, struct pk_writes *list, struct pk_error *err)
 {
-    struct change *change = context;
+    struct registry_change *change = context;
     change->what = NULL;
     return change->decide(change, list, err);
 }
 
-static bool run(struct change *change, struct pk_doc **out, struct pk_error *err)
+bool change_run(struct registry_change *change, struct pk_doc **out, struct pk_error *err)
 {
     struct pk_commit commit = { .cursor = "" };
     const bool ok = pk_store_decide(registry_store(change->registry), decide, change,
@@ -113,31 +98,35 @@ static bool run(struct change *change, struct pk_doc **out, struct pk_error *err
     return ok;
 }
 
-static bool find_version(struct change *change, const char *version, struct pk_doc **out,
+bool change_find_version(struct registry_change *change, const char *version, struct pk_doc **out,
                          struct pk_error *err)
 {
     return registry_find_version(change->registry, change->kind, change->id, version,
                                  change->by->deadline_ns, out, err);
 }
 
-static bool find_active(struct change *change, struct pk_doc **out, struct pk_error *err)
+bool change_find_active(struct registry_change *change, struct pk_doc **out, struct pk_error *err)
 {
     return registry_find_active(change->registry, change->kind, change->id, change->by->deadline_ns,
                                 out, err);
 }
 
 /* Replaces a version by what it becomes; returns the document as it will be stored. */
-static struct pk_doc *replace(struct change *change, struct pk_writes *list,
+struct pk_doc *change_replace(struct registry_change *change, struct pk_writes *list,
                               const struct pk_doc *old, struct registry_edit edit)
 {
     edit.actor_id = change->by->actor_id;
-    edit.now_ms = now_of(change);
+    edit.now_ms = change_now(change);
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *doc = registry_doc_edit(old, &edit);
+    if (!edit.canary && pk_doc_text(old, "canary.version")) {
+        canary_note_end(change, list, old);
+    }
+    const size_t at = list->count;
     pk_writes_replace(list, registry_home(change->kind)->collection, doc, pk_doc_version(old));
-    return versioned(list, list->count - 1, doc);
+    return versioned(list, at, doc);
 }
 
-static bool has_status(const struct pk_doc *doc, const char *status)
+bool change_has_status(const struct pk_doc *doc, const char *status)
 {
     const char *text = pk_doc_text(doc, "status");
     return text && strcmp(text, status) == 0;
@@ -164,13 +153,13 @@ static bool rename_version(const struct pk_script *script, char out[PK_SCRIPT_VE
 
 /* The version that this content has: its own, or the renamed one when that is taken. '*out_there'
  * is the document that has it already, or NULL. */
-static bool pick_version(struct change *change, char out[PK_SCRIPT_VERSION],
+static bool pick_version(struct registry_change *change, char out[PK_SCRIPT_VERSION],
                          struct pk_doc **out_there, struct pk_error *err)
 {
     (void)snprintf(out, PK_SCRIPT_VERSION, "%s", change->script->version);
     for (int i = 0; i < 2; i++) {
         PK_CLEANUP(pk_doc_unrefp) struct pk_doc *there = NULL;
-        if (!find_version(change, out, &there, err)) {
+        if (!change_find_version(change, out, &there, err)) {
             return false;
         }
         const char *hash = there ? pk_doc_text(there, "contentHash") : NULL;
@@ -191,7 +180,7 @@ static bool pick_version(struct change *change, char out[PK_SCRIPT_VERSION],
 }
 
 /* Processors and conditions share their ids. */
-static bool check_kind(struct change *change, struct pk_error *err)
+static bool check_kind(struct registry_change *change, struct pk_error *err)
 {
     for (int i = PK_SCRIPT_PROCESSOR; i <= PK_SCRIPT_CONDITION; i++) {
         const enum pk_script_kind other = (enum pk_script_kind)i;
@@ -211,7 +200,8 @@ static bool check_kind(struct change *change, struct pk_error *err)
     return true;
 }
 
-static bool decide_draft(struct change *change, struct pk_writes *list, struct pk_error *err)
+static bool decide_draft(struct registry_change *change, struct pk_writes *list,
+                         struct pk_error *err)
 {
     const struct pk_script *script = change->script;
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *there = NULL;
@@ -222,22 +212,23 @@ static bool decide_draft(struct change *change, struct pk_writes *list, struct p
         return false;
     }
     if (there) {
-        return settle(change, list, there, err);
+        return change_settle(change, list, there, err);
     }
     if (!registry_find_newest(change->registry, change->kind, change->id, change->by->deadline_ns,
                               &other, err)) {
         return false;
     }
     PK_CLEANUP(pk_doc_unrefp)
-    struct pk_doc *doc = registry_doc_new(script, version, change->by->actor_id, now_of(change));
+    struct pk_doc *doc =
+        registry_doc_new(script, version, change->by->actor_id, change_now(change));
     const struct pk_fact fact[] = { { "version", version },
                                     { "contentHash", script->bundle->hash_text },
                                     { "kind", pk_script_kind_name(script->kind) },
                                     { NULL, NULL } };
     pk_writes_insert(list, registry_home(change->kind)->collection, doc);
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *stored = versioned(list, 0, doc);
-    note(change, list, other ? "updated" : "created", fact);
-    return settle(change, list, stored, err);
+    change_note(change, list, other ? "updated" : "created", fact);
+    return change_settle(change, list, stored, err);
 }
 
 static bool check_id(const struct pk_script *script, const char *id, struct pk_error *err)
@@ -287,14 +278,14 @@ bool pk_registry_draft(struct pk_registry *registry, const struct pk_by *by,
         !check_id(script, id, err) || !check_doc(registry, script, by, report, err)) {
         return pk_wrap(err, "take in the script");
     }
-    struct change change = { .registry = registry,
-                             .by = by,
-                             .kind = script->kind,
-                             .id = script->id,
-                             .script = script,
-                             .rule = rule,
-                             .decide = decide_draft };
-    if (!run(&change, &doc, err)) {
+    struct registry_change change = { .registry = registry,
+                                      .by = by,
+                                      .kind = script->kind,
+                                      .id = script->id,
+                                      .script = script,
+                                      .rule = rule,
+                                      .decide = decide_draft };
+    if (!change_run(&change, &doc, err)) {
         return false;
     }
     /* Nobody else has it yet. */
@@ -309,8 +300,8 @@ bool pk_registry_draft(struct pk_registry *registry, const struct pk_by *by,
 
 /* ---- Activation ---- */
 
-static bool check_bar(struct change *change, const struct pk_doc *doc, struct pk_writes *list,
-                      struct pk_error *err)
+bool change_check_bar(struct registry_change *change, const struct pk_doc *doc,
+                      struct pk_writes *list, struct pk_error *err)
 {
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *bar = NULL;
     const char *hash = pk_doc_text(doc, "contentHash");
@@ -327,33 +318,35 @@ static bool check_bar(struct change *change, const struct pk_doc *doc, struct pk
     return true;
 }
 
-static bool decide_active(struct change *change, struct pk_writes *list, struct pk_error *err)
+static bool decide_active(struct registry_change *change, struct pk_writes *list,
+                          struct pk_error *err)
 {
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *doc = NULL;
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *old = NULL;
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *stored = NULL;
 
-    if (!find_version(change, change->version, &doc, err)) {
+    if (!change_find_version(change, change->version, &doc, err)) {
         return false;
     }
     if (!doc) {
         return registry_fail_missing(change->kind, change->version, err);
     }
-    if (has_status(doc, "active")) {
-        return settle(change, list, doc, err);
+    if (change_has_status(doc, "active")) {
+        return change_settle(change, list, doc, err);
     }
-    if (has_status(doc, "deprecated")) {
+    if (change_has_status(doc, "deprecated")) {
         return pk_fail(err, PK_CONFLICT, "upload it as a new version", "version %s is deprecated",
                        change->version);
     }
-    if (!find_active(change, &old, err)) {
+    if (!change_find_active(change, &old, err)) {
         return false;
     }
     const char *previous = old ? pk_doc_text(old, "version") : NULL;
     if (old) {
-        pk_doc_unref(replace(change, list, old, (struct registry_edit){ .status = "draft" }));
+        pk_doc_unref(
+            change_replace(change, list, old, (struct registry_edit){ .status = "draft" }));
     }
-    stored = replace(
+    stored = change_replace(
         change, list, doc,
         (struct registry_edit){ .status = "active", .previous = previous, .is_activated = true });
     const struct pk_fact fact[] = { { "version", change->version },
@@ -361,12 +354,12 @@ static bool decide_active(struct change *change, struct pk_writes *list, struct 
                                     { "contentHash", pk_doc_text(doc, "contentHash") },
                                     { "kind", pk_script_kind_name(change->kind) },
                                     { NULL, NULL } };
-    note(change, list, "activated", fact);
-    return check_bar(change, doc, list, err) && settle(change, list, stored, err);
+    change_note(change, list, "activated", fact);
+    return change_check_bar(change, doc, list, err) && change_settle(change, list, stored, err);
 }
 
 /* Loads a version unless it has been taken in lately. '*took_ns': of its examples. */
-static bool load(struct pk_registry *registry, const struct pk_by *by, enum pk_script_kind kind,
+bool change_load(struct pk_registry *registry, const struct pk_by *by, enum pk_script_kind kind,
                  const char *id, const char *version, struct pk_report *report, int64_t *took_ns,
                  struct pk_error *err)
 {
@@ -395,7 +388,7 @@ static bool load(struct pk_registry *registry, const struct pk_by *by, enum pk_s
 
 /* Whoever asks gets the generation that his change is in, on this node. That it could not be read
  * is no failure of the change: the thread goes on trying. */
-static void apply(struct pk_registry *registry, int64_t from_ns, int64_t examples_ns,
+void change_apply(struct pk_registry *registry, int64_t from_ns, int64_t examples_ns,
                   struct pk_activation *out)
 {
     enum { ALIVE_MAX = 256, NS = 1000000 };
@@ -427,24 +420,24 @@ bool pk_registry_activate(struct pk_registry *registry, const struct pk_by *by,
 {
     const int64_t from_ns = pk_clock_mono_ns(registry->options.books->clock);
     int64_t examples_ns = 0;
-    struct change change = { .registry = registry,
-                             .by = by,
-                             .kind = kind,
-                             .id = id,
-                             .version = version,
-                             .decide = decide_active };
-    if (!load(registry, by, kind, id, version, report, &examples_ns, err) ||
-        !run(&change, out, err)) {
+    struct registry_change change = { .registry = registry,
+                                      .by = by,
+                                      .kind = kind,
+                                      .id = id,
+                                      .version = version,
+                                      .decide = decide_active };
+    if (!change_load(registry, by, kind, id, version, report, &examples_ns, err) ||
+        !change_run(&change, out, err)) {
         return false;
     }
-    apply(registry, from_ns, examples_ns, activation);
+    change_apply(registry, from_ns, examples_ns, activation);
     return true;
 }
 
 /* ---- Rollback ---- */
 
-static bool add_bar(struct change *change, struct pk_writes *list, const struct pk_doc *active,
-                    struct pk_error *err)
+bool change_add_bar(struct registry_change *change, struct pk_writes *list,
+                    const struct pk_doc *active, struct pk_error *err)
 {
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *bar = NULL;
     const char *hash = pk_doc_text(active, "contentHash");
@@ -453,24 +446,24 @@ static bool add_bar(struct change *change, struct pk_writes *list, const struct 
     }
     if (!bar) {
         bar = registry_doc_bar(hash, change->id, pk_doc_text(active, "version"), change->reason,
-                               now_of(change));
+                               change_now(change));
         pk_writes_insert(list, "script_state", bar);
     }
     return true;
 }
 
 /* '*out_active' stays NULL when there is nothing to be done: another content is active. */
-static bool find_culprit(struct change *change, struct pk_writes *list, struct pk_doc **out_active,
-                         struct pk_error *err)
+static bool find_culprit(struct registry_change *change, struct pk_writes *list,
+                         struct pk_doc **out_active, struct pk_error *err)
 {
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *active = NULL;
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *any = NULL;
-    if (!find_active(change, &active, err)) {
+    if (!change_find_active(change, &active, err)) {
         return false;
     }
     const char *hash = active ? pk_doc_text(active, "contentHash") : NULL;
     if (change->hash && (!hash || strcmp(hash, change->hash) != 0)) {
-        return !active || settle(change, list, active, err);
+        return !active || change_settle(change, list, active, err);
     }
     if (active) {
         *out_active = active;
@@ -486,7 +479,8 @@ static bool find_culprit(struct change *change, struct pk_writes *list, struct p
                : registry_fail_missing(change->kind, NULL, err);
 }
 
-static bool decide_back(struct change *change, struct pk_writes *list, struct pk_error *err)
+static bool decide_back(struct registry_change *change, struct pk_writes *list,
+                        struct pk_error *err)
 {
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *active = NULL;
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *before = NULL;
@@ -512,16 +506,16 @@ static bool decide_back(struct change *change, struct pk_writes *list, struct pk
                                     { "kind", pk_script_kind_name(change->kind) },
                                     { "reason", change->reason },
                                     { NULL, NULL } };
-    pk_doc_unref(replace(change, list, active, (struct registry_edit){ .status = "draft" }));
-    stored = replace(change, list, before,
-                     (struct registry_edit){ .status = "active", .is_activated = true });
-    note(change, list, "rolled_back", fact);
+    pk_doc_unref(change_replace(change, list, active, (struct registry_edit){ .status = "draft" }));
+    stored = change_replace(change, list, before,
+                            (struct registry_edit){ .status = "active", .is_activated = true });
+    change_note(change, list, "rolled_back", fact);
     pk_writes_expect_absent(list, "script_state", pk_doc_text(before, "contentHash"));
-    return add_bar(change, list, active, err) && settle(change, list, stored, err);
+    return change_add_bar(change, list, active, err) && change_settle(change, list, stored, err);
 }
 
 /* At most REASON_MAX bytes, whole characters. */
-static char *cut_reason(const char *reason)
+char *change_cut_reason(const char *reason)
 {
     size_t size = strnlen(reason, REASON_MAX);
     while (size > 0 && reason[size] && ((unsigned char)reason[size] & 0xc0) == 0x80) {
@@ -535,15 +529,15 @@ bool registry_roll_back(struct pk_registry *registry, const struct pk_by *by,
                         const char *reason, struct pk_doc **out, struct pk_error *err)
 {
     PK_CLEANUP(pk_freep)
-    char *why = cut_reason(reason && *reason ? reason : "it was rolled back");
-    struct change change = { .registry = registry,
-                             .by = by,
-                             .kind = kind,
-                             .id = id,
-                             .hash = hash_text,
-                             .reason = why,
-                             .decide = decide_back };
-    if (!run(&change, out, err)) {
+    char *why = change_cut_reason(reason && *reason ? reason : "it was rolled back");
+    struct registry_change change = { .registry = registry,
+                                      .by = by,
+                                      .kind = kind,
+                                      .id = id,
+                                      .hash = hash_text,
+                                      .reason = why,
+                                      .decide = decide_back };
+    if (!change_run(&change, out, err)) {
         return false;
     }
     if (change.what) {
@@ -563,47 +557,49 @@ bool pk_registry_rollback(struct pk_registry *registry, const struct pk_by *by,
     if (!registry_roll_back(registry, by, kind, id, NULL, reason, out, err)) {
         return false;
     }
-    apply(registry, from_ns, 0, activation);
+    change_apply(registry, from_ns, 0, activation);
     return true;
 }
 
 /* ---- Deprecation ---- */
 
-static bool decide_deprecated(struct change *change, struct pk_writes *list, struct pk_error *err)
+static bool decide_deprecated(struct registry_change *change, struct pk_writes *list,
+                              struct pk_error *err)
 {
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *doc = NULL;
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *stored = NULL;
 
-    if (!find_version(change, change->version, &doc, err)) {
+    if (!change_find_version(change, change->version, &doc, err)) {
         return false;
     }
     if (!doc) {
         return registry_fail_missing(change->kind, change->version, err);
     }
-    if (has_status(doc, "deprecated")) {
-        return settle(change, list, doc, err);
+    if (change_has_status(doc, "deprecated")) {
+        return change_settle(change, list, doc, err);
     }
     const struct pk_fact fact[] = { { "version", change->version },
                                     { "contentHash", pk_doc_text(doc, "contentHash") },
                                     { "kind", pk_script_kind_name(change->kind) },
                                     { "was", pk_doc_text(doc, "status") },
                                     { NULL, NULL } };
-    stored = replace(change, list, doc, (struct registry_edit){ .status = "deprecated" });
-    note(change, list, "deprecated", fact);
-    return settle(change, list, stored, err);
+    stored = change_replace(change, list, doc, (struct registry_edit){ .status = "deprecated" });
+    change_note(change, list, "deprecated", fact);
+    return canary_end_of(change, list, change->version, err) &&
+           change_settle(change, list, stored, err);
 }
 
 static bool deprecate_one(struct pk_registry *registry, const struct pk_by *by,
                           enum pk_script_kind kind, const char *id, const char *version,
                           struct pk_doc **out, struct pk_error *err)
 {
-    struct change change = { .registry = registry,
-                             .by = by,
-                             .kind = kind,
-                             .id = id,
-                             .version = version,
-                             .decide = decide_deprecated };
-    return run(&change, out, err);
+    struct registry_change change = { .registry = registry,
+                                      .by = by,
+                                      .kind = kind,
+                                      .id = id,
+                                      .version = version,
+                                      .decide = decide_deprecated };
+    return change_run(&change, out, err);
 }
 
 /* The active one first, so that nothing of it serves while the others follow. */
@@ -623,7 +619,7 @@ static bool deprecate_all(struct pk_registry *registry, const struct pk_by *by,
             return false;
         }
         for (size_t i = 0; i < page.count; i++) {
-            if (!has_status(page.doc[i], "deprecated") &&
+            if (!change_has_status(page.doc[i], "deprecated") &&
                 !deprecate_one(registry, by, kind, id, pk_doc_text(page.doc[i], "version"), NULL,
                                err)) {
                 return false;
@@ -646,13 +642,14 @@ bool pk_registry_deprecate(struct pk_registry *registry, const struct pk_by *by,
         return false;
     }
     registry_doubt_before(registry);
-    apply(registry, from_ns, 0, NULL);
+    change_apply(registry, from_ns, 0, NULL);
     return true;
 }
 
 /* ---- Lifting ---- */
 
-static bool decide_lift(struct change *change, struct pk_writes *list, struct pk_error *err)
+static bool decide_lift(struct registry_change *change, struct pk_writes *list,
+                        struct pk_error *err)
 {
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *bar = NULL;
     if (!registry_find_bar(change->registry, change->hash, change->by->deadline_ns, &bar, err)) {
@@ -675,8 +672,8 @@ static bool decide_lift(struct change *change, struct pk_writes *list, struct pk
     if (bar) {
         pk_writes_delete(list, "script_state", change->hash, pk_doc_version(bar));
     }
-    pk_audit_add(list, books_of(change), change->by, &audit);
-    pk_news_add(list, books_of(change), &news);
+    pk_audit_add(list, change_books(change), change->by, &audit);
+    pk_news_add(list, change_books(change), &news);
     return true;
 }
 
@@ -692,7 +689,8 @@ static bool does_serve(struct pk_registry *registry, const char *hash_text)
     (void)pthread_mutex_lock(&registry->refreshing);
     for (size_t i = 0; i < registry->entry_count && !found; i++) {
         found = is_hash_of(registry->entry[i].script, hash_text) ||
-                is_hash_of(registry->entry[i].before, hash_text);
+                is_hash_of(registry->entry[i].before, hash_text) ||
+                is_hash_of(registry->entry[i].canary, hash_text);
     }
     (void)pthread_mutex_unlock(&registry->refreshing);
     return found;
@@ -706,12 +704,12 @@ bool pk_registry_lift(struct pk_registry *registry, const struct pk_by *by, cons
         return pk_fail(err, PK_NOT_FOUND, "a content hash has 64 hexadecimal digits",
                        "'%.64s' is no content hash", hash_text);
     }
-    struct change change = { .registry = registry,
-                             .by = by,
-                             .hash = hash_text,
-                             .is_known = does_serve(registry, hash_text),
-                             .decide = decide_lift };
-    if (!run(&change, NULL, err)) {
+    struct registry_change change = { .registry = registry,
+                                      .by = by,
+                                      .hash = hash_text,
+                                      .is_known = does_serve(registry, hash_text),
+                                      .decide = decide_lift };
+    if (!change_run(&change, NULL, err)) {
         return false;
     }
     (void)pk_scripts_lift(registry->options.scripts, hash);

@@ -273,7 +273,7 @@ bool registry_doc_check(const struct pk_script *script, const struct pk_doc *doc
 static bool is_edited(const char *name, const struct registry_edit *edit)
 {
     return strcmp(name, "status") == 0 || strcmp(name, "updatedAt") == 0 ||
-           strcmp(name, "updatedBy") == 0 ||
+           strcmp(name, "updatedBy") == 0 || strcmp(name, "canary") == 0 ||
            (edit->previous && strcmp(name, "previousVersion") == 0) ||
            (edit->is_activated && strcmp(name, "activatedAt") == 0);
 }
@@ -297,6 +297,9 @@ struct pk_doc *registry_doc_edit(const struct pk_doc *old, const struct registry
     }
     if (edit->is_activated) {
         BSON_APPEND_DATE_TIME(doc, "activatedAt", edit->now_ms);
+    }
+    if (edit->canary) {
+        BSON_APPEND_DOCUMENT(doc, "canary", edit->canary);
     }
     BSON_APPEND_UTF8(doc, "status", edit->status);
     BSON_APPEND_DATE_TIME(doc, "updatedAt", edit->now_ms);

@@ -2,10 +2,12 @@
  *
  *     registry.c          from new to free; what is held in memory
  *     registry_change.c   draft, activate, roll back, deprecate, lift: one list of writes each
+ *     registry_canary.c   the same of canaries: begun, changed, ended
  *     registry_doc.c      a version as a document: made, edited
  *     registry_find.c     reading: versions, what is active, what is barred
  *     registry_load.c     any stored version, as a script that can run
  *     registry_refresh.c  from what is active in the store to this node's generation
+ *     registry_train.c    a draft that came of training
  *     registry_thread.c   what is heard and doubted, done later */
 /* SPDX-License-Identifier: MIT */
 #ifndef PK_PERSONA_REGISTRY_INTERNAL_H
@@ -95,6 +97,7 @@ struct registry_edit {
     const char *status;
     const char *previous; /* The version that was active before it; NULL: it keeps its own. */
     bool is_activated;    /* activatedAt is now. */
+    const bson_t *canary; /* That it has from now on; NULL: none, whatever it had. */
     const char *actor_id;
     int64_t now_ms;
 };
@@ -125,6 +128,74 @@ bool registry_find_before(struct pk_registry *registry, const struct pk_doc *act
 bool registry_fail_missing(enum pk_script_kind kind, const char *version, struct pk_error *err);
 
 /* ---- registry_change.c ---- */
+
+/* One change: 'decide' makes its list, perhaps more than once. */
+struct registry_change {
+    struct pk_registry *registry;
+    const struct pk_by *by;
+    enum pk_script_kind kind;
+    const char *id;
+    const char *version; /* Of the version at hand; NULL: found out. */
+    const char *reason;  /* Of a rollback, or of the end of a canary. */
+    const char *hash;    /* Of a rollback: what must be active; of the end of a canary: what must be
+                          * it; or NULL. */
+    bool (*decide)(struct registry_change *change, struct pk_writes *list, struct pk_error *err);
+
+    const struct pk_script *script; /* Of a draft. */
+    enum pk_draft_rule rule;        /* The same. */
+    bool is_known;                  /* Of a lift: it serves, so other nodes may know more. */
+    double share;                   /* Of a canary. */
+
+    struct pk_doc *result; /* The version afterwards; a reference. */
+    const char *what;      /* "activated"; NULL: nothing was to be done. */
+};
+/* Decides, commits, decides again when others were quicker. '*out' (or NULL): the result. */
+bool change_run(struct registry_change *change, struct pk_doc **out, struct pk_error *err);
+const struct pk_books *change_books(const struct registry_change *change);
+int64_t change_now(const struct registry_change *change);
+/* "mapper.activated" as audit row and event. */
+void change_note(struct registry_change *change, struct pk_writes *list, const char *what,
+                 const struct pk_fact *fact);
+/* 'doc' is the result: has it stored with an idempotency key, too. */
+bool change_settle(struct registry_change *change, struct pk_writes *list, struct pk_doc *doc,
+                   struct pk_error *err);
+/* Replaces a version by what it becomes; returns the document as it will be stored. A canary that
+ * it loses with that has ended, which is noted. */
+struct pk_doc *change_replace(struct registry_change *change, struct pk_writes *list,
+                              const struct pk_doc *old, struct registry_edit edit);
+bool change_has_status(const struct pk_doc *doc, const char *status);
+bool change_find_version(struct registry_change *change, const char *version, struct pk_doc **out,
+                         struct pk_error *err);
+bool change_find_active(struct registry_change *change, struct pk_doc **out, struct pk_error *err);
+/* Its content is not barred, and that is so when the list commits. */
+bool change_check_bar(struct registry_change *change, const struct pk_doc *doc,
+                      struct pk_writes *list, struct pk_error *err);
+/* Bars its content, for change->reason. */
+bool change_add_bar(struct registry_change *change, struct pk_writes *list,
+                    const struct pk_doc *doc, struct pk_error *err);
+/* As long as a reason may be; to be freed. */
+char *change_cut_reason(const char *reason);
+/* Loads a version unless it has been taken in lately. '*took_ns': of its examples. */
+bool change_load(struct pk_registry *registry, const struct pk_by *by, enum pk_script_kind kind,
+                 const char *id, const char *version, struct pk_report *report, int64_t *took_ns,
+                 struct pk_error *err);
+/* Whoever asks gets the generation that his change is in, on this node. */
+void change_apply(struct pk_registry *registry, int64_t from_ns, int64_t examples_ns,
+                  struct pk_activation *out);
+
+/* ---- registry_canary.c ---- */
+
+/* An active version that had a canary has none any more. */
+void canary_note_end(struct registry_change *change, struct pk_writes *list,
+                     const struct pk_doc *active);
+/* A version that serves nobody any more is not tried on anybody either. */
+bool canary_end_of(struct registry_change *change, struct pk_writes *list, const char *version,
+                   struct pk_error *err);
+/* By itself, because it fails: only while content 'hash_text' is a canary; its content is barred.
+ * '*out_ended' is false when it is none (any more). */
+bool registry_end_canary(struct pk_registry *registry, const struct pk_by *by,
+                         enum pk_script_kind kind, const char *id, const char *hash_text,
+                         const char *reason, bool *out_ended, struct pk_error *err);
 
 /* A rollback that happens only while 'hash_text' (NULL: whatever it is) is the active content. */
 bool registry_roll_back(struct pk_registry *registry, const struct pk_by *by,

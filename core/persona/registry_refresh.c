@@ -5,7 +5,8 @@
  *                            load it anew ── refused ──▶ the one that serves now stays (at a start:
  *                                 │                      the one before it), and 'refused' says why
  *                                 ▼
- *                 with the version before it, if that may run ──▶ publish, if anything is new
+ *                 with the version before it, if that may run, ──▶ publish, if anything is new
+ *                 and its canary, if that loads
  *
  * What must be loaded is loaded by a few threads at once: a server that starts
  * may have many, each of which is tried in the jail when this program has not
@@ -36,9 +37,9 @@ struct wanted {
     struct pk_report report;
     struct pk_error err; /* Why there is no script. */
 };
-/* An active version, and the one that serves while it is quarantined. */
+/* An active version, the one that serves while it is quarantined, and the one that is tried. */
 struct candidate {
-    struct wanted active, before;
+    struct wanted active, before, canary;
 };
 
 struct seen {
@@ -63,6 +64,7 @@ static void entry_done(struct pk_scripts_entry *entry)
 {
     pk_script_unref(entry->script);
     pk_script_unref(entry->before);
+    pk_script_unref(entry->canary);
 }
 
 static void wanted_done(struct wanted *wanted)
@@ -77,6 +79,7 @@ static void plan_done(struct plan *plan)
     for (size_t i = 0; i < plan->candidate_count; i++) {
         wanted_done(&plan->candidate[i].active);
         wanted_done(&plan->candidate[i].before);
+        wanted_done(&plan->candidate[i].canary);
     }
     pk_free(plan->candidate);
     for (size_t i = 0; i < plan->count; i++) {
@@ -108,14 +111,16 @@ static bool is_seen(const void *context, const struct pk_refused *refused)
     return false;
 }
 
-static void plan_add(struct plan *plan, struct pk_script *script, struct pk_script *before,
-                     int64_t since_ms)
+static struct pk_scripts_entry *plan_add(struct plan *plan, struct pk_script *script,
+                                         struct pk_script *before, int64_t since_ms)
 {
     if (plan->count == plan->room) {
         plan->room = plan->room ? 2 * plan->room : 16;
         plan->entry = pk_realloc(plan->entry, plan->room * sizeof(*plan->entry));
     }
-    plan->entry[plan->count++] = (struct pk_scripts_entry){ script, before, since_ms };
+    plan->entry[plan->count] =
+        (struct pk_scripts_entry){ .script = script, .before = before, .since_ms = since_ms };
+    return &plan->entry[plan->count++];
 }
 
 static bool is_content(const struct pk_script *script, const char *hash_text)
@@ -179,6 +184,9 @@ static struct pk_script *at_hand(struct pk_registry *registry, const struct pk_d
     if (now && is_content(now->before, hash)) {
         return pk_script_ref(now->before);
     }
+    if (now && is_content(now->canary, hash)) {
+        return pk_script_ref(now->canary);
+    }
     return registry_taken(registry, kind, hash);
 }
 
@@ -232,10 +240,11 @@ static void want(struct loading *loading, struct wanted *wanted)
 static void load_wanted(struct plan *plan)
 {
     struct loading loading = { .registry = plan->registry };
-    loading.wanted = pk_calloc(2 * plan->candidate_count + 1, sizeof(struct wanted *));
+    loading.wanted = pk_calloc(3 * plan->candidate_count + 1, sizeof(struct wanted *));
     for (size_t i = 0; i < plan->candidate_count; i++) {
         want(&loading, &plan->candidate[i].active);
         want(&loading, &plan->candidate[i].before);
+        want(&loading, &plan->candidate[i].canary);
     }
     load_together(&loading);
     pk_free(loading.wanted);
@@ -249,6 +258,16 @@ static bool is_served(const struct plan *plan, const struct pk_doc *doc)
     const struct pk_scripts_entry *now =
         entry_of(plan->registry, registry_doc_kind(doc), registry_doc_script_id(doc));
     return now && is_content(now->script, pk_doc_text(doc, "contentHash"));
+}
+
+/* The version that an active one says is tried beside it. */
+static bool find_canary(struct plan *plan, struct candidate *candidate, struct pk_error *err)
+{
+    const struct pk_doc *doc = candidate->active.doc;
+    const char *version = pk_doc_text(doc, "canary.version");
+    return !version || registry_find_version(plan->registry, registry_doc_kind(doc),
+                                             registry_doc_script_id(doc), version, 0,
+                                             &candidate->canary.doc, err);
 }
 
 /* An active version; what stands behind it is looked up when that may have changed. */
@@ -266,8 +285,26 @@ static bool find_candidate(struct plan *plan, struct pk_doc *doc, struct pk_erro
     }
     struct candidate *candidate = &plan->candidate[plan->candidate_count++];
     *candidate = (struct candidate){ .active.doc = pk_doc_ref(doc) };
+    if (!find_canary(plan, candidate, err)) {
+        return false;
+    }
     return (is_served(plan, doc) && !plan->is_thorough) ||
            registry_find_before(plan->registry, doc, 0, &candidate->before.doc, err);
+}
+
+/* One that does not load serves nobody; its people get the active version. */
+static void add_canary(struct plan *plan, struct candidate *candidate,
+                       struct pk_scripts_entry *entry)
+{
+    const struct pk_doc *doc = candidate->active.doc;
+    if (candidate->canary.doc && !candidate->canary.script) {
+        say_refused(plan, &candidate->canary);
+    } else if (candidate->canary.script && entry) {
+        entry->canary = candidate->canary.script;
+        entry->canary_share = pk_doc_number(doc, "canary.share", 0);
+        entry->canary_since_ms = pk_doc_date(doc, "canary.startedAt", 0);
+        candidate->canary.script = NULL; /* The plan's now. */
+    }
 }
 
 static void add_candidate(struct plan *plan, struct candidate *candidate)
@@ -278,26 +315,28 @@ static void add_candidate(struct plan *plan, struct candidate *candidate)
     const struct pk_scripts_entry *now = entry_of(registry, kind, registry_doc_script_id(doc));
     const bool is_same = is_served(plan, doc);
     struct pk_script *script = candidate->active.script;
+    struct pk_scripts_entry *entry = NULL;
 
     if (!script) {
         say_refused(plan, &candidate->active);
+    } else {
+        registry_refuse(registry, kind, registry_doc_script_id(doc), "", NULL);
     }
     if (!script && !now) { /* This node starts, and the store has a version that it cannot take. */
         if (candidate->before.script) {
-            plan_add(plan, candidate->before.script, NULL,
-                     pk_doc_date(candidate->before.doc, "activatedAt", 0));
+            entry = plan_add(plan, candidate->before.script, NULL,
+                             pk_doc_date(candidate->before.doc, "activatedAt", 0));
             candidate->before.script = NULL;
         }
     } else if (!script || (is_same && !plan->is_thorough)) {
-        plan_add(plan, pk_script_ref(now->script), now->before ? pk_script_ref(now->before) : NULL,
-                 now->since_ms);
+        entry = plan_add(plan, pk_script_ref(now->script),
+                         now->before ? pk_script_ref(now->before) : NULL, now->since_ms);
     } else {
-        plan_add(plan, script, candidate->before.script, pk_doc_date(doc, "activatedAt", 0));
+        entry =
+            plan_add(plan, script, candidate->before.script, pk_doc_date(doc, "activatedAt", 0));
         candidate->active.script = candidate->before.script = NULL; /* The plan's now. */
     }
-    if (script) {
-        registry_refuse(registry, kind, registry_doc_script_id(doc), "", NULL);
-    }
+    add_canary(plan, candidate, entry);
 }
 
 /* ---- All of them ---- */
@@ -333,6 +372,22 @@ static bool is_as_now(const struct plan *plan)
             memcmp(plan->entry, registry->entry, plan->count * sizeof(*plan->entry)) == 0);
 }
 
+/* That a version is tried now, or on another share, or no more. */
+static void say_canary(const struct pk_registry *registry, const struct pk_scripts_entry *was,
+                       const struct pk_scripts_entry *is, uint64_t number)
+{
+    const struct pk_script *before = was ? was->canary : NULL;
+    if (is->canary && (before != is->canary || was->canary_share != is->canary_share)) {
+        pk_log_info(registry->options.log, "canary serves", PK_STR("id", is->canary->id),
+                    PK_STR("version", is->canary->version), PK_STR("beside", is->script->version),
+                    PK_NUM("perMille", (int64_t)(is->canary_share * 1000 + 0.5)),
+                    PK_NUM("generation", number));
+    } else if (before && !is->canary) {
+        pk_log_info(registry->options.log, "canary serves no more", PK_STR("id", before->id),
+                    PK_STR("version", before->version), PK_NUM("generation", number));
+    }
+}
+
 /* Of what has changed: one line each, and one for what serves no more. */
 static void say_changes(const struct plan *old, const struct plan *plan, uint64_t number)
 {
@@ -347,6 +402,7 @@ static void say_changes(const struct plan *old, const struct plan *plan, uint64_
                         PK_STR("before", was ? was->script->version : NULL),
                         PK_STR("hash", script->bundle->hash_text), PK_NUM("generation", number));
         }
+        say_canary(registry, was, &plan->entry[i], number);
     }
     for (size_t i = 0; i < old->count; i++) {
         const struct pk_script *script = old->entry[i].script;

@@ -49,9 +49,10 @@ static bool changes(const char *verb, bool *out_before)
     static const struct {
         const char *verb;
         bool is_before;
-    } table[] = {
-        { "activated", false }, { "rolled_back", false }, { "deprecated", true }, { "lifted", true }
-    };
+    } table[] = { { "activated", false },      { "rolled_back", false },
+                  { "deprecated", true },      { "canary_started", false },
+                  { "canary_changed", false }, { "canary_ended", false },
+                  { "lifted", true } };
     for (size_t i = 0; i < PK_COUNT(table); i++) {
         if (strcmp(table[i].verb, verb) == 0) {
             *out_before = table[i].is_before;
@@ -123,8 +124,11 @@ static bool settle_doubt(struct pk_registry *registry, const struct registry_dou
 {
     const struct pk_by by = { .actor_id = "personakit" };
     struct pk_error err = { 0 };
-    if (registry_roll_back(registry, &by, doubt->kind, doubt->id, doubt->hash, doubt->reason, NULL,
-                           &err)) {
+    bool was_canary = false;
+    if (registry_end_canary(registry, &by, doubt->kind, doubt->id, doubt->hash, doubt->reason,
+                            &was_canary, &err) &&
+        (was_canary || registry_roll_back(registry, &by, doubt->kind, doubt->id, doubt->hash,
+                                          doubt->reason, NULL, &err))) {
         registry_stir(registry, false);
         return true;
     }

@@ -23,6 +23,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "doc/doc.h"
+#include "persona/erase_log.h"
 #include "persona/mindscape.h"
 
 #include <string.h>
@@ -117,7 +118,7 @@ static bool flip(struct replay *replay, bool *out_again, struct pk_error *err)
     bool ok =
         pk_mindscape_apply(replay->domain, replay->mind, replay->stored, took_ms, &list, err) &&
         add_forgotten(replay, &list, err);
-    if (!replay->asked->forgotten) {
+    if (!replay->asked->forgotten && !replay->asked->is_regrouped) {
         pk_consent_expect(&list, replay->person, PK_PURPOSE_PROCESSING, &replay->consent);
     }
     if (ok) {
@@ -134,7 +135,7 @@ static bool flip(struct replay *replay, bool *out_again, struct pk_error *err)
 static bool check_consent(struct replay *replay, struct pk_error *err)
 {
     const struct pk_domain *domain = replay->domain;
-    return replay->asked->forgotten ||
+    return replay->asked->forgotten || replay->asked->is_regrouped ||
            pk_consent_check(domain, replay->person, PK_PURPOSE_PROCESSING,
                             pk_clock_wall_ms(domain->books->clock), replay->deadline_ns,
                             &replay->consent, err);
@@ -170,6 +171,12 @@ static bool run(const struct pk_domain *domain, const struct pk_task *task, cons
     return false;
 }
 
+bool pk_replay_again(const struct pk_domain *domain, const struct pk_task *task, const char *person,
+                     const struct pk_remake *asked, struct pk_error *err)
+{
+    return run(domain, task, person, asked, err);
+}
+
 /* ---- Tasks ---- */
 
 /* A copy: what the task shows changes with its progress. NULL: there is none. */
@@ -193,21 +200,41 @@ bool pk_replay_run(void *context, const struct pk_task *task, struct pk_writes *
 }
 
 /* What has no place yet rests on nothing and nothing on it. */
-static bool drop_unprocessed(const struct pk_domain *domain, const char *id, struct pk_writes *list,
-                             struct pk_error *err)
+static bool drop_unprocessed(const struct pk_domain *domain, const struct pk_task *task,
+                             const char *id, struct pk_error *err)
 {
+    PK_CLEANUP(pk_writes_done) struct pk_writes list = { 0 };
     struct replay nothing = { .domain = domain, .asked = &(struct pk_remake){ .forgotten = id } };
-    return add_forgotten(&nothing, list, err);
+    return add_forgotten(&nothing, &list, err) &&
+           pk_store_commit(domain->books->store, &list, task->deadline_ns, NULL, err);
 }
 
+/* Logged before anything goes, for whoever restores a backup. */
+static bool forget(const struct pk_domain *domain, const struct pk_task *task, const char *id,
+                   const struct pk_doc *observation, struct pk_error *err)
+{
+    PK_CLEANUP(pk_freep) char *person = pk_strdup(task->person);
+    const struct pk_remake asked = { .forgotten = id };
+    const char *status = pk_doc_text(observation, "processingStatus");
+    const int64_t now_ms = pk_clock_wall_ms(domain->books->clock);
+    if (!pk_erase_log_add(domain, PK_ERASED_OBSERVATION, id,
+                          pk_doc_date(task->doc, "createdAt", now_ms), err)) {
+        return false;
+    }
+    if (!status || strcmp(status, "processed") != 0) {
+        return drop_unprocessed(domain, task, id, err);
+    }
+    return run(domain, task, person, &asked, err);
+}
+
+/* Done when the store's own files have nothing of it any more. */
 bool pk_forget_run(void *context, const struct pk_task *task, struct pk_writes *list,
                    struct pk_error *err)
 {
     const struct pk_domain *domain = context;
     PK_CLEANUP(pk_freep) char *id = payload_text(task, "observationId");
-    PK_CLEANUP(pk_freep) char *person = pk_strdup(task->person);
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *observation = NULL;
-    const struct pk_remake asked = { .forgotten = id };
+    (void)list; /* It has committed its own. */
     if (!id) {
         return pk_fail(err, PK_INVALID, "discard the task", "it names no observation");
     }
@@ -215,14 +242,14 @@ bool pk_forget_run(void *context, const struct pk_task *task, struct pk_writes *
                       err)) {
         return pk_wrap(err, "read the observation");
     }
-    if (!observation) {
-        return true; /* It has been forgotten already. */
+    if (observation && !pk_task_is_of(task, pk_doc_text(observation, "userId"), err)) {
+        return false;
     }
-    const char *status = pk_doc_text(observation, "processingStatus");
-    if (!status || strcmp(status, "processed") != 0) {
-        return drop_unprocessed(domain, id, list, err);
+    if (observation && !forget(domain, task, id, observation, err)) {
+        return false; /* NULL: it went in an attempt before. */
     }
-    return run(domain, task, person, &asked, err);
+    return pk_store_settle(domain->books->store, 0, err) ||
+           pk_wrap(err, "clear the store's files of what was forgotten");
 }
 
 bool pk_replay_dry(const struct pk_domain *domain, const char *person,

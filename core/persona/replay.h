@@ -27,10 +27,15 @@ struct pk_remake {
     const char *processor; /* That runs in one version wherever that accepts the type, ... */
     const char *version;   /* ... this one; NULL: the active one. */
     const char *forgotten; /* An observation that is left out; or NULL. */
+    bool is_regrouped;     /* Observations have come or gone with a merge: like forgetting, it needs
+                            * no consent, for nothing is processed that was not before. */
 };
 
 /* "replay_person": payload { processor?, version? }. 'context' is the domain, here and below. */
 pk_task_fn pk_replay_run;
+/* The same within another task of the person, in steps that may be repeated. */
+bool pk_replay_again(const struct pk_domain *domain, const struct pk_task *task, const char *person,
+                     const struct pk_remake *replay, struct pk_error *err);
 /* "forget_observation": payload { observationId }: the observation goes, and what rested on it. */
 pk_task_fn pk_forget_run;
 /* "replay_all": payload { run }: a link of the chain that pk_replay_all begins. */

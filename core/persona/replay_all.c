@@ -132,23 +132,42 @@ static void add_link(const struct pk_domain *domain, const char *run, int64_t af
 
 /* ---- One link ---- */
 
-/* Whether the person has sent anything that the processor takes. */
+/* Whether the processor takes one of these observations. */
+static bool takes_one(const struct pk_script *script, const struct pk_page *page)
+{
+    for (size_t i = 0; i < page->count; i++) {
+        const char *type = pk_doc_text(page->doc[i], "sourceType");
+        for (char *const *taken = script->accepts; type && taken && *taken; taken++) {
+            if (strcmp(*taken, type) == 0) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* Whether the person has sent anything that the processor takes: at most what the replay would
+ * read, too. */
 static bool is_concerned(const struct pk_domain *domain, const struct pk_script *script,
                          const char *person, int64_t deadline_ns, bool *out, struct pk_error *err)
 {
+    PK_CLEANUP(pk_freep) char *cursor = NULL;
     *out = false;
-    for (char *const *type = script->accepts; type && *type && !*out; type++) {
+    do {
         PK_CLEANUP(pk_page_done) struct pk_page page = { 0 };
         const struct pk_query query = { .collection = "observations",
-                                        .index = "by_user_type",
-                                        .equal = { PK_TEXT(person), PK_TEXT(*type) },
-                                        .equal_count = 2,
-                                        .limit = 1 };
+                                        .index = "by_user_created",
+                                        .equal = { PK_TEXT(person) },
+                                        .equal_count = 1,
+                                        .limit = 200,
+                                        .cursor = cursor };
         if (!pk_store_find(domain->books->store, &query, deadline_ns, &page, err)) {
             return pk_wrap(err, "look for the person's observations");
         }
-        *out = page.count > 0;
-    }
+        *out = takes_one(script, &page);
+        pk_free(cursor);
+        cursor = page.next ? pk_strdup(page.next) : NULL;
+    } while (!*out && cursor);
     return true;
 }
 

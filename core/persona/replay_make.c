@@ -52,6 +52,10 @@ bool replay_begin(struct replay *replay, struct pk_error *err)
         !pk_mindscape_read(domain, replay->person, replay->deadline_ns, &replay->stored, err)) {
         return false;
     }
+    if (!replay->stored &&
+        !pk_task_is_not_merged(domain, replay->person, replay->deadline_ns, err)) {
+        return false;
+    }
     if (!replay->stored) {
         return pk_fail(err, PK_NOT_FOUND, "check the id", "there is no such person");
     }
@@ -377,6 +381,7 @@ static bool apply(struct replay *replay, const struct pk_doc *observation,
     const struct pk_evidence evidence = {
         .obs_id = pk_doc_id(observation),
         .source_type = pk_doc_text(observation, "sourceType"),
+        .merged_from = pk_doc_text(observation, "mergedFrom"),
         .effective_at_ms = pk_doc_date(observation, "effectiveAt", 0),
         .seq = pk_doc_int(observation, "seq", 0),
     };

@@ -20,21 +20,25 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "doc/doc.h"
+#include "doc/peek.h"
 
 #include <string.h>
 
 /* What a decision leads to from where. */
+/* What a decision does to the trait. */
+enum effect { LEAVES, SETS_PROPOSED, RESTORES_BEFORE };
 struct move {
     enum pk_review_decision decision;
     const char *from, *to;
     const char *action; /* Audit and event. */
-    bool is_decided;    /* decidedBy and decidedAt say who; else they go. */
+    enum effect effect;
+    bool is_decided; /* decidedBy and decidedAt say who; else they go. */
 };
 static const struct move move_table[] = {
-    { PK_REVIEW_APPROVE, "pending", "approved", "review.approved", true },
-    { PK_REVIEW_DECLINE, "pending", "declined", "review.declined", true },
-    { PK_REVIEW_UNDO, "approved", "undone", "review.undone", true },
-    { PK_REVIEW_UNDO, "declined", "pending", "review.undone", false },
+    { PK_REVIEW_APPROVE, "pending", "approved", "review.approved", SETS_PROPOSED, true },
+    { PK_REVIEW_DECLINE, "pending", "declined", "review.declined", LEAVES, true },
+    { PK_REVIEW_UNDO, "approved", "undone", "review.undone", RESTORES_BEFORE, true },
+    { PK_REVIEW_UNDO, "declined", "pending", "review.undone", LEAVES, false },
 };
 
 struct decision {
@@ -86,7 +90,7 @@ static void add_approval(struct curation_list *list, const struct pk_doc *review
     pk_doc_view(review, &view);
     curation_open(list, &operation, "set");
     BSON_APPEND_UTF8(&operation, "path", pk_doc_text(review, "traitPath"));
-    if (bson_iter_init_find(&iter, &view, "proposed") && curation_view(&iter, &proposed)) {
+    if (bson_iter_init_find(&iter, &view, "proposed") && pk_peek_object(&iter, &proposed)) {
         for (size_t i = 0; i < PK_COUNT(field); i++) {
             if (bson_iter_init_find(&iter, &proposed, field[i])) {
                 (void)bson_append_iter(&operation, field[i], -1, &iter);
@@ -175,9 +179,9 @@ static bool fill(const struct decision *decision, const struct move *move,
     bson_t about;
     bool ok = true;
     curation_begin(&list, structured);
-    if (move->decision == PK_REVIEW_APPROVE) {
+    if (move->effect == SETS_PROPOSED) {
         add_approval(&list, review);
-    } else if (strcmp(move->from, "approved") == 0) {
+    } else if (move->effect == RESTORES_BEFORE) {
         ok = add_undo(&list, decision, review, mindscape, err);
     }
     curation_end(&list);

@@ -5,7 +5,8 @@
  *
  *     c(t) = c * 2^(-(t - updatedAt) / half-life)
  *
- * The half-life is the volatility's, times the factor of the type of source.
+ * The half-life is the volatility's, times the factor of the type of source;
+ * both are the tables' here unless a setting says otherwise.
  * What a person said or pinned does not decay: people outrank time.
  *
  * If you change a number or a formula here: the table in README.md and the one
@@ -14,10 +15,12 @@
 #include "persona/trait.h"
 
 #include "base/alloc.h"
+#include "base/crypto.h"
 #include "base/error.h"
 #include "base/id.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define DAY_MS INT64_C(86400000)
@@ -30,9 +33,18 @@ struct rule {
     bool is_prefix; /* What lies below 'path'; else 'path' itself. */
     enum pk_conflict conflict;
 };
+enum { VOLATILITIES = 3 };
+struct factor {
+    char *source_type;
+    double factor; /* Of the half-life; 0: it does not decay. */
+};
 struct pk_policies {
     struct rule *rule; /* In the order of their declaration. */
     size_t count;
+    int64_t half_life_ms[VOLATILITIES]; /* 0: the table's. */
+    struct factor *factor;              /* Before the table's. */
+    size_t factor_count;
+    char decay_key[PK_HASH_BYTES + 1]; /* "": nothing differs. */
 };
 
 static const char *const conflict_name[] = {
@@ -115,6 +127,10 @@ void pk_policies_free(struct pk_policies *policies)
     for (size_t i = 0; i < policies->count; i++) {
         pk_free(policies->rule[i].path);
     }
+    for (size_t i = 0; i < policies->factor_count; i++) {
+        pk_free(policies->factor[i].source_type);
+    }
+    pk_free(policies->factor);
     pk_free(policies->rule);
     pk_free(policies);
 }
@@ -143,7 +159,7 @@ enum pk_conflict pk_policies_of(const struct pk_policies *policies, const char *
 static const struct {
     const char *volatility;
     int64_t half_life_ms;
-} half_life_table[] = {
+} half_life_table[VOLATILITIES] = {
     { "low", 365 * DAY_MS },
     { "medium", 90 * DAY_MS },
     { "high", 14 * DAY_MS },
@@ -161,20 +177,99 @@ static const struct {
     { "chat_log", 0.5 },   /* A passing impression. */
 };
 
-int64_t pk_decay_half_life(const char *volatility, const char *source_type)
+/* "7d" or "12h". */
+static bool read_time(const char *text, int64_t *out_ms)
 {
-    int64_t half_life_ms = half_life_table[1].half_life_ms;
-    for (size_t i = 0; volatility && i < PK_COUNT(half_life_table); i++) {
-        if (strcmp(half_life_table[i].volatility, volatility) == 0) {
-            half_life_ms = half_life_table[i].half_life_ms;
+    char *end = NULL;
+    const long count = strtol(text, &end, 10);
+    const bool is_day = strcmp(end, "d") == 0;
+    *out_ms = count * (is_day ? DAY_MS : DAY_MS / 24);
+    return end != text && count > 0 && count <= 36500 && (is_day || strcmp(end, "h") == 0);
+}
+
+static bool read_half_life(struct pk_policies *policies, const char *text)
+{
+    const char *equals = strchr(text, '=');
+    const size_t length = equals ? (size_t)(equals - text) : 0;
+    char *end = NULL;
+    if (length == 0) {
+        return false;
+    }
+    for (size_t i = 0; i < VOLATILITIES; i++) {
+        const char *volatility = half_life_table[i].volatility;
+        if (strncmp(volatility, text, length) == 0 && volatility[length] == '\0') {
+            return read_time(equals + 1, &policies->half_life_ms[i]);
         }
     }
-    for (size_t i = 0; source_type && i < PK_COUNT(source_table); i++) {
+    const double factor = strtod(equals + 1, &end);
+    if (end == equals + 1 || *end || !(factor >= 0 && factor <= 1000)) {
+        return false;
+    }
+    policies->factor =
+        pk_realloc(policies->factor, (policies->factor_count + 1) * sizeof(*policies->factor));
+    policies->factor[policies->factor_count++] =
+        (struct factor){ .source_type = pk_strndup(text, length), .factor = factor };
+    return true;
+}
+
+bool pk_policies_decay(struct pk_policies *policies, const char *const *half_life,
+                       struct pk_error *err)
+{
+    struct pk_hasher hasher;
+    uint8_t hash[PK_HASH_BYTES];
+    char hex[2 * PK_HASH_BYTES + 1];
+    pk_hasher_init(&hasher);
+    for (size_t i = 0; half_life && half_life[i]; i++) {
+        if (!read_half_life(policies, half_life[i])) {
+            return pk_fail(err, PK_INVALID,
+                           "as in 'high=7d' for a volatility, 'chat_log=0.5' for a type of source",
+                           "'%.100s' is no half-life", half_life[i]);
+        }
+        pk_hasher_add(&hasher, half_life[i], strlen(half_life[i]) + 1); /* The NUL separates. */
+    }
+    pk_hasher_end(&hasher, hash);
+    pk_hex(hex, hash, sizeof(hash));
+    if (half_life && half_life[0]) {
+        memcpy(policies->decay_key, hex, sizeof(policies->decay_key) - 1);
+    }
+    return true;
+}
+
+const char *pk_policies_decay_key(const struct pk_policies *policies)
+{
+    return policies && *policies->decay_key ? policies->decay_key : NULL;
+}
+
+static int64_t half_life_of(const struct pk_policies *policies, const char *volatility)
+{
+    size_t at = 1; /* What nobody has judged is medium. */
+    for (size_t i = 0; volatility && i < VOLATILITIES; i++) {
+        at = strcmp(half_life_table[i].volatility, volatility) == 0 ? i : at;
+    }
+    return policies && policies->half_life_ms[at] ? policies->half_life_ms[at]
+                                                  : half_life_table[at].half_life_ms;
+}
+
+static double factor_of(const struct pk_policies *policies, const char *source_type)
+{
+    for (size_t i = policies ? policies->factor_count : 0; i-- > 0;) { /* The last word counts. */
+        if (strcmp(policies->factor[i].source_type, source_type) == 0) {
+            return policies->factor[i].factor;
+        }
+    }
+    for (size_t i = 0; i < PK_COUNT(source_table); i++) {
         if (strcmp(source_table[i].source_type, source_type) == 0) {
-            return (int64_t)((double)half_life_ms * source_table[i].factor);
+            return source_table[i].factor;
         }
     }
-    return half_life_ms;
+    return 1;
+}
+
+int64_t pk_decay_half_life(const struct pk_policies *policies, const char *volatility,
+                           const char *source_type)
+{
+    const double half_life_ms = (double)half_life_of(policies, volatility);
+    return (int64_t)(half_life_ms * (source_type ? factor_of(policies, source_type) : 1));
 }
 
 double pk_decay(double confidence, int64_t half_life_ms, int64_t elapsed_ms)
@@ -196,11 +291,10 @@ static const char *text_of(const bson_t *doc, const char *name)
 int64_t pk_trait_half_life(const struct pk_policies *policies, const bson_t *trait)
 {
     bson_iter_t iter;
-    (void)policies; /* Decay is the same for all of them so far as settings go. */
     if (bson_iter_init_find(&iter, trait, "pinned") && bson_iter_as_bool(&iter)) {
         return 0;
     }
-    return pk_decay_half_life(text_of(trait, "volatility"), text_of(trait, "sourceType"));
+    return pk_decay_half_life(policies, text_of(trait, "volatility"), text_of(trait, "sourceType"));
 }
 
 double pk_trait_confidence(const struct pk_policies *policies, const bson_t *trait, int64_t now_ms)

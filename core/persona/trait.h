@@ -30,6 +30,14 @@ struct pk_policies;
  * with ".*" behind it (what lies below), or "*". NULL, with 'err', for one that is none. */
 struct pk_policies *pk_policies_new(const char *const *conflict, struct pk_error *err);
 void pk_policies_free(struct pk_policies *policies);
+/* Half-lives that differ from trait.c's: "high=7d", "medium=12h"; and factors of sources:
+ * "chat_log=0.25", 0 for what does not decay. NULL-terminated, or NULL. False, with 'err', for one
+ * that is none. */
+bool pk_policies_decay(struct pk_policies *policies, const char *const *half_life,
+                       struct pk_error *err);
+/* What a persona that read confidence keeps of these: a text, the same for the same half-lives;
+ * NULL for trait.c's. */
+const char *pk_policies_decay_key(const struct pk_policies *policies);
 /* 'policies' NULL: those of nothing declared. */
 enum pk_conflict pk_policies_of(const struct pk_policies *policies, const char *path);
 
@@ -48,7 +56,8 @@ enum { PK_TRAIT_SOURCES = 32, PK_TRAIT_ALTERNATIVES = 8 };
 #define PK_TRAIT_SURE 0.99
 
 /* 'volatility' low, medium or high; 'source_type' may be NULL. */
-int64_t pk_decay_half_life(const char *volatility, const char *source_type);
+int64_t pk_decay_half_life(const struct pk_policies *policies, const char *volatility,
+                           const char *source_type);
 double pk_decay(double confidence, int64_t half_life_ms, int64_t elapsed_ms);
 double pk_agree(double confidence, double weight, double ceiling);
 double pk_object(double confidence, double weight);       /* Evidence against it that lost. */

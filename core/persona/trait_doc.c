@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "doc/doc.h"
+#include "doc/peek.h"
 
 #include <assert.h>
 #include <math.h>
@@ -260,20 +261,13 @@ void trait_sort_alternatives(struct trait *trait)
 
 /* ---- Writing ---- */
 
-static const char *array_key(size_t at, char room[16])
-{
-    const char *key = NULL;
-    (void)bson_uint32_to_string((uint32_t)at, &key, room, 16);
-    return key;
-}
-
 static void write_sources(const struct trait *trait, bson_t *out)
 {
     bson_t list, item;
     char room[16];
     BSON_APPEND_ARRAY_BEGIN(out, "sources", &list);
     for (size_t i = 0; i < trait->source_count; i++) {
-        BSON_APPEND_DOCUMENT_BEGIN(&list, array_key(i, room), &item);
+        BSON_APPEND_DOCUMENT_BEGIN(&list, pk_array_key(i, room), &item);
         BSON_APPEND_UTF8(&item, "obsId", trait->source[i].obs);
         BSON_APPEND_DOUBLE(&item, "weight", trait->source[i].weight);
         bson_append_document_end(&list, &item);
@@ -289,7 +283,7 @@ static void write_alternatives(const struct trait *trait, bson_t *out)
     BSON_APPEND_ARRAY_BEGIN(out, alternatives_key, &list);
     for (size_t i = 0; i < trait->alternative_count; i++) {
         const struct trait_alternative *each = &trait->alternative[i];
-        BSON_APPEND_DOCUMENT_BEGIN(&list, array_key(i, room), &item);
+        BSON_APPEND_DOCUMENT_BEGIN(&list, pk_array_key(i, room), &item);
         (void)bson_append_iter(&item, "value", -1, &each->value);
         BSON_APPEND_DOUBLE(&item, "confidence", each->confidence);
         BSON_APPEND_DATE_TIME(&item, "updatedAt", each->updated_ms);
@@ -363,13 +357,13 @@ bool pk_trait_link(const bson_t *held, const char *narrative, const char *link_t
     if (is_new && has_some && bson_iter_recurse(&field, &item)) {
         for (size_t i = 0; bson_iter_next(&item); i++) {
             if (count - i < LINKS_MAX) { /* The oldest goes. */
-                (void)bson_append_iter(&links, array_key(at++, room), -1, &item);
+                (void)bson_append_iter(&links, pk_array_key(at++, room), -1, &item);
             }
         }
     }
     BSON_APPEND_UTF8(&link, "narrativeId", narrative);
     BSON_APPEND_UTF8(&link, "linkType", link_type);
-    BSON_APPEND_DOCUMENT(&links, array_key(at, room), &link);
+    BSON_APPEND_DOCUMENT(&links, pk_array_key(at, room), &link);
     bson_t wrapped = BSON_INITIALIZER;
     BSON_APPEND_ARRAY(&wrapped, "links", &links);
     if (is_new) {

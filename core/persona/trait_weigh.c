@@ -45,9 +45,12 @@ struct weighing {
     char category[PK_TRAIT_PATH]; /* Of a new trait. */
 };
 
-static int64_t half_life_of(const struct trait *trait)
+static int64_t half_life_of(const struct weighing *weighing)
 {
-    return trait->is_pinned ? 0 : pk_decay_half_life(trait->volatility, trait->source_type);
+    const struct trait *trait = weighing->trait;
+    return trait->is_pinned
+               ? 0
+               : pk_decay_half_life(weighing->policies, trait->volatility, trait->source_type);
 }
 
 static bool is_by_person(const struct trait *trait)
@@ -72,9 +75,10 @@ static void begin(struct weighing *weighing)
     weighing->is_fast = !said->is_person && (trait->is_pinned || is_by_person(trait));
     weighing->now_ms = said->at_ms > trait->updated_ms ? said->at_ms : trait->updated_ms;
     weighing->confidence =
-        pk_decay(trait->confidence, half_life_of(trait), weighing->now_ms - trait->updated_ms);
+        pk_decay(trait->confidence, half_life_of(weighing), weighing->now_ms - trait->updated_ms);
     const int64_t late_ms = weighing->now_ms - said->at_ms;
-    const int64_t half_life_ms = pk_decay_half_life(trait->volatility, said->source_type);
+    const int64_t half_life_ms =
+        pk_decay_half_life(weighing->policies, trait->volatility, said->source_type);
     weighing->weight = rounded(pk_decay(weight, half_life_ms, late_ms));
     weighing->strength = rounded(pk_decay(strength, half_life_ms, late_ms));
 }
@@ -82,9 +86,9 @@ static void begin(struct weighing *weighing)
 /* ---- Parts of an effect ---- */
 
 /* How long the word of a source stands; what does not decay stands longest. */
-static int64_t standing(const char *source_type)
+static int64_t standing(const struct pk_policies *policies, const char *source_type)
 {
-    const int64_t half_life_ms = pk_decay_half_life("low", source_type);
+    const int64_t half_life_ms = pk_decay_half_life(policies, "low", source_type);
     return half_life_ms == 0 ? INT64_MAX : half_life_ms;
 }
 
@@ -96,7 +100,8 @@ static void add_sources(struct weighing *weighing)
         trait_add_source(trait, said->obs[i], weighing->weight, weighing->is_counted);
     }
     if (said->source_type &&
-        (!trait->source_type || standing(said->source_type) > standing(trait->source_type))) {
+        (!trait->source_type || standing(weighing->policies, said->source_type) >
+                                    standing(weighing->policies, trait->source_type))) {
         trait->source_type = said->source_type;
     }
 }
@@ -218,7 +223,7 @@ static double held_weights(const struct weighing *weighing)
     for (size_t i = 0; i < trait->source_count; i++) {
         sum += trait->source[i].weight;
     }
-    return pk_decay(sum, half_life_of(trait), weighing->now_ms - trait->updated_ms);
+    return pk_decay(sum, half_life_of(weighing), weighing->now_ms - trait->updated_ms);
 }
 
 static void move_number(struct weighing *weighing, double held, double said)
@@ -258,9 +263,10 @@ static void add_alternative(struct weighing *weighing)
     struct trait_alternative *each = alternative_of(weighing);
     if (each) {
         const int64_t age_ms = weighing->said->at_ms - each->updated_ms;
-        const double before =
-            pk_decay(each->confidence,
-                     pk_decay_half_life(trait->volatility, weighing->said->source_type), age_ms);
+        const double before = pk_decay(
+            each->confidence,
+            pk_decay_half_life(weighing->policies, trait->volatility, weighing->said->source_type),
+            age_ms);
         each->confidence = pk_agree(before, weighing->weight, PK_TRAIT_SURE);
         each->updated_ms = age_ms > 0 ? weighing->said->at_ms : each->updated_ms;
     } else {

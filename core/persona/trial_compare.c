@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "doc/doc.h"
 #include "doc/keys.h"
+#include "doc/peek.h"
 #include "persona/trait.h"
 
 #include <string.h>
@@ -26,18 +27,6 @@ struct finding {
 };
 
 /* ---- Content ---- */
-
-static bool view_of(const bson_iter_t *item, bson_t *out)
-{
-    const uint8_t *data = NULL;
-    uint32_t size = 0;
-    if (BSON_ITER_HOLDS_DOCUMENT(item)) {
-        bson_iter_document(item, &size, &data);
-    } else if (BSON_ITER_HOLDS_ARRAY(item)) {
-        bson_iter_array(item, &size, &data);
-    }
-    return data && bson_init_static(out, data, size);
-}
 
 static void note_line(struct finding *found)
 {
@@ -55,7 +44,7 @@ static void compare_values(struct finding *found, const bson_iter_t *a, const bs
 {
     bson_t in_a, in_b;
     if (a && b && depth < DEPTH_MAX && bson_iter_type(a) == bson_iter_type(b) &&
-        view_of(a, &in_a) && view_of(b, &in_b)) {
+        pk_peek_view(a, &in_a) && pk_peek_view(b, &in_b)) {
         compare_things(found, &in_a, &in_b, depth + 1);
     } else if (!a || !b || !pk_trait_same_value(a, b)) {
         note_line(found);

@@ -41,6 +41,11 @@ bool bundle_is_module(const char *name)
            !ends_in(name, "_spec.lua") && strcmp(name, "spec.lua") != 0;
 }
 
+bool bundle_is_tuning(const char *name)
+{
+    return strcmp(name, PK_BUNDLE_TUNING) == 0;
+}
+
 static bool name_is_good(const char *name)
 {
     const size_t stem = strcspn(name, ".");
@@ -169,17 +174,28 @@ static int by_name(const void *a, const void *b)
                   ((const struct pk_bundle_file *)b)->name);
 }
 
+/* Beside other files it is no script; alone it is one that is called so. */
+static void find_tuning(struct pk_bundle *bundle)
+{
+    for (size_t i = 0; bundle->count > 1 && i < bundle->count; i++) {
+        if (bundle_is_tuning(bundle->file[i].name)) {
+            bundle->tuning = &bundle->file[i];
+        }
+    }
+}
+
 static bool find_main(struct pk_bundle *bundle, struct pk_error *err)
 {
-    if (bundle->count == 1) {
-        return true;
-    }
+    const size_t parts = bundle->count - (bundle->tuning != NULL);
     size_t found = bundle->count;
     for (size_t i = 0; i < bundle->count; i++) {
-        if (strcmp(bundle->file[i].name, main_name) == 0) {
+        if (&bundle->file[i] == bundle->tuning) {
+            continue;
+        }
+        if (parts == 1 || strcmp(bundle->file[i].name, main_name) == 0) {
             found = i;
         }
-        if (!ends_in(bundle->file[i].name, ".lua")) {
+        if (parts > 1 && !ends_in(bundle->file[i].name, ".lua")) {
             return pk_fail(err, PK_INVALID, "declared rules are one file, alone",
                            "'%s' cannot be a part of a script of many files", bundle->file[i].name);
         }
@@ -225,6 +241,7 @@ bool bundle_finish(struct pk_bundle *bundle, struct pk_error *err)
     if (bundle->count > 1) {
         qsort(bundle->file, bundle->count, sizeof(*bundle->file), by_name);
     }
+    find_tuning(bundle);
     if (!find_main(bundle, err)) {
         return false;
     }
@@ -243,6 +260,24 @@ bool pk_bundle_of_text(const char *name, const char *text, size_t size, struct p
     }
     *out = bundle;
     bundle = NULL;
+    return true;
+}
+
+bool pk_bundle_tune(const struct pk_bundle *bundle, const char *tuning, size_t size,
+                    struct pk_bundle **out, struct pk_error *err)
+{
+    PK_CLEANUP(bundle_unrefp) struct pk_bundle *made = bundle_new();
+    bool ok = true;
+    for (size_t i = 0; ok && i < bundle->count; i++) {
+        const struct pk_bundle_file *file = &bundle->file[i];
+        ok = file == bundle->tuning || bundle_add(made, file->name, file->text, file->size, err);
+    }
+    if (!ok || !bundle_add(made, PK_BUNDLE_TUNING, tuning, size, err) ||
+        !bundle_finish(made, err)) {
+        return false;
+    }
+    *out = made;
+    made = NULL;
     return true;
 }
 

@@ -3,6 +3,8 @@
  *
  * A bundle is one Lua file, one JSON file (declared rules), or a folder whose
  * 'init.lua' is the script and whose other '*.lua' files it can require by name.
+ * Beside any of these there may be PK_BUNDLE_TUNING: what training has changed
+ * of a mapper (lua/personakit/tuning.lua); it is no part of what was written.
  * It is read whole, checked to be what it seems, and never changes: a
  * reference is taken with pk_bundle_ref. Its identity is the hash over names
  * and texts of its files; of a single file, over its text alone.
@@ -33,6 +35,8 @@ enum {
     PK_BUNDLE_NAME_MAX = 64 /* Bytes of a file's name: [a-z0-9][a-z0-9_-]* and .lua or .json. */
 };
 
+#define PK_BUNDLE_TUNING "tuning.json"
+
 enum pk_bundle_format { PK_BUNDLE_LUA, PK_BUNDLE_RULES };
 
 struct pk_bundle_file {
@@ -49,7 +53,8 @@ struct pk_bundle {
     enum pk_bundle_format format;
     struct pk_bundle_file *file; /* By name; ... */
     size_t count;
-    size_t main; /* ... this one is the script. */
+    size_t main;                         /* ... this one is the script. */
+    const struct pk_bundle_file *tuning; /* PK_BUNDLE_TUNING; NULL: there is none. */
     uint8_t hash[PK_HASH_BYTES];
     char hash_text[PK_HASH_TEXT];
     struct pk_bundle_signature signature; /* Not yet verified. */
@@ -61,6 +66,9 @@ bool pk_bundle_read(const char *path, struct pk_bundle **out, struct pk_error *e
 /* From one text, as it comes in a request: 'name' ends in .lua or .json. */
 bool pk_bundle_of_text(const char *name, const char *text, size_t size, struct pk_bundle **out,
                        struct pk_error *err);
+/* The same files with this tuning, and without the signature, which was of other content. */
+bool pk_bundle_tune(const struct pk_bundle *bundle, const char *tuning, size_t size,
+                    struct pk_bundle **out, struct pk_error *err);
 /* To and from what the store keeps: { files: { <name>: <text> ... }, signature: { key, sig }? },
  * where names are escaped as keys of maps are (doc/names.h). */
 bool pk_bundle_of_doc(const bson_t *doc, struct pk_bundle **out, struct pk_error *err);

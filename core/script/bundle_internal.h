@@ -16,5 +16,7 @@ void bundle_unrefp(struct pk_bundle **bundle);
 
 /* True when a file of a folder belongs to its bundle: '*.lua' but for tests and hidden files. */
 bool bundle_is_module(const char *name);
+/* True for the name of what training has changed. */
+bool bundle_is_tuning(const char *name);
 
 #endif

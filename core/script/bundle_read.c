@@ -275,7 +275,7 @@ static bool read_modules(struct pk_bundle *bundle, DIR *folder, const char *path
             return pk_fail(err, PK_TOO_LARGE, "put the script into a folder of its own",
                            "the folder '%.160s' has more than %d entries", path, ENTRIES_MAX);
         }
-        if (bundle_is_module(entry->d_name) &&
+        if ((bundle_is_module(entry->d_name) || bundle_is_tuning(entry->d_name)) &&
             !read_module(bundle, dirfd(folder), entry->d_name, path, err)) {
             return false;
         }

@@ -51,7 +51,9 @@ const struct generation_entry *generation_entry_of(const struct pk_generation *g
                                                    const struct pk_script *script)
 {
     const struct generation_entry *entry = find_entry(generation, script->kind, script->id);
-    return entry && (entry->script == script || entry->before == script) ? entry : NULL;
+    const bool is_there =
+        entry && (entry->script == script || entry->before == script || entry->canary == script);
+    return is_there ? entry : NULL;
 }
 
 static bool is_same(const struct pk_script *a, const struct pk_script *b)
@@ -65,6 +67,9 @@ struct vitals *generation_vitals(const struct pk_generation *generation,
     const struct generation_entry *entry = find_entry(generation, script->kind, script->id);
     if (entry && is_same(entry->script, script)) {
         return entry->vitals;
+    }
+    if (entry && entry->canary && is_same(entry->canary, script)) {
+        return entry->canary_vitals;
     }
     return entry && entry->before && is_same(entry->before, script) ? entry->before_vitals : NULL;
 }
@@ -105,6 +110,17 @@ size_t pk_generation_count(const struct pk_generation *generation)
 const struct pk_script *pk_generation_at(const struct pk_generation *generation, size_t i)
 {
     return i < generation->count ? generation->entry[i].script : NULL;
+}
+
+const struct pk_script *pk_generation_canary(const struct pk_generation *generation,
+                                             enum pk_script_kind kind, const char *id,
+                                             double *out_share)
+{
+    const struct generation_entry *entry = find_entry(generation, kind, id);
+    if (entry && entry->canary && out_share) {
+        *out_share = entry->canary_share;
+    }
+    return entry ? entry->canary : NULL;
 }
 
 /* ---- Making ---- */
@@ -158,6 +174,21 @@ static struct vitals *vitals_for_before(const struct pk_scripts *scripts,
     return had ? vitals_ref(had) : fresh_vitals(scripts, 1);
 }
 
+/* What it did before it was a canary, or the one before, does not count. */
+static struct vitals *vitals_for_canary(const struct pk_scripts *scripts,
+                                        const struct pk_generation *previous,
+                                        const struct pk_scripts_entry *entry)
+{
+    const struct generation_entry *old =
+        previous ? find_entry(previous, entry->script->kind, entry->script->id) : NULL;
+    if (old && old->canary && is_same(old->canary, entry->canary)) {
+        return vitals_ref(old->canary_vitals);
+    }
+    struct vitals *vitals = fresh_vitals(scripts, entry->canary_since_ms);
+    vitals->is_canary = true;
+    return vitals;
+}
+
 static void index_kinds(struct pk_generation *generation)
 {
     size_t at = 0;
@@ -191,6 +222,11 @@ struct pk_generation *generation_new(struct pk_scripts *scripts,
             to->before = pk_script_ref(entry[i].before);
             to->before_vitals = vitals_for_before(scripts, previous, entry[i].before);
         }
+        if (entry[i].canary) {
+            to->canary = pk_script_ref(entry[i].canary);
+            to->canary_vitals = vitals_for_canary(scripts, previous, &entry[i]);
+            to->canary_share = entry[i].canary_share;
+        }
     }
     qsort(generation->entry, count, sizeof(*generation->entry), by_kind_and_id);
     for (size_t i = 1; i < count; i++) {
@@ -206,8 +242,10 @@ void generation_free(struct pk_generation *generation)
         struct generation_entry *entry = &generation->entry[i];
         pk_script_unref(entry->script);
         pk_script_unref(entry->before);
+        pk_script_unref(entry->canary);
         vitals_unref(entry->vitals);
         vitals_unref(entry->before_vitals);
+        vitals_unref(entry->canary_vitals);
     }
     pk_free(generation->entry);
     free(generation);

@@ -31,6 +31,7 @@
     X(examples)    \
     X(place)       \
     X(outside)     \
+    X(tuning)      \
     X(init)        \
     X(record)      \
     X(view)        \
@@ -58,9 +59,9 @@ static const struct {
 /* ---- Which modules a text has ---- */
 
 static const char *const full_list[] = {
-    "fault",    "host",      "value", "tests",    "pattern", "operators",
-    "template", "condition", "rule",  "manifest", "source",  "compile",
-    "explain",  "examples",  "place", "outside",  "init",    NULL,
+    "fault",     "host",    "value",    "tests",  "pattern", "operators", "template",
+    "condition", "rule",    "manifest", "source", "compile", "explain",   "examples",
+    "place",     "outside", "tuning",   "init",   NULL,
 };
 static const char *const lean_list[] = {
     "fault", "host",  "value", "tests",   "pattern", "template", "source", "record",

@@ -256,24 +256,32 @@ static unsigned line_at(const char *text, size_t offset)
     return line;
 }
 
-static bool read_rules(struct work *work)
+static bool read_json(struct work *work, const struct pk_bundle_file *file, bson_t *out)
 {
-    const struct pk_bundle *bundle = work->made->script.bundle;
-    const struct pk_bundle_file *main = &bundle->file[bundle->main];
     struct pk_error err = { 0 };
     size_t offset = 0;
     bson_t escaped;
 
-    if (bundle->format != PK_BUNDLE_RULES) {
-        return true;
+    if (!pk_json_read(&escaped, file->text, file->size, &offset, &err)) {
+        const char *main = work->main;
+        work->main = file->name; /* Where the fault is. */
+        (void)work_fail(work, line_at(file->text, offset), err.hint, "%s", err.message);
+        work->main = main;
+        return false;
     }
-    if (!pk_json_read(&escaped, main->text, main->size, &offset, &err)) {
-        return work_fail(work, line_at(main->text, offset), err.hint, "%s", err.message);
-    }
-    bson_destroy(&work->made->configuration);
-    loader_unescape_keys(&escaped, &work->made->configuration);
+    bson_destroy(out);
+    loader_unescape_keys(&escaped, out);
     bson_destroy(&escaped);
     return true;
+}
+
+/* Declared rules, and what training has changed. */
+static bool read_data(struct work *work)
+{
+    const struct pk_bundle *bundle = work->made->script.bundle;
+    return (bundle->format != PK_BUNDLE_RULES ||
+            read_json(work, &bundle->file[bundle->main], &work->made->configuration)) &&
+           (!bundle->tuning || read_json(work, bundle->tuning, &work->made->tuning));
 }
 
 /* The texts, as the jail takes them; the lean library stays in the worker. */
@@ -420,7 +428,7 @@ static bool take(struct pk_loader *loader, struct pk_bundle *bundle, enum pk_scr
     work.kind = kind;
     work.report = report;
     work.err = &why;
-    if (!check_signature(&work) || !read_rules(&work)) {
+    if (!check_signature(&work) || !read_data(&work)) {
         return give_up(&work, err);
     }
     if (is_again && recall(&work)) {
@@ -456,7 +464,7 @@ bool pk_loader_id(struct pk_loader *loader, struct pk_bundle *bundle, char out[P
     begin(&work, loader, bundle);
     work.report = &report;
     work.err = &why;
-    if (!read_rules(&work) || !describe(&work)) {
+    if (!read_data(&work) || !describe(&work)) {
         return give_up(&work, err);
     }
     memcpy(out, work.made->script.id, PK_SCRIPT_ID);

@@ -50,7 +50,8 @@ struct pk_script {
     bool is_signed;              /* By a key that is trusted. */
     unsigned refs;
 };
-/* Appends to an input of 'check' what its entries need beside it: { source, configuration? }. */
+/* Appends to an input of 'check' what its entries need beside it: { source, configuration?,
+ * tuning? }. */
 void pk_script_check_input(const struct pk_script *script, bson_t *input);
 struct pk_script *pk_script_ref(struct pk_script *script);
 void pk_script_unref(struct pk_script *script); /* NULL is fine. */

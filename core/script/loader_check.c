@@ -289,7 +289,8 @@ bool pk_loader_check(struct pk_loader *loader, const struct pk_script *script,
         .seed = 1,
     };
     for (size_t i = 0; i < bundle->count; i++) {
-        if (!lint_file(&work, &bundle->file[i], i == bundle->main, known_paths, known_count)) {
+        if (&bundle->file[i] != bundle->tuning &&
+            !lint_file(&work, &bundle->file[i], i == bundle->main, known_paths, known_count)) {
             return false;
         }
     }

@@ -43,6 +43,7 @@ struct made {
     struct pk_jail_module *module;   /* What the main file can require; ... */
     size_t module_count;             /* ... their names are owned here. */
     bson_t configuration;            /* Of declared rules; else empty. */
+    bson_t tuning;                   /* What training has changed; else empty. */
     bson_t reads;                    /* An array: traits that rules read. */
     bson_t names;                    /* An array: of examples. */
     bson_t given;                    /* An array: traits that examples give. */

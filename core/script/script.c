@@ -61,7 +61,7 @@ static void add_modules(struct made *made, const struct pk_bundle *bundle)
     made->module = pk_calloc(bundle->count, sizeof(*made->module));
     for (size_t i = 0; i < bundle->count; i++) {
         const struct pk_bundle_file *file = &bundle->file[i];
-        if (i != bundle->main) {
+        if (i != bundle->main && file != bundle->tuning) {
             made->module[made->module_count++] = (struct pk_jail_module){
                 .name = pk_strndup(file->name, strcspn(file->name, ".")),
                 .file = file->name,
@@ -82,6 +82,7 @@ struct made *made_new(struct pk_bundle *bundle, struct loader_text *full)
     bson_init(&made->script.manifest);
     bson_init(&made->script.rules);
     bson_init(&made->configuration);
+    bson_init(&made->tuning);
     bson_init(&made->reads);
     bson_init(&made->names);
     bson_init(&made->given);
@@ -113,6 +114,7 @@ void pk_script_unref(struct pk_script *script)
     bson_destroy(&script->manifest);
     bson_destroy(&script->rules);
     bson_destroy(&made->configuration);
+    bson_destroy(&made->tuning);
     bson_destroy(&made->reads);
     bson_destroy(&made->names);
     bson_destroy(&made->given);
@@ -136,5 +138,8 @@ void pk_script_check_input(const struct pk_script *script, bson_t *input)
     (void)bson_append_utf8(input, "source", -1, main->text, (int)main->size);
     if (bundle->format == PK_BUNDLE_RULES) {
         (void)bson_append_document(input, "configuration", -1, &made->configuration);
+    }
+    if (bundle->tuning) {
+        (void)bson_append_document(input, "tuning", -1, &made->tuning);
     }
 }

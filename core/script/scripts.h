@@ -13,6 +13,7 @@
  * version before it serves meanwhile, when the generation has it. In a
  * version's first 60 s its failures are counted against its predecessor's; when
  * it fails too often, 'doubt' is told once, and whoever listens rolls it back.
+ * A canary is judged so by the version beside it, as long as it is one.
  *
  * Any thread. */
 /* SPDX-License-Identifier: MIT */
@@ -56,6 +57,9 @@ struct pk_scripts_entry {
     struct pk_script *before;
     int64_t since_ms; /* When 'script' became the active version (wall); 0: now. It is young from
                        * then on, so a server that starts again does not judge it anew. */
+    struct pk_script *canary; /* Another version, which serves a share of people; or NULL. */
+    double canary_share;      /* Above 0, at most 1. */
+    int64_t canary_since_ms;  /* When that began (wall); 0: now. */
 };
 /* Publishes a generation of these scripts (references are taken; one entry per kind and id).
  * Entries that are the same as now (by hash) keep their counts. Returns its number, from 1. */
@@ -74,6 +78,11 @@ size_t pk_generation_accepting(const struct pk_generation *generation, const cha
                                const struct pk_script **out, size_t max);
 size_t pk_generation_count(const struct pk_generation *generation);
 const struct pk_script *pk_generation_at(const struct pk_generation *generation, size_t i);
+/* The version that is tried on a share of people beside the one that serves all others; NULL: there
+ * is none. Who they are says persona/canary.h. '*out_share' may be NULL. */
+const struct pk_script *pk_generation_canary(const struct pk_generation *generation,
+                                             enum pk_script_kind kind, const char *id,
+                                             double *out_share);
 
 /* Generations that are still alive, the one that serves first. */
 struct pk_generation_info {
@@ -106,8 +115,8 @@ struct pk_scripts_result {
     int64_t retry_ms;            /* Quarantined, and nothing ran: it may be tried after so long. */
 };
 /* 'script' is of this generation. False: 'err' says file, line, message; PK_UNAVAILABLE when it is
- * quarantined and there is no version before it, or that one is, too. End 'result' with
- * pk_scripts_result_done either way. */
+ * quarantined and there is no version before it, or that one is, too, or it is a canary. End
+ * 'result' with pk_scripts_result_done either way. */
 bool pk_scripts_call(struct pk_scripts *scripts, struct pk_generation *generation,
                      const struct pk_script *script, const struct pk_scripts_call *call,
                      struct pk_scripts_result *result, struct pk_error *err);
@@ -128,7 +137,7 @@ struct pk_script_stats {
     int64_t failed_ms;       /* When it failed last (wall), and how; 0 and "": never. */
     char failure[256];
 };
-/* Of a script that serves now, or of the version before one. False: it is neither. */
+/* Of a script that serves now, all or some, or of the version before one. False: it is neither. */
 bool pk_scripts_stats(struct pk_scripts *scripts, const struct pk_script *script,
                       struct pk_script_stats *out);
 

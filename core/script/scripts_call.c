@@ -8,10 +8,10 @@
  * is killed once more: a call runs one version, never two.
  *
  * Doubt: while a version is young, its failures are compared with those of the
- * version it replaced. Without such a one there is nothing to go back to and
- * nobody is told. Nor when all that fails is of one person while it serves
- * others: nobody's data alone shall roll a version back. Explanations run behind another library;
- * they count for the quarantine, and for nothing else.
+ * version it replaced, and those of a canary with those of the version beside
+ * it. Without such a one there is nothing to go back to and nobody is told. Nor when all that fails
+ * is of one person while it serves others: nobody's data alone shall roll a version back.
+ * Explanations run behind another library; they count for the quarantine, and for nothing else.
  *
  * What a script asks is looked up in its grants here, before its caller hears
  * of it. A URL is taken apart more strictly than any client does, so that what
@@ -38,6 +38,7 @@ struct run {
     const struct pk_scripts_call *call;
     struct pk_script *script; /* That runs. */
     struct vitals *vitals;    /* Its own. */
+    struct vitals *beside;    /* Of a canary: those of the version beside it; else NULL. */
     bool is_trial;
     bool is_serving; /* Its own entry, and no explanation. */
     struct answers answers;
@@ -147,27 +148,41 @@ static bool may_run(struct run *run, const struct pk_script *script, int64_t *un
     return verdict != PK_QUARANTINE_BARRED;
 }
 
+static bool fail_barred(const struct run *run, const struct pk_script *wanted, int64_t until_ns,
+                        struct pk_scripts_result *result, const char *why, struct pk_error *err)
+{
+    const int64_t left_ms = (until_ns - pk_clock_mono_ns(run->scripts->clock)) / 1000000;
+    result->retry_ms = left_ms > 1 ? left_ms : 1;
+    return pk_fail(err, PK_UNAVAILABLE, "mend it and hand in a new version, or lift its quarantine",
+                   "%s '%s' had to be killed too often: it rests for %lld s%s",
+                   pk_script_kind_name(wanted->kind), wanted->id,
+                   (long long)((result->retry_ms + 999) / 1000), why);
+}
+
+/* A canary is not stood in for here: who asked for it goes to the version beside it himself, for
+ * what that makes lies elsewhere. */
 static bool choose(struct run *run, const struct generation_entry *entry,
                    const struct pk_script *wanted, struct pk_scripts_result *result,
                    struct pk_error *err)
 {
     int64_t until_ns = 0;
 
-    if (wanted == entry->script && may_run(run, entry->script, &until_ns)) {
+    if (wanted == entry->canary) {
+        if (!may_run(run, entry->canary, &until_ns)) {
+            return fail_barred(run, wanted, until_ns, result, "", err);
+        }
+        run->script = entry->canary;
+        run->vitals = entry->canary_vitals;
+        run->beside = entry->vitals;
+    } else if (wanted == entry->script && may_run(run, entry->script, &until_ns)) {
         run->script = entry->script;
         run->vitals = entry->vitals;
     } else if (entry->before && may_run(run, entry->before, &until_ns)) {
         run->script = entry->before;
         run->vitals = entry->before_vitals;
     } else {
-        const int64_t left_ms = (until_ns - pk_clock_mono_ns(run->scripts->clock)) / 1000000;
-        result->retry_ms = left_ms > 1 ? left_ms : 1;
-        return pk_fail(err, PK_UNAVAILABLE,
-                       "mend it and hand in a new version, or lift its quarantine",
-                       "%s '%s' had to be killed too often: it rests for %lld s, and there is no "
-                       "version before it that can serve",
-                       pk_script_kind_name(wanted->kind), wanted->id,
-                       (long long)((result->retry_ms + 999) / 1000));
+        return fail_barred(run, wanted, until_ns, result,
+                           ", and there is no version before it that can serve", err);
     }
     result->ran = run->script;
     result->is_fallback = run->script != wanted;
@@ -233,31 +248,48 @@ static void log_failure(const struct run *run, const struct pk_jail_result *jail
                 PK_NUM("unsaid", atomic_exchange(&vitals->unsaid, 0)));
 }
 
-/* The rule of automatic rollback. */
-static bool is_doubtful(const struct run *run, uint64_t *out_calls, uint64_t *out_failures)
+/* Calls and failures of a version, and of the one that it is judged by. */
+struct record {
+    uint64_t calls, failures;
+    uint64_t other_calls, other_failures;
+};
+
+static bool is_young(const struct run *run)
+{
+    return run->vitals->young_until_ns != 0 &&
+           pk_clock_mono_ns(run->scripts->clock) < run->vitals->young_until_ns;
+}
+
+/* The rule of automatic rollback. A canary that is young no more has had many calls, so a few that
+ * fail among them must be one of twenty, too. */
+static bool is_doubtful(const struct run *run, struct record *out)
 {
     struct vitals *vitals = run->vitals;
 
-    vitals_totals(vitals, out_calls, out_failures);
-    if (*out_failures < run->scripts->watch_failures || *out_calls < run->scripts->watch_calls ||
-        vitals_fails_for_one(vitals)) {
+    vitals_totals(vitals, &out->calls, &out->failures);
+    out->other_calls = vitals->before_calls;
+    out->other_failures = vitals->before_failures;
+    if (run->beside) {
+        vitals_totals(run->beside, &out->other_calls, &out->other_failures);
+    }
+    if (out->failures < run->scripts->watch_failures || out->calls < run->scripts->watch_calls ||
+        vitals_fails_for_one(vitals) || (!is_young(run) && out->failures * 20 < out->calls)) {
         return false;
     }
-    /* failures / calls > 2 * before_failures / before_calls */
-    return (double)*out_failures * (double)(vitals->before_calls ? vitals->before_calls : 1) >
-           2.0 * (double)vitals->before_failures * (double)*out_calls;
+    /* failures / calls > 2 * other_failures / other_calls */
+    return (double)out->failures * (double)(out->other_calls ? out->other_calls : 1) >
+           2.0 * (double)out->other_failures * (double)out->calls;
 }
 
 static void watch_young(const struct run *run)
 {
     struct pk_scripts *scripts = run->scripts;
     const struct vitals *vitals = run->vitals;
-    uint64_t calls, failures;
+    struct record record;
     char reason[256];
 
-    if (!scripts->doubt || !vitals->has_before || vitals->young_until_ns == 0 ||
-        pk_clock_mono_ns(scripts->clock) >= vitals->young_until_ns ||
-        !is_doubtful(run, &calls, &failures)) {
+    const bool is_watched = vitals->is_canary || (vitals->has_before && is_young(run));
+    if (!scripts->doubt || !is_watched || !is_doubtful(run, &record)) {
         return;
     }
     (void)pthread_mutex_lock(&scripts->mutex);
@@ -266,10 +298,10 @@ static void watch_young(const struct run *run)
     if (is_new) {
         (void)snprintf(reason, sizeof(reason),
                        "%llu of its first %llu calls failed, over twice the rate of the version "
-                       "before it (%llu of %llu)",
-                       (unsigned long long)failures, (unsigned long long)calls,
-                       (unsigned long long)vitals->before_failures,
-                       (unsigned long long)vitals->before_calls);
+                       "%s it (%llu of %llu)",
+                       (unsigned long long)record.failures, (unsigned long long)record.calls,
+                       run->beside ? "beside" : "before", (unsigned long long)record.other_failures,
+                       (unsigned long long)record.other_calls);
         scripts->doubt(scripts->context, run->script, reason);
     }
 }

@@ -23,6 +23,8 @@ struct vitals {
     bool has_before;
     uint64_t before_calls, before_failures;
 
+    bool is_canary; /* It is watched as long as it serves, by the version beside it. */
+
     _Atomic uint64_t end[PK_JAIL_ENDS];
     _Atomic uint64_t sum_ns;
     _Atomic uint32_t bucket[VITALS_BUCKETS]; /* Calls by what they took. */
@@ -60,6 +62,9 @@ struct generation_entry {
     struct pk_script *script;
     struct pk_script *before; /* Or NULL. */
     struct vitals *vitals, *before_vitals;
+    struct pk_script *canary; /* Or NULL. */
+    struct vitals *canary_vitals;
+    double canary_share;
 };
 
 struct pk_generation {
@@ -82,8 +87,8 @@ struct pk_generation *generation_new(struct pk_scripts *scripts,
                                      const struct pk_generation *previous,
                                      const struct pk_scripts_entry *entry, size_t count);
 void generation_free(struct pk_generation *generation);
-/* The entry whose script or version before it this is (by pointer); NULL: not of this generation.
- */
+/* The entry whose script, version before it or canary this is (by pointer); NULL: not of this
+ * generation. */
 const struct generation_entry *generation_entry_of(const struct pk_generation *generation,
                                                    const struct pk_script *script);
 /* The vitals of a version, by kind, id and hash; or NULL. */

@@ -308,6 +308,7 @@ void mongo_free(struct mongo *mongo)
     (void)pthread_mutex_destroy(&mongo->open.lock);
     (void)pthread_mutex_destroy(&mongo->dangling.lock);
     (void)pthread_cond_destroy(&mongo->open.ended);
+    mongo_gets_done(&mongo->gets);
     pk_free(mongo->database);
     pk_free(mongo);
 }

@@ -42,11 +42,11 @@ static bool add_guard(struct mongo_txn *txn, mongoc_bulk_operation_t *bulk,
     PK_CLEANUP(pk_freep) char *key = pk_strdupf("%s/%s", op->collection->name, op->write->id);
 
     BSON_APPEND_UTF8(&selector, "_id", key);
-    BSON_APPEND_DOCUMENT_BEGIN(&update, "$set", &set);
+    /* Its age is that of the row, not of its last use: the TTL index is left as it is. */
+    BSON_APPEND_DOCUMENT_BEGIN(&update, "$setOnInsert", &set);
     BSON_APPEND_DATE_TIME(&set, "at", mongo_op_now_ms(txn, op));
     (void)bson_append_document_end(&update, &set);
-    /* The same time again would change nothing, and what changes nothing does not collide. */
-    BSON_APPEND_DOCUMENT_BEGIN(&update, "$inc", &set);
+    BSON_APPEND_DOCUMENT_BEGIN(&update, "$inc", &set); /* What changes nothing does not collide. */
     BSON_APPEND_INT64(&set, "n", 1);
     (void)bson_append_document_end(&update, &set);
     const bool ok =

@@ -10,7 +10,8 @@
  *                        versions first; those that do not match are told so,
  *                        and the rest goes on in that same transaction
  *     aborted            another transaction came first: all go again; the
- *                        second time each goes alone
+ *                        second time each goes alone, and looks whether that
+ *                        transaction's node is dead (mongo_stale.c)
  *     the server is away all go again, each until its deadline: not done
  *     refused            each goes alone, so that each hears its own reason
  *     unknown            the commit was sent and not answered until the
@@ -296,6 +297,9 @@ static void again_until_deadline(struct attempt *attempt, const struct pk_error 
     attempt->count = kept;
     if (kept) {
         mongo_back_off(++attempt->tries);
+    }
+    if (kept && late == PK_BUSY && attempt->tries > 1) {
+        mongo_stale_end(attempt->mongo, attempt->client); /* Perhaps nobody is there any more. */
     }
 }
 

@@ -4,10 +4,12 @@
  *     mongo_open.c     connecting, refusals, what stands there, upgrades
  *     mongo_probe.c    what a server must be able to do, tried out
  *     mongo_index.c    declared indexes against those that are there
- *     mongo_read.c     get and find
+ *     mongo_get.c      reads by id: many callers' in one question
+ *     mongo_read.c     find, and a read by id on its own
  *     mongo_commit.c   groups of lists: retries, and each caller's own outcome
  *     mongo_txn.c      one transaction: from prepared lists to bulks and a commit
  *     mongo_ahead.c    what it does ahead of its writes: guards, looks, making room
+ *     mongo_stale.c    transactions that a dead node has left open
  *     mongo_feed.c     the change stream on the feed's collection
  *     mongo_backup.c   a consistent copy into files
  *
@@ -24,6 +26,7 @@
 #include <stdatomic.h>
 
 #define MONGO_META   "meta"         /* One document: schema version, epoch, program. */
+#define MONGO_APP    "personakit"   /* Our name at the server. */
 #define MONGO_GUARDS "store_guards" /* Rows that make inserts and 'expect absent' collide. */
 
 #define MONGO_REV     "_rev"     /* int64: the store's version of a document. */
@@ -42,9 +45,14 @@ enum {
     MONGO_DEADLINE_MS = 10000,    /* Of a call without a deadline. */
     MONGO_COMMIT_MIN_MS = 1000,   /* A commit that was sent gets at least that long. */
     MONGO_CLOCK_EVERY_MS = 10000, /* The server is asked what time it is. */
-    MONGO_GUARD_SECONDS = 3600,   /* Guard rows that nobody touched go. */
+    MONGO_GUARD_SECONDS = 3600,   /* Guard rows as old as that go; they come again. */
     MONGO_GROUPS_MAX = 2,         /* Transactions at the same time. */
+    MONGO_GETS_MAX = 2,           /* Questions for ids at the same time... */
+    MONGO_GETS_SLOW_MAX = 16,     /* ...while they take longer than... */
+    MONGO_GETS_SLOW_MS = 20,      /* ...that. */
     MONGO_DANGLING_MAX = 16,      /* Sessions to be ended. */
+    MONGO_STALE_MS = 2000,        /* Between two commands of a transaction: its node is dead. */
+    MONGO_STALE_EVERY_MS = 500,   /* Such ones are looked for, at most. */
     MONGO_LISTS_MAX = 64,         /* Lists joined in one. */
     MONGO_GROUP_BYTES = 8 << 20,  /* Documents joined in one. */
     MONGO_CROWD_MAX_MS = 5,       /* A leader waits for returning callers, at most. */
@@ -96,6 +104,17 @@ struct mongo_dangling {
     size_t count;
 };
 
+/* Who wants documents by id while enough questions are under way. */
+struct mongo_gets {
+    pthread_mutex_t lock;
+    struct mongo_waiter *first; /* The oldest; see mongo_get.c. */
+    struct mongo_waiter **last;
+    size_t waiting;
+    size_t asking;      /* Questions under way. */
+    int64_t started_ns; /* The youngest of them. */
+    int64_t slow_ns;    /* MONGO_GETS_SLOW_MS; tests want it longer. */
+};
+
 struct mongo {
     const struct pk_clock *clock;
     const struct pk_inventory *inventory;
@@ -106,6 +125,8 @@ struct mongo {
     struct mongo_time time;
     struct mongo_open_groups open;
     struct mongo_dangling dangling;
+    struct mongo_gets gets;
+    atomic_int_least64_t stale_next_ns; /* From here on somebody may look for stale ones again. */
     atomic_uint_least64_t commits, groups, conflicts, unknowns, commit_ns, reads, reads_ns;
 };
 
@@ -181,10 +202,18 @@ void mongo_index_read_name(const struct pk_collection *collection, const struct 
 bool mongo_index_has_tie_breaker(const struct pk_collection *collection,
                                  const struct pk_index *index);
 
-/* ---- mongo_read.c ---- */
+/* ---- mongo_get.c ---- */
 
 bool mongo_get(struct pk_store *store, const struct pk_collection *collection, const char *id,
                int64_t deadline_ns, struct pk_doc **out, struct pk_error *err);
+void mongo_gets_init(struct mongo_gets *gets);
+void mongo_gets_done(struct mongo_gets *gets); /* Nobody may be waiting. */
+
+/* ---- mongo_read.c ---- */
+
+/* A question of its own, asked again until the deadline while the server is away. */
+bool mongo_get_alone(struct pk_store *store, const struct pk_collection *collection, const char *id,
+                     int64_t deadline_ns, struct pk_doc **out, struct pk_error *err);
 bool mongo_find(struct pk_store *store, const struct pk_collection *collection,
                 const struct pk_index *index, const struct pk_query *query,
                 const struct pk_after *after, int64_t deadline_ns, struct pk_page *out,
@@ -281,6 +310,11 @@ enum mongo_end mongo_txn_refuse(struct mongo_txn *txn, const bson_error_t *error
 enum mongo_end mongo_ahead_guard(struct mongo_txn *txn, const struct mongo_batch *batch);
 enum mongo_end mongo_ahead_look(struct mongo_txn *txn, const struct mongo_batch *batch);
 enum mongo_end mongo_ahead_reclaim(struct mongo_txn *txn, const struct mongo_batch *batch);
+
+/* ---- mongo_stale.c ---- */
+
+/* Ends transactions on which nobody works any more, if nobody has just looked for them. */
+void mongo_stale_end(struct mongo *mongo, mongoc_client_t *client);
 
 /* ---- mongo_feed.c ---- */
 

@@ -85,6 +85,7 @@ static bool read_url(struct opening *opening, struct pk_error *err)
     (void)pthread_mutex_init(&mongo->open.lock, NULL);
     (void)pthread_mutex_init(&mongo->dangling.lock, NULL);
     (void)pthread_cond_init(&mongo->open.ended, NULL);
+    mongo_gets_init(&mongo->gets);
     const char *database = mongoc_uri_get_database(uri);
     mongo->database = pk_strdup(database && *database ? database : DATABASE);
     opening->mongo = mongo;
@@ -101,7 +102,7 @@ static bool read_url(struct opening *opening, struct pk_error *err)
     set_unless_given(uri, MONGOC_URI_WAITQUEUETIMEOUTMS, MONGO_SOCKET_MS);
     (void)mongoc_uri_set_option_as_bool(uri, MONGOC_URI_RETRYWRITES, false);
     (void)mongoc_uri_set_option_as_bool(uri, MONGOC_URI_RETRYREADS, false);
-    (void)mongoc_uri_set_appname(uri, "personakit");
+    (void)mongoc_uri_set_appname(uri, MONGO_APP);
 
     mongoc_write_concern_t *write_concern = mongoc_write_concern_new();
     mongoc_write_concern_set_wmajority(write_concern, 0);

@@ -1,4 +1,4 @@
-/* mongo_read.c - get and find.
+/* mongo_read.c - find, and a read by id that goes alone.
  *
  * A page is one scan of one named index, in its order, and never a sort. For
  * most indexes its two ends are given as 'min' and 'max': whole index keys,
@@ -438,8 +438,8 @@ static bool find_until(struct pk_store *store, const struct pk_collection *colle
     return ok;
 }
 
-bool mongo_get(struct pk_store *store, const struct pk_collection *collection, const char *id,
-               int64_t deadline_ns, struct pk_doc **out, struct pk_error *err)
+bool mongo_get_alone(struct pk_store *store, const struct pk_collection *collection, const char *id,
+                     int64_t deadline_ns, struct pk_doc **out, struct pk_error *err)
 {
     bson_t filter = BSON_INITIALIZER;
     bson_t opts = BSON_INITIALIZER;

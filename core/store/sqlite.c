@@ -292,6 +292,7 @@ const struct pk_engine pk_engine_sqlite = {
     .mark_has_passed = pk_sql_mark_has_passed,
     .barrier = sqlite_barrier,
     .reap = pk_sql_reap,
+    .settle = pk_sql_settle,
     .backup = pk_sql_backup,
     .stats = sqlite_stats,
 };

@@ -74,12 +74,14 @@ bool pk_sql_writer_open(struct pk_sqlite *sqlite, struct pk_error *err)
         { "RELEASE list", &writer->release },  { "ROLLBACK TO list", &writer->undo },
     };
     writer->verb = pk_calloc(sqlite->layout.count, sizeof(*writer->verb));
+    writer->updates = pk_calloc(sqlite->layout.count, sizeof(*writer->updates));
     for (size_t i = 0; i < PK_COUNT(statement); i++) {
         if (!pk_sql_prepare(sqlite, writer->db, statement[i].sql, statement[i].stmt, err)) {
             return false;
         }
     }
     pk_sql_watch_wal(sqlite);
+    pk_sql_wal_open(sqlite);
     /* A group's pages stay in memory until it commits; the map would only be read past. */
     return pk_sql_exec(sqlite, writer->db, "PRAGMA cache_size=-65536; PRAGMA mmap_size=0;", err);
 }
@@ -95,7 +97,9 @@ void pk_sql_writer_close(struct pk_sqlite *sqlite)
     const int closed = sqlite3_close(writer->db);
     assert(closed == SQLITE_OK); /* Else a statement is left on the writer. */
     (void)closed;
+    pk_sql_wal_free(sqlite);
     pk_free(writer->verb);
+    pk_free(writer->updates);
     *writer = (struct pk_sql_writer){ 0 };
 }
 

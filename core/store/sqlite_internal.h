@@ -7,6 +7,7 @@
  *     sqlite_read.c    the pool of readers, get and find
  *     sqlite_write.c   one write
  *     sqlite_group.c   one group of lists in one transaction
+ *     sqlite_wal.c     the writer's log in large writes
  *     sqlite_count.c   counts, as a function from document to document
  *     sqlite_keep.c    checkpoint, reaping, backup
  *     sqlite_feed.c    followers */
@@ -75,9 +76,10 @@ struct pk_sql_table {
     size_t column_count;
     struct pk_sql_index *index; /* The collection's, same order. */
     char *id_name, *id_sql;     /* The unique index on id. */
-    char *ttl_name, *ttl_sql;   /* The index for reaping; NULL: no TTL. */
+    char *ttl_name, *ttl_sql;   /* The index for reaping; NULL: no TTL, or a declared one
+                                 * serves. */
     char *live; /* " AND (not expired)", with one parameter '?1' (now); "" without. */
-    char *create, *insert, *update, *update_counted, *erase, *look, *body, *erase_n, *get;
+    char *create, *insert, *update_counted, *erase, *look, *cells, *body, *erase_n, *get;
     char *expired_id, *expired;
     bool has_side;
 };
@@ -107,6 +109,12 @@ struct pk_sql_row {
     struct pk_sql_entry *entry;
     size_t entry_count, entry_capacity;
 };
+/* The statement that sets these columns of a row, body and version; the caller frees it. ?3 n,
+ * ?4 version, ?5 body, ?6... columns. */
+char *pk_sql_update_of(const struct pk_sql_table *table, uint64_t columns);
+/* Which columns of the row are not what a SELECT of 'cells' has found. */
+uint64_t pk_sql_changes(const struct pk_sql_table *table, const struct pk_sql_row *row,
+                        sqlite3_stmt *found);
 /* Cells point into 'doc'. */
 void pk_sql_row_init(struct pk_sql_row *row, const struct pk_sql_table *table, const bson_t *doc);
 void pk_sql_row_done(struct pk_sql_row *row);
@@ -138,19 +146,29 @@ struct pk_sql_reader {
 /* The writer's statements on one table. */
 enum pk_sql_verb {
     PK_SQL_INSERT,
-    PK_SQL_UPDATE,
     PK_SQL_UPDATE_COUNTED,
     PK_SQL_ERASE,
     PK_SQL_LOOK,
+    PK_SQL_CELLS,
     PK_SQL_BODY,
     PK_SQL_ERASE_N,
     PK_SQL_EXPIRED_ID,
     PK_SQL_VERBS
 };
+/* One for each set of columns that replaced documents of a table were seen to change. */
+enum { PK_SQL_UPDATES_MAX = 12 };
+struct pk_sql_updates {
+    size_t count;
+    struct {
+        uint64_t columns; /* A bit for each that it sets. */
+        sqlite3_stmt *stmt;
+    } update[PK_SQL_UPDATES_MAX];
+};
 struct pk_sql_writer {
     sqlite3 *db;
     sqlite3_stmt *begin, *commit, *rollback, *save, *release, *undo, *floor;
     sqlite3_stmt *(*verb)[PK_SQL_VERBS]; /* Per table; prepared when first used. */
+    struct pk_sql_updates *updates;      /* Per table; likewise. */
     struct pk_sql_cache cache;           /* Those on side tables. */
     int64_t now_ms;                      /* Of the group. */
     int64_t last_row;                    /* Of the feed, within the open transaction. */
@@ -165,7 +183,8 @@ struct pk_sqlite {
 
     pthread_mutex_t write_lock; /* The writer: groups, reaping. */
     struct pk_sql_writer writer;
-    sqlite3 *keeper; /* Checkpoints; the leader's, one at a time. */
+    struct pk_sql_wal *wal; /* sqlite_wal.c's own; NULL: the writer has none yet. */
+    sqlite3 *keeper;        /* Checkpoints; the leader's, one at a time. */
 
     pthread_mutex_t read_lock;
     pthread_cond_t read_free;
@@ -268,6 +287,12 @@ void pk_sql_apply(void *engine, struct pk_job **job, size_t count);
 enum pk_code pk_sql_commit(struct pk_sqlite *sqlite, struct pk_error *err);
 void pk_sql_rollback(struct pk_sqlite *sqlite);
 
+/* ---- sqlite_wal.c ---- */
+
+/* The writer's log is open. */
+void pk_sql_wal_open(struct pk_sqlite *sqlite);
+void pk_sql_wal_free(struct pk_sqlite *sqlite); /* The writer is closed. */
+
 /* ---- sqlite_count.c ---- */
 
 /* 'out' is initialised here and ended by the caller, on success only. */
@@ -280,6 +305,7 @@ void pk_sql_watch_wal(struct pk_sqlite *sqlite);
 bool pk_sql_is_checkpoint_due(void *engine);
 void pk_sql_checkpoint(void *engine);
 bool pk_sql_reap(struct pk_store *store, size_t limit, size_t *out_count, struct pk_error *err);
+bool pk_sql_settle(struct pk_store *store, int64_t deadline_ns, struct pk_error *err);
 bool pk_sql_backup(struct pk_store *store, const char *folder, pk_progress_fn *progress,
                    void *context, struct pk_error *err);
 

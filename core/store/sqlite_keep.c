@@ -6,6 +6,10 @@
  * copied; beside writers that never pause it would grow for ever. PASSIVE
  * waits for no reader.
  *
+ * Settling: TRUNCATE, when something was erased, since the WAL has it still. It
+ * waits for readers, bounded: the one that holds a snapshot for long (a backup)
+ * is waited for by whoever asked.
+ *
  * Reaping: expired rows in batches under the write lock, so that writers come
  * in between. The feed's floor is written with the rows that it stands for.
  *
@@ -28,10 +32,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
     CHECKPOINT_PAGES = 4000, /* 16 MiB of WAL. */
+    SETTLE_WAIT_MS = 100,    /* For readers, while writers wait, too. */
+    SETTLE_PAUSE_MS = 20,
     REAP_BATCH = 200,
     BACKUP_STEP_PAGES = 256
 };
@@ -79,6 +86,50 @@ void pk_sql_checkpoint(void *engine)
     }
     /* While a reader needs it, the WAL grows on: copy again after as much again. */
     atomic_store_explicit(&sqlite->wal_due, in_wal + CHECKPOINT_PAGES, memory_order_relaxed);
+}
+
+/* ---- Settling ---- */
+
+/* One attempt, with writers kept out: once all is copied who begins to read needs no log, and those
+ * who do are waited for a little. */
+static int empty_log(struct pk_sqlite *sqlite, sqlite3 *db)
+{
+    (void)pthread_mutex_lock(&sqlite->write_lock);
+    const int code = sqlite3_wal_checkpoint_v2(db, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    if (code == SQLITE_OK) {
+        atomic_store_explicit(&sqlite->wal_pages, 0, memory_order_relaxed);
+        atomic_store_explicit(&sqlite->wal_due, CHECKPOINT_PAGES, memory_order_relaxed);
+    }
+    (void)pthread_mutex_unlock(&sqlite->write_lock);
+    return code;
+}
+
+/* By a connection of its own: the keeper is the committer's. */
+bool pk_sql_settle(struct pk_store *store, int64_t deadline_ns, struct pk_error *err)
+{
+    struct pk_sqlite *sqlite = store->impl;
+    const struct timespec pause = { .tv_nsec = SETTLE_PAUSE_MS * 1000000L };
+    sqlite3 *db = NULL;
+    int code;
+
+    if (!pk_sql_check_running(sqlite, err) ||
+        !pk_sql_connect(sqlite, SQLITE_OPEN_READWRITE, &db, err)) {
+        return false;
+    }
+    (void)sqlite3_busy_timeout(db, SETTLE_WAIT_MS);
+    while ((code = empty_log(sqlite, db)) != SQLITE_OK && (code & 0xff) == SQLITE_BUSY &&
+           pk_clock_mono_ns(store->clock) < deadline_ns) {
+        (void)nanosleep(&pause, NULL); /* Writers come in between. */
+    }
+    bool ok = code == SQLITE_OK;
+    if ((code & 0xff) == SQLITE_BUSY) {
+        (void)pk_fail(err, PK_BUSY, "it is tried again; a backup under way holds one",
+                      "somebody still reads an older state of the store");
+    } else if (!ok) {
+        (void)pk_sql_fail(sqlite, db, err, "empty the log");
+    }
+    (void)sqlite3_close(db);
+    return ok;
 }
 
 /* ---- Reaping ---- */
@@ -282,7 +333,11 @@ static bool copy_store(struct pk_sqlite *sqlite, sqlite3 *from, const char *path
         return false;
     }
     bool ok = copy_pages(sqlite, from, to, progress, context, err) && give_epoch(to, err);
-    /* Closing empties the copy's WAL into it. */
+    /* Without a WAL it is one file, and can be read where nothing can be written; opening it as a
+     * store gives it one again. */
+    if (ok && sqlite3_exec(to, "PRAGMA journal_mode=DELETE", NULL, NULL, NULL) != SQLITE_OK) {
+        ok = pk_sql_fail(NULL, to, err, "back up");
+    }
     if (sqlite3_close(to) != SQLITE_OK && ok) {
         ok = pk_fail(err, PK_UNAVAILABLE, "back up again", "the backup could not be closed");
     }

@@ -20,6 +20,7 @@
 #include "doc/path.h"
 #include "store/sqlite_internal.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -316,6 +317,20 @@ static void describe_side(struct pk_sql_table *table, struct pk_sql_index *out)
 
 /* ---- Statements ---- */
 
+/* The declared index that the reaper can walk, or NULL: then there is one of our own. */
+static const char *declared_ttl(const struct pk_sql_table *table)
+{
+    for (size_t i = 0; i < table->collection->index_count; i++) {
+        const struct pk_index *index = table->index[i].index;
+        if (index->key_count == 1 && !index->is_unique && index->only == PK_ONLY_ALL &&
+            !index->key[0].is_descending &&
+            strcmp(index->key[0].path, table->collection->ttl_path) == 0) {
+            return table->index[i].name;
+        }
+    }
+    return NULL;
+}
+
 static void describe_statements(struct pk_sql_table *table)
 {
     const struct pk_collection *collection = table->collection;
@@ -340,14 +355,13 @@ static void describe_statements(struct pk_sql_table *table)
                    name, collection->is_feed ? " AUTOINCREMENT" : "", pk_buf_text(&columns));
     table->insert = pk_strdupf("INSERT INTO \"%s\"(id, version, %sbody) VALUES(?2, ?4, %s?5)", name,
                                pk_buf_text(&names), pk_buf_text(&marks));
-    table->update = pk_strdupf("UPDATE \"%s\" SET version = ?4, %sbody = ?5 "
-                               "WHERE id = ?2 AND version = ?3%s",
-                               name, pk_buf_text(&sets), table->live);
     table->update_counted =
         pk_strdupf("UPDATE \"%s\" SET %sbody = ?5 WHERE n = ?3", name, pk_buf_text(&sets));
     table->erase =
         pk_strdupf("DELETE FROM \"%s\" WHERE id = ?2 AND version = ?3%s", name, table->live);
     table->look = pk_strdupf("SELECT n, version FROM \"%s\" WHERE id = ?2%s", name, table->live);
+    table->cells = pk_strdupf("SELECT n, version, %s1 FROM \"%s\" WHERE id = ?2%s",
+                              pk_buf_text(&names), name, table->live);
     table->body = pk_strdupf("SELECT n, body FROM \"%s\" WHERE id = ?2%s", name, table->live);
     table->get = pk_strdupf("SELECT version, body FROM \"%s\" WHERE id = ?2%s", name, table->live);
     table->erase_n = pk_strdupf("DELETE FROM \"%s\" WHERE n = ?1", name);
@@ -355,12 +369,15 @@ static void describe_statements(struct pk_sql_table *table)
         const char *ttl = table->column[0].name;
         table->expired_id =
             pk_strdupf("SELECT n FROM \"%s\" WHERE id = ?2 AND %s <= ?1", name, ttl);
-        table->ttl_name = pk_strdupf("%s.ttl", name);
-        table->ttl_sql = pk_strdupf("CREATE INDEX \"%s\" ON \"%s\"(%s) WHERE %s IS NOT NULL",
-                                    table->ttl_name, name, ttl, ttl);
+        const char *declared = declared_ttl(table);
+        if (!declared) {
+            table->ttl_name = pk_strdupf("%s.ttl", name);
+            table->ttl_sql = pk_strdupf("CREATE INDEX \"%s\" ON \"%s\"(%s) WHERE %s IS NOT NULL",
+                                        table->ttl_name, name, ttl, ttl);
+        }
         table->expired = pk_strdupf("SELECT n FROM \"%s\" INDEXED BY \"%s\" WHERE %s <= ?1 "
                                     "ORDER BY %s LIMIT ?2",
-                                    name, table->ttl_name, ttl, ttl);
+                                    name, declared ? declared : table->ttl_name, ttl, ttl);
     }
     table->id_name = pk_strdupf("%s._id", name);
     table->id_sql = pk_strdupf("CREATE UNIQUE INDEX \"%s\" ON \"%s\"(id)", table->id_name, name);
@@ -370,6 +387,19 @@ static void describe_statements(struct pk_sql_table *table)
     pk_buf_done(&sets);
 }
 
+char *pk_sql_update_of(const struct pk_sql_table *table, uint64_t columns)
+{
+    struct pk_buf sql = { 0 };
+    pk_buf_printf(&sql, "UPDATE \"%s\" SET version = ?4, ", table->collection->name);
+    for (size_t i = 0; i < table->column_count; i++) {
+        if (columns & (UINT64_C(1) << i)) {
+            pk_buf_printf(&sql, "%s = ?%zu, ", table->column[i].name, i + 6);
+        }
+    }
+    pk_buf_add_text(&sql, "body = ?5 WHERE n = ?3");
+    return pk_buf_take(&sql);
+}
+
 static void describe_table(struct pk_sql_table *table)
 {
     table->index = pk_calloc(table->collection->index_count, sizeof(*table->index));
@@ -377,6 +407,7 @@ static void describe_table(struct pk_sql_table *table)
         table->index[i].index = &table->collection->index[i];
     }
     add_columns(table);
+    assert(table->column_count <= 64); /* pk_sql_changes has a bit for each. */
     for (size_t i = 0; i < table->collection->index_count; i++) {
         if (pk_path_is_multi(table->collection->index[i].key[0].path)) {
             describe_side(table, &table->index[i]);
@@ -423,7 +454,7 @@ static void end_table(struct pk_sql_table *table)
         pk_free(table->column[i].name);
     }
     char **text[] = { &table->id_name,        &table->id_sql, &table->ttl_name,   &table->ttl_sql,
-                      &table->live,           &table->create, &table->insert,     &table->update,
+                      &table->live,           &table->create, &table->insert,     &table->cells,
                       &table->update_counted, &table->erase,  &table->look,       &table->body,
                       &table->erase_n,        &table->get,    &table->expired_id, &table->expired };
     free_all(text, PK_COUNT(text));
@@ -563,6 +594,38 @@ void pk_sql_row_done(struct pk_sql_row *row)
     pk_free(row->entry);
     pk_free(row->cell);
     *row = (struct pk_sql_row){ 0 };
+}
+
+static bool is_cell(sqlite3_stmt *found, int at, const struct pk_sql_cell *cell)
+{
+    if (sqlite3_column_type(found, at) != cell->type) {
+        return false;
+    }
+    switch (cell->type) {
+    case SQLITE_NULL:
+        return true;
+    case SQLITE_INTEGER:
+        return sqlite3_column_int64(found, at) == cell->number;
+    case SQLITE_TEXT:
+        return strcmp((const char *)sqlite3_column_text(found, at), cell->text) == 0;
+    case SQLITE_BLOB:
+        return sqlite3_column_bytes(found, at) == cell->length &&
+               memcmp(sqlite3_column_blob(found, at), cell->blob, sizeof(cell->blob)) == 0;
+    default:
+        return false; /* A float: what was stored may be rounded. */
+    }
+}
+
+uint64_t pk_sql_changes(const struct pk_sql_table *table, const struct pk_sql_row *row,
+                        sqlite3_stmt *found)
+{
+    uint64_t columns = 0;
+    for (size_t i = 0; i < table->column_count; i++) {
+        if (!is_cell(found, (int)i + 2, &row->cell[i])) {
+            columns |= UINT64_C(1) << i;
+        }
+    }
+    return columns;
 }
 
 bool pk_sql_holds(const struct pk_sql_index *index, const struct pk_sql_row *row)

@@ -7,6 +7,10 @@
  * An insert goes ahead without looking. Only if a unique index objects, it is
  * asked whether what stands in the way has expired: then that goes first.
  *
+ * A replacement sets only the columns that have changed: SQLite writes the
+ * entry of every index anew that has a column which is set, even to what it
+ * was, and each lies on a page of its own.
+ *
  * Thread: the leader's, under the write lock, in a transaction. */
 /* SPDX-License-Identifier: MIT */
 #include "base/alloc.h"
@@ -23,14 +27,10 @@ static sqlite3_stmt *verb_of(struct pk_sqlite *sqlite, const struct pk_sql_table
 {
     sqlite3_stmt **slot = &sqlite->writer.verb[table - sqlite->layout.table][verb];
     const char *const sql[PK_SQL_VERBS] = {
-        [PK_SQL_INSERT] = table->insert,
-        [PK_SQL_UPDATE] = table->update,
-        [PK_SQL_UPDATE_COUNTED] = table->update_counted,
-        [PK_SQL_ERASE] = table->erase,
-        [PK_SQL_LOOK] = table->look,
-        [PK_SQL_BODY] = table->body,
-        [PK_SQL_ERASE_N] = table->erase_n,
-        [PK_SQL_EXPIRED_ID] = table->expired_id,
+        [PK_SQL_INSERT] = table->insert,   [PK_SQL_UPDATE_COUNTED] = table->update_counted,
+        [PK_SQL_ERASE] = table->erase,     [PK_SQL_LOOK] = table->look,
+        [PK_SQL_CELLS] = table->cells,     [PK_SQL_BODY] = table->body,
+        [PK_SQL_ERASE_N] = table->erase_n, [PK_SQL_EXPIRED_ID] = table->expired_id,
     };
     if (!*slot) {
         (void)sqlite3_prepare_v3(sqlite->writer.db, sql[verb], -1, SQLITE_PREPARE_PERSISTENT, slot,
@@ -340,15 +340,15 @@ static enum pk_sql_outcome clear_way(struct attempt *attempt, const struct pk_sq
 
 /* ---- The kinds of write ---- */
 
-/* The document's row by one of the two statements that set all columns; what has expired and
- * stands in the way goes first. */
-static enum pk_sql_outcome put_row(struct attempt *attempt, enum pk_sql_verb verb)
+/* The document's row by a statement that inserts it, or sets columns of row 'n'; what has expired
+ * and stands in the way goes first. */
+static enum pk_sql_outcome put_row(struct attempt *attempt, sqlite3_stmt *stmt, int64_t n)
 {
-    sqlite3_stmt *stmt = verb_of(attempt->sqlite, attempt->table, verb);
     if (!stmt) {
         return PK_SQL_FAILED;
     }
     bind_head(attempt->sqlite, stmt, attempt->write, attempt->job->target[attempt->at].new_version);
+    (void)sqlite3_bind_int64(stmt, 3, n);
     bind_body(stmt, pk_doc_data(attempt->write->doc), pk_doc_size(attempt->write->doc));
     bind_cells(stmt, attempt->table, attempt->row);
     for (;;) {
@@ -392,7 +392,8 @@ static enum pk_sql_outcome put_side(struct attempt *attempt, int64_t n)
 static enum pk_sql_outcome do_insert(struct attempt *attempt)
 {
     struct pk_sql_writer *writer = &attempt->sqlite->writer;
-    const enum pk_sql_outcome outcome = put_row(attempt, PK_SQL_INSERT);
+    const enum pk_sql_outcome outcome =
+        put_row(attempt, verb_of(attempt->sqlite, attempt->table, PK_SQL_INSERT), 0);
     if (outcome != PK_SQL_DONE) {
         return outcome;
     }
@@ -417,21 +418,56 @@ static enum pk_sql_outcome look_row(struct attempt *attempt, int64_t *out_n)
     return fits ? PK_SQL_DONE : refuse_version(attempt);
 }
 
+/* The same, and which of its columns change. */
+static enum pk_sql_outcome look_cells(struct attempt *attempt, int64_t *out_n, uint64_t *out)
+{
+    sqlite3_stmt *stmt;
+    bool is_found;
+    if (look(attempt, PK_SQL_CELLS, &stmt, &is_found) != PK_SQL_DONE) {
+        return PK_SQL_FAILED;
+    }
+    const bool fits = is_found && sqlite3_column_int64(stmt, 1) == attempt->write->version;
+    *out_n = fits ? sqlite3_column_int64(stmt, 0) : 0;
+    *out = fits ? pk_sql_changes(attempt->table, attempt->row, stmt) : 0;
+    (void)sqlite3_reset(stmt);
+    return fits ? PK_SQL_DONE : refuse_version(attempt);
+}
+
+/* The statement that sets these columns; NULL when it cannot be made. */
+static sqlite3_stmt *update_of(struct pk_sqlite *sqlite, const struct pk_sql_table *table,
+                               uint64_t columns)
+{
+    struct pk_sql_updates *updates = &sqlite->writer.updates[table - sqlite->layout.table];
+    for (size_t i = 0; i < updates->count; i++) {
+        if (updates->update[i].columns == columns) {
+            return updates->update[i].stmt;
+        }
+    }
+    PK_CLEANUP(pk_freep) char *sql = pk_sql_update_of(table, columns);
+    if (updates->count == PK_SQL_UPDATES_MAX) {
+        return text_of(sqlite, sql);
+    }
+    sqlite3_stmt *stmt = NULL;
+    if (sqlite3_prepare_v3(sqlite->writer.db, sql, -1, SQLITE_PREPARE_PERSISTENT, &stmt, NULL) ==
+        SQLITE_OK) {
+        updates->update[updates->count].columns = columns;
+        updates->update[updates->count++].stmt = stmt;
+    }
+    return stmt;
+}
+
 static enum pk_sql_outcome do_replace(struct attempt *attempt)
 {
     int64_t n = 0;
-    if (attempt->table->has_side) {
-        const enum pk_sql_outcome found = look_row(attempt, &n);
-        if (found != PK_SQL_DONE) {
-            return found;
-        }
+    uint64_t columns = 0;
+    const enum pk_sql_outcome found = look_cells(attempt, &n, &columns);
+    if (found != PK_SQL_DONE) {
+        return found;
     }
-    const enum pk_sql_outcome outcome = put_row(attempt, PK_SQL_UPDATE);
+    const enum pk_sql_outcome outcome =
+        put_row(attempt, update_of(attempt->sqlite, attempt->table, columns), n);
     if (outcome != PK_SQL_DONE) {
         return outcome;
-    }
-    if (sqlite3_changes(attempt->sqlite->writer.db) == 0) {
-        return refuse_version(attempt);
     }
     if (!attempt->table->has_side) {
         return PK_SQL_DONE;

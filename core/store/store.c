@@ -486,6 +486,22 @@ bool pk_store_reap(struct pk_store *store, size_t limit, size_t *out_count, stru
     return ok;
 }
 
+bool pk_store_settle(struct pk_store *store, int64_t deadline_ns, struct pk_error *err)
+{
+    enum { SETTLE_MS = 5000, REAP_AT_ONCE = 1000 };
+    const int64_t until_ns = deadline_ns ? deadline_ns : pk_deadline_in_ms(store->clock, SETTLE_MS);
+    size_t count = 1;
+    if (!store->engine->settle) {
+        return true;
+    }
+    while (count > 0) {
+        if (!pk_store_reap(store, REAP_AT_ONCE, &count, err)) {
+            return false;
+        }
+    }
+    return store->engine->settle(store, until_ns, err);
+}
+
 bool pk_store_backup(struct pk_store *store, const char *folder, pk_progress_fn *progress,
                      void *context, struct pk_error *err)
 {

@@ -263,6 +263,13 @@ bool pk_store_barrier(struct pk_store *store, struct pk_error *err);
  * many. On MongoDB the server does that by itself and the answer is 0. */
 bool pk_store_reap(struct pk_store *store, size_t limit, size_t *out_count, struct pk_error *err);
 
+/* What was deleted before this call is in none of the engine's own files any more: the embedded
+ * store's log, which holds what was written until it is begun anew, is emptied, and documents whose
+ * TTL has passed are reclaimed first. PK_BUSY: until the deadline (0: 5 s) somebody read a snapshot
+ * that needs the log, such as a backup under way; ask again. On MongoDB nothing is done: its
+ * journal and oplog are the server's. */
+bool pk_store_settle(struct pk_store *store, int64_t deadline_ns, struct pk_error *err);
+
 /* Copies a consistent state of the whole store into 'folder' (created, must be empty) while it is
  * in use. On SQLite a database file, on MongoDB one BSON file per collection; either is restored
  * by opening or importing it. 'progress' (may be NULL) is told documents or pages done and in all,

@@ -51,6 +51,8 @@ struct pk_engine {
                             const char *cursor, bool *out_passed, struct pk_error *err);
     bool (*barrier)(struct pk_store *store, struct pk_error *err);
     bool (*reap)(struct pk_store *store, size_t limit, size_t *out_count, struct pk_error *err);
+    /* NULL: there is nothing to do. */
+    bool (*settle)(struct pk_store *store, int64_t deadline_ns, struct pk_error *err);
     bool (*backup)(struct pk_store *store, const char *folder, pk_progress_fn *progress,
                    void *context, struct pk_error *err);
     void (*stats)(struct pk_store *store, struct pk_store_stats *out);

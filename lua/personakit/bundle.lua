@@ -15,7 +15,7 @@ local bundle = {}
 bundle.modules = {
   full = { "fault", "host", "value", "tests", "pattern", "operators", "template", "condition",
     "rule", "manifest", "source", "compile", "explain",
-    "examples", "place", "outside", "init" },
+    "examples", "place", "outside", "tuning", "init" },
   lean = { "fault", "host", "value", "tests", "pattern", "template", "source", "record", "view",
     "rules", "verbs", "outside", "run", "lean" },
   lint = { "fault", "lint" },

@@ -64,11 +64,25 @@ local function shown(of)
   return type(of) == "table" and fault.quote(value.text(of)) or fault.quote(of)
 end
 
+-- Operators that take several values, by what stands before the last of them.
+local SEVERAL = { between = " and ", in_ = " or ", not_in = " or " }
+
+local function alternatives(list, last)
+  local parts = {}
+  for i, each in ipairs(list) do
+    parts[i] = shown(each)
+  end
+  local tail = table.remove(parts)
+  return (#parts > 0 and table.concat(parts, ", ") .. last or "") .. (tail or "nothing")
+end
+
 local function wanted(test)
   if test.op.knows_missing then
     return test.value and test.op.words or "the opposite of: " .. test.op.words
   elseif test.op.name == "changed_within" then
     return format("changed within %d s", test.value / 1000)
+  elseif SEVERAL[test.op.name] then
+    return test.op.words .. " " .. alternatives(test.value, SEVERAL[test.op.name])
   end
   return test.op.words .. " " .. shown(test.value)
 end

@@ -20,6 +20,7 @@ local outside = require "personakit.outside"
 local place = require "personakit.place"
 local rule = require "personakit.rule"
 local source = require "personakit.source"
+local tuning = require "personakit.tuning"
 local value = require "personakit.value"
 
 local error, setmetatable, getmetatable = error, setmetatable, getmetatable
@@ -50,6 +51,8 @@ local function rules_of(made)
       condition = condition.text(each.when),
       detail = rule.DETAILS[each.detail],
       level = each.level,
+      priority = each.says[1] and each.says[1].priority,
+      texts = #each.says,
       traits = host.list(rule.traits(each)),
     }
   end
@@ -196,7 +199,7 @@ end
 
 local function judge(made, index, output)
   local example = example_of(made, index)
-  local wrong = examples.judge(example, output)
+  local wrong = examples.judge(example, output, tuning.expected(example.expect, made.tuning))
   return {
     ok = wrong == nil,
     message = wrong and format("example %d%s: %s", index,
@@ -222,9 +225,10 @@ local function verdicts_of(made, input)
   return list
 end
 
-local function entries_of(kind, made)
+local ENTRIES = { "describe", "example", "examples", "judge", "verdicts", "explain" }
+
+local function plain_entries(kind, made)
   return {
-    kind = kind,
     describe = function(input) return describe(kind, made, input or {}) end,
     example = function(input) return examples.input(example_of(made, input.index)) end,
     examples = function(input) return inputs_of(made, input) end,
@@ -237,7 +241,21 @@ local function entries_of(kind, made)
   }
 end
 
-local ENTRIES = { "describe", "example", "examples", "judge", "verdicts", "explain" }
+-- What training has changed comes with each entry's input.
+local function entries_of(kind, made)
+  local plain, entries = plain_entries(kind, made), { kind = kind }
+  for _, name in ipairs(ENTRIES) do
+    entries[name] = function(input)
+      local why = tuning.apply(kind, made, input and input.tuning)
+      if why then
+        why.line = place.line(input.source, why)
+        return { fault = why }
+      end
+      return plain[name](input)
+    end
+  end
+  return entries
+end
 
 -- The entries of a script whose manifest is wrong: each gives the fault.
 local function faulty(kind, why)

@@ -186,12 +186,24 @@ function value.fill(of, path, default, warn)
   return "(" .. gsub(match(path, "[^.]+$"), "_", " ") .. " unknown)"
 end
 
+-- The shortest text that is this number again, and no other: 0.4, not 0.40000000000000002.
+function value.number(of)
+  local text = format("%.15g", of)
+  for digits = 16, 17 do
+    if tonumber(text) == of then
+      break
+    end
+    text = format("%." .. digits .. "g", of)
+  end
+  return text
+end
+
 -- One text for one value: for messages and for comparing results in tests.
 function value.canonical(of)
   if type(of) == "string" then
     return format("%q", of)
   elseif type(of) ~= "table" then
-    return type(of) == "number" and format("%.17g", of) or tostring(of)
+    return type(of) == "number" and value.number(of) or tostring(of)
   end
   local parts, is_list = {}, value.is_list(of)
   for i, key in ipairs(value.keys(of)) do

@@ -105,8 +105,16 @@ local function node(of)
   return text(of)
 end
 
+local function boolean(of)
+  if type(of) == "boolean" then
+    return of
+  end
+  return nil, fault.new(fault.quote(of) .. " is not true or false", "give true or false")
+end
+
 local LEVEL = fault.one_of("low", "medium", "high")
 local LOW_HIGH = fault.one_of("low", "high")
+local STEP = fault.one_of("lower", "higher", "low", "medium", "high")
 local LINK = fault.one_of("extracted_from", "curates", "supports", "contradicts")
 
 -- ---- Rows: { name in Lua, name in the operation, check, help } ----
@@ -123,6 +131,7 @@ local TAGS = { "tags", "tags", texts, "words to find it by" }
 local IMPORTANCE = { "importance", "importance", unit, "how much it matters, 0 to 1" }
 local ATTRIBUTES = { "attributes", "attributes", object, "whatever else is known of it" }
 local STRENGTH = { "strength", "strength", unit, "how strong it is, 0 to 1" }
+local RULE = { "rule", "ruleId", text, "the rule" }
 local PATH = { "path", "path", value.path, "the trait" }
 local VALUE = { "value", "value", any, "what is held to be true" }
 
@@ -191,6 +200,18 @@ verbs.row = {
     takes = { { "key", "key", text, "its name, as in 'mood'" },
       { "value", "value", any, "what is true" } },
     options = { { "ttl", "ttl", seconds, "how long, as in '4h'" } } },
+  { name = "tune", help = "Of feedback: training shall change this rule of the mapper.",
+    takes = { RULE }, needs = { "priority", "off", "minConfidence", "text" },
+    options = { WEIGHT, REASON,
+      { "priority", "priority", STEP, "lower, higher, low, medium or high" },
+      { "off", "off", boolean, "true: it does not fire any more" },
+      { "min_confidence", "minConfidence", unit, "it fires only where we are so sure of its traits" },
+      { "text", "text", text, "what it says instead" } } },
+  { name = "keep", help = "Of feedback: this rule is good as it is; counts against changes of it.",
+    takes = { RULE }, options = { WEIGHT, REASON } },
+  { name = "configure", help = "Of feedback: training shall give this setting of the mapper this value.",
+    takes = { { "setting", "setting", text, "its name" }, { "value", "value", any, "its value" } },
+    options = { WEIGHT, REASON } },
 }
 
 local FROM = { "from", "derivedFrom", texts, "ids of the observations it rests on, if not this one" }
@@ -228,6 +249,16 @@ local function fill_options(row, operation, options)
   return nil
 end
 
+-- A verb of which one option at least must be given.
+local function missing_option(row, operation)
+  for _, name in ipairs(row.needs or {}) do
+    if operation[name] ~= nil then
+      return nil
+    end
+  end
+  return row.needs and fault.new("it says nothing", "give one of its options at least")
+end
+
 local function operation_of(row, observation_id, ...)
   local operation = { op = row.name }
   local given = { ... }
@@ -239,6 +270,7 @@ local function operation_of(row, observation_id, ...)
     operation[each[2]] = checked
   end
   local wrong = fill_options(row, operation, given[#row.takes + 1])
+    or missing_option(row, operation)
   if wrong then
     return nil, wrong
   end

@@ -14,6 +14,7 @@ run --version
 check '--version says the version' exits 0 'personakit '
 mapfile -t commands < <("$pk" --help | sed -n '/^Commands/,/^$/s/^  \([a-z]*\) .*/\1/p')
 check 'there are commands' test "${#commands[@]}" -ge 4
+declare -A taking=([backup]=TO [restore]=FROM) # Those that take a word.
 for command in "${commands[@]}"; do
     run "$command" --help
     check "$command --help has an example" exits 0 "  personakit $command"
@@ -22,7 +23,7 @@ for command in "${commands[@]}"; do
     check "help $command says the same" exits 0 "personakit $command"
     run "$command" --jsn
     check "$command names the nearest option" exits 2 "did you mean '--json'?"
-    run "$command" extra
+    run "$command" extra ${taking[$command]:+"extra"}
     check "$command takes no stray words" exits 2 "takes no 'extra'"
 done
 
@@ -40,6 +41,14 @@ run move --from
 check 'an own option without its value is refused' exits 2 "'--from' needs a value"
 run upgrade --check=yes
 check 'a value for an option that takes none is refused' exits 2 "takes no value"
+run backup
+check 'a missing word is named' exits 2 'TO'
+run restore "$work/nothing" --data "$work/none"
+check 'restoring what is no backup is refused' exits 1 'is no backup'
+check 'and makes nothing' test ! -e "$work/none"
+run backup "$work/b" --data "$work/none"
+check 'backing up what is no store is refused' exits 1
+check 'and makes nothing, either' test ! -e "$work/b" -a ! -e "$work/b.partial" -a ! -e "$work/none"
 run move --from sqlite:x
 check 'a missing option is named' exits 2 '--to'
 run sevre --json
@@ -63,6 +72,10 @@ run config --json --listen=127.0.0.1:8102
 check 'config --json is JSON' python3 -c \
     'import json,sys; assert json.load(open(sys.argv[1]))["listen"]["value"] == ["127.0.0.1:8102"]' \
     "$work/out"
+run config --set traits.half_lives=high=7d,chat_log=0.25
+check 'half-lives are settings' exits 0 'high=7d'
+run config --set traits.half_lives=high=soon
+check 'and a wrong one is answered with an example' exits 2 "as in 'high=7d'"
 run config --store 'mongodb://me:hunter2@db.example:27017/pk'
 check 'a password is never shown' exits 0 'db.example'
 check 'not even in part' bash -c "! grep -q hunter2 '$work/out' '$work/err'"

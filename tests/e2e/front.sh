@@ -226,12 +226,17 @@ check 'it leaves, too' ended 0
 # ---- Proxies ----
 
 check 'a server behind a proxy' serve proxied --data "$work/proxied" --set log.access=true \
+    --set net.bodies_bytes=1MiB \
     --set proxy.trusted=127.0.0.1
 get /healthz -H 'X-Forwarded-For: 198.51.100.7' -H 'X-Request-Id: forwarded'
 mark proxied
 marked_line=1
 check "the log has the client's address, not the proxy's" \
     soon '"address":"198.51.100.7","request":"forwarded"'
+key=$(cat "$work/proxied/admin.key")
+head -c 2000000 /dev/zero >"$work/long"
+ask /v1/observations -X POST -H 'Content-Type: application/x-ndjson' --data-binary "@$work/long"
+check 'bodies beyond net.bodies_bytes are refused: 503' problem 503 busy
 kill -TERM "$pid"
 check 'it leaves as well' ended 0
 check 'a server that is told by PROXY' serve proxied --data "$work/proxied" --set log.access=true \

@@ -5,6 +5,9 @@
  * prints the documents planted, in all; a collection that takes none is an
  * error, so that nothing is left out without a word.
  *
+ * With PK_PLANT_PERSON set, the documents are this person's, in every
+ * collection that is deleted with its person, and none has expired.
+ *
  * Every second document has all the fields that its schema knows. One of each
  * collection with a TTL has expired. Rows of the feed expire in the order in
  * which they are announced, IN_ONE_MS of them at once. */
@@ -27,9 +30,12 @@ enum { LIST = 200, IN_ONE_MS = 700 };
 static const int64_t past_ms = 1767225600000; /* 2026-01-01: behind the dates of generate.h. */
 static const int64_t far_ms = 4070908800000;  /* 2099. */
 
-static struct pk_doc *make(const struct pk_collection *collection, long number, bool is_expired)
+static struct pk_doc *make(const struct pk_collection *collection, const char *person, long number,
+                           bool is_expired)
 {
-    const struct pk_generate how = { .seed = (uint64_t)number, .is_full = number % 2 == 0 };
+    const struct pk_generate how = { .seed = (uint64_t)number + (person ? 1000000 : 0),
+                                     .is_full = number % 2 == 0,
+                                     .person = person };
     int64_t expires_ms = is_expired ? past_ms : far_ms + number / IN_ONE_MS;
     bson_t whole;
     pk_generate_bson(collection, &how, &whole);
@@ -45,14 +51,14 @@ static struct pk_doc *make(const struct pk_collection *collection, long number, 
 }
 
 /* False when the store does not take them. */
-static bool plant(struct pk_store *store, const struct pk_collection *collection, long count,
-                  struct pk_error *err)
+static bool plant(struct pk_store *store, const struct pk_collection *collection,
+                  const char *person, long count, struct pk_error *err)
 {
     for (long i = 0; i < count;) {
         PK_CLEANUP(pk_writes_done) struct pk_writes list = { 0 };
         for (; i < count && list.count < LIST; i++) {
             PK_CLEANUP(pk_doc_unrefp)
-            struct pk_doc *doc = make(collection, i + 1, i == 0 && count > 1);
+            struct pk_doc *doc = make(collection, person, i + 1, !person && i == 0 && count > 1);
             if (collection->is_feed) {
                 pk_writes_announce(&list, doc);
             } else {
@@ -93,13 +99,16 @@ int main(int argc, char **argv)
         return 1;
     }
     long all = 0;
-    long count = strtol(argv[2], NULL, 10);
+    const char *person = getenv("PK_PLANT_PERSON");
+    const long asked = strtol(argv[2], NULL, 10);
     for (size_t i = 0; i < inventory->count; i++) {
         const struct pk_collection *collection = &inventory->collection[i];
-        if (!is_chosen(collection->name, argc - 3, argv + 3)) {
+        const long count = person && collection->is_person_id ? 1 : asked;
+        if (!is_chosen(collection->name, argc - 3, argv + 3) ||
+            (person && collection->erase != PK_ERASE_DELETE)) {
             continue;
         }
-        if (!plant(store, collection, count, &err)) {
+        if (!plant(store, collection, person, count, &err)) {
             (void)fprintf(stderr, "%s\n", err.message);
             pk_store_close(store);
             return 1;

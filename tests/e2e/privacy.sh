@@ -72,6 +72,7 @@ life()
     check "$name: nobody is erased by mistake" exits 1 '--yes'
     cli person erase "${person}1" --yes
     check "$name: meant, it is done" exits 0 'erased'
+    check "$name: and it says until when backups may hold the person" says 'until 20'
     cli person erase "${person}1" --yes --json
     check "$name: asked again, it is the receipt" exits 0 '"observations":60'
     cli person export "${person}1"

@@ -149,14 +149,17 @@ static void *write_on(void *context)
         PK_CLEANUP(pk_writes_done) struct pk_writes list = { 0 };
         char id[LIST][PK_UUID_TEXT];
         char person[PK_UUID_TEXT];
+        const bool is_born = pk_random_u64() % 2; /* Else somebody claims them. */
         person_id((unsigned)(pk_random_u64() % PEOPLE), person);
         for (int i = 0; i < LIST; i++) {
             bson_t payload = BSON_INITIALIZER;
             BSON_APPEND_INT64(&payload, "place", i);
-            pk_task_add(
-                &list, &child->books,
-                &(struct pk_task_new){ .type = "count", .person = person, .payload = &payload },
-                id[i]);
+            pk_task_add(&list, &child->books,
+                        &(struct pk_task_new){ .type = "count",
+                                               .person = person,
+                                               .payload = &payload,
+                                               .outbox = is_born ? child->outbox : NULL },
+                        id[i]);
             bson_destroy(&payload);
             pk_news_add(&list, &child->books,
                         &(struct pk_news){

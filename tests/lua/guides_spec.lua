@@ -209,6 +209,6 @@ describe("the table of what processors derive", function()
       assert.is_truthy(not processor or of[processor], name)
       count = count + (processor and 1 or 0)
     end
-    assert.are.equal(8, count)
+    assert.are.equal(9, count)
   end)
 end)

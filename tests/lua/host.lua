@@ -148,6 +148,7 @@ function Script:full(entry, input)
   input = input or {}
   input.configuration = self.configuration
   input.source = self.source
+  input.tuning = self.tuning
   return open(self.full_text, self.text, self.name)[entry](input)
 end
 
@@ -182,9 +183,9 @@ function Script:run_examples()
 end
 
 -- Takes a script in; nil and what is wrong when the library refuses it.
-function host.load(text, name, configuration, source)
+function host.load(text, name, configuration, source, tuning)
   local script = setmetatable({
-    text = text, source = source or text, name = name or "script.lua", configuration = configuration,
+    text = text, source = source or text, tuning = tuning, name = name or "script.lua", configuration = configuration,
     full_text = bundle.text("full", read_module),
   }, Script)
   local is_ok, about = pcall(script.full, script, "describe")
@@ -203,10 +204,10 @@ function host.load(text, name, configuration, source)
 end
 
 -- A mapper of JSON: text, or a document.
-function host.declared(of)
+function host.declared(of, tuning)
   local document = type(of) == "string" and assert(json.decode(of, 1, host.null)) or of
   return host.load(DECLARED, "declared.lua", document,
-    type(of) == "string" and of or nil)
+    type(of) == "string" and of or nil, tuning)
 end
 
 -- ---- Mindscapes ----

@@ -56,6 +56,12 @@ local CASES = {
     { label = "Ada", nodeType = "entity", attributes = { born = 1815 } } } },
   edge = { { "local a = { label = 'Ada' } t:edge(a, 'Engine', 'programs', { strength = 1 })",
     { source = "Ada", target = "Engine", edgeType = "programs", strength = 1 } } },
+  tune = { { "t:tune('short-hello', { priority = 'lower', weight = 0.34, reason = 'not helpful' })",
+    { ruleId = "short-hello", priority = "lower", weight = 0.34, reason = "not helpful" } },
+    { "t:tune('x', { off = true, min_confidence = 0.7, text = 'y' })",
+      { ruleId = "x", off = true, minConfidence = 0.7, text = "y" } } },
+  keep = { { "t:keep('x', { weight = 0.2 })", { ruleId = "x", weight = 0.2 } } },
+  configure = { { "t:configure('limit', 3, { weight = 1 })", { setting = "limit", value = 3, weight = 1 } } },
   now = { { "t:now('mood', 'focused', { ttl = '4h' })", { key = "mood", value = "focused", ttl = 14400 } } },
 }
 
@@ -120,6 +126,9 @@ describe("processors", function()
       ["t:now('mood', 'x', { ttl = '1ms' })"] = "shorter than a second",
       ["t:narrative('x', { traits = { 'a b' } })"] = "'a b' is not a trait's path",
       ["t:edge('a', 5, 'x')"] = "t:edge: target: 5 is not a text",
+      ["t:tune('x')"] = "t:tune: it says nothing",
+      ["t:tune('x', { priority = 'lowest' })"] = "option 'priority': value 'lowest' is not known",
+      ["t:tune('x', { off = 'yes' })"] = "'yes' is not true or false",
       ["t.set = 1"] = "t cannot be written",
       ["m['a'] = 1"] = "by t:set",
     }) do

@@ -179,8 +179,8 @@ describe("rules", function()
       ["work.focus.deep_minutes"] = 90 })).rules
     assert.is_true(said[1].fired)
     assert.is_nil(said[1].reason)
-    assert.are.equal("work.chronotype is 'morning'; wanted: is one of 'evening, night'", said[2].reason)
-    assert.are.equal("work.focus.deep_minutes is 90; wanted: lies between '1, 60'", said[3].reason)
+    assert.are.equal("work.chronotype is 'morning'; wanted: is one of 'evening' or 'night'", said[2].reason)
+    assert.are.equal("work.focus.deep_minutes is 90; wanted: lies between 1 and 60", said[3].reason)
     assert.are.equal("none of: work.meetings.per_day is not known; wanted: is at least 4 | "
       .. "work.meetings.load is not known; wanted: matches '^(high|too )'", said[4].reason)
   end)

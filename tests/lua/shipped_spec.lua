@@ -222,8 +222,8 @@ end)
 
 -- ---- Processors ----
 
-local TYPES = { "api_import", "assessment", "calendar_event", "chat_log", "document", "interview",
-  "user_input", "work_session" }
+local TYPES = { "api_import", "assessment", "calendar_event", "chat_log", "document", "feedback",
+  "interview", "user_input", "work_session" }
 
 -- Values that no field expects.
 local function odd_values()

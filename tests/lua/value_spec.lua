@@ -32,6 +32,19 @@ describe("templates", function()
   end)
 end)
 
+describe("numbers", function()
+  it("are written as short as they can be and are the same again", function()
+    for text, of in pairs { ["0.4"] = 0.4, ["1"] = 1, ["-0.1"] = -0.1, ["1e+300"] = 1e300,
+      ["0.30000000000000004"] = 0.1 + 0.2 } do
+      assert.are.equal(text, value.number(of))
+    end
+    for _ = 1, 1000 do
+      local of = (math.random() - 0.5) * 10 ^ math.random(-30, 30)
+      assert.are.equal(of, tonumber(value.number(of)))
+    end
+  end)
+end)
+
 describe("durations", function()
   it("are numbers of seconds, or texts with a unit", function()
     for text, ms in pairs({ ["90s"] = 90000, ["1.5h"] = 5400000, ["7d"] = 604800000, ["2w"] = 1209600000,

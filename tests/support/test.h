@@ -1,8 +1,12 @@
 /* test.h - A test is a sentence: TEST(expired_lease_returns_row_to_pending) { ... }
  *
  * Cases register themselves; test.c has the main() that runs them with cmocka
- * (all, or those whose names match a pattern given as argument) and reports in
- * TAP, which tests/run counts. Use cmocka's assert_... macros. SKIP("why")
+ * and reports in TAP, which tests/run counts:
+ *
+ *     PROGRAM [--part K/N] [--but PATTERN] [PATTERN]
+ *
+ * All, or those whose names match the pattern; without those that match --but;
+ * of these the K-th of N parts, which can run side by side. Use cmocka's assert_... macros. SKIP("why")
  * ends a case that cannot run here; in CI that is a failure. */
 /* SPDX-License-Identifier: MIT */
 #ifndef PK_TEST_H

@@ -55,7 +55,7 @@ script()
         -H 'Content-Type: application/json' -d "{\"source\":\"return require('personakit').$kind \
 { id = '$id', version = '$version', $rest }\"}"
 }
-for version in 0.1.0 1.0.0 1.1.0; do
+for version in 0.1.0 0.2.0 1.0.0 1.1.0; do
     script mapper first "$version" 'core = function() return {} end'
     check "a mapper $version" test "$code" = 200
     script processor second "$version" "accepts = { 'x' }, process = function(obs, m, t) \
@@ -68,6 +68,8 @@ done
 PK_HASH=$(sed -n 's/.*"contentHash":"\([0-9a-f]*\)".*/\1/p' "$work/out")
 script processor fourth 1.0.0 "accepts = { 'y' }, process = function() error('never') end"
 check 'and one that fails' test "$code" = 200
+script processor fifth 1.0.0 "accepts = { 'feedback' }, process = function(obs, m, t) t:keep('x') end"
+check 'and one that learns from feedback' test "$code" = 200
 
 # A person with traits, a persona, feedback; and what waits for a decision.
 observe()
@@ -90,6 +92,12 @@ PK_WAITING=$(observe ${other}2 user_input slack observationId '')
 PK_UNWANTED=$(observe ${other}2 user_input slack observationId '')
 PK_ERASED=${other}5
 observe $PK_ERASED user_input mail observationId '' >/dev/null
+PK_TWIN=${other}6 PK_SAME=${other}7 PK_MERGED=${other}9
+for person in $PK_TWIN $PK_SAME ${other}8 $PK_MERGED; do
+    observe "$person" user_input mail observationId '' >/dev/null
+done
+PK_MERGE=$(make '/v1/people/merge?wait=processed' "{\"from\":\"${other}8\",\"into\":\"$PK_MERGED\"}" mergeId)
+check 'a merge' test "$code" = 200
 PK_FAILED=$(observe ${other}3 y mail taskId '')
 PK_LOST=$(observe ${other}4 y mail taskId '')
 get "/v1/people/$PK_PERSON/reviews" -H "Authorization: Bearer $key"
@@ -106,7 +114,7 @@ PK_FEEDBACK=$(make /v1/feedback "{\"personaInstanceId\":\"first:$PK_PERSON:insta
 check 'all of that has its id' test -n "$PK_TASK" -a -n "$PK_OBSERVATION" -a -n "$PK_FORGOTTEN" \
     -a -n "$PK_WAITING" -a -n "$PK_UNWANTED" -a -n "$PK_FAILED" -a -n "$PK_LOST" -a -n "$PK_REVIEW_3" -a -n "$PK_FEEDBACK"
 export PK_PERSON PK_ERASED PK_TASK PK_OBSERVATION PK_FORGOTTEN PK_WAITING PK_UNWANTED PK_FAILED PK_LOST \
-    PK_REVIEW_1 PK_REVIEW_2 PK_REVIEW_3 PK_FEEDBACK
+    PK_REVIEW_1 PK_REVIEW_2 PK_REVIEW_3 PK_FEEDBACK PK_TWIN PK_SAME PK_MERGED PK_MERGE
 export PK_HASH PK_ACTOR=$actor PK_GONE PK_KEY PK_AFTER PYTHONPATH=$here SCHEMATHESIS_HOOKS=schemathesis_hooks
 
 # A stream of events does not end, so its answer is never whole; tests/e2e has it.

@@ -42,7 +42,7 @@ THERE = {"actor": os.environ["PK_ACTOR"], "key": os.environ["PK_KEY"], "hash": o
          "purpose": "research", "persona": f"first:{os.environ['PK_PERSON']}:instant"}
 # What is decided once has one for each decision.
 ONCE = {("actor", "/archive"): "PK_GONE", ("observation", "/approve"): "PK_WAITING", ("observation", "/reject"): "PK_UNWANTED",
-        ("task", "/retry"): "PK_FAILED", ("task", "/discard"): "PK_LOST",
+        ("merge", "/undo"): "PK_MERGE", ("task", "/retry"): "PK_FAILED", ("task", "/discard"): "PK_LOST",
         ("review", "/approve"): "PK_REVIEW_1", ("review", "/decline"): "PK_REVIEW_2", ("review", "/undo"): "PK_REVIEW_3"}
 REST = {"mapper": "core = function() return {} end", "processor": "accepts = { 'x' }, process = function() end",
         "condition": "test = function() return true end"}
@@ -84,6 +84,10 @@ def fill_body(case, kwargs):
             (body.get("feedback") or {}).pop(name, None)
     elif case.operation.path == "/v1/admin/replays":
         body.update(processor="second", version="1.0.0")
+    elif case.operation.path == "/v1/mappers/{mapper}/train":
+        body.pop("version", None)
+    elif case.operation.path == "/v1/people/merge":
+        body.update({"from": os.environ["PK_TWIN"], "into": os.environ["PK_SAME"]})
     else:
         return
     kwargs["json"] = body
@@ -104,9 +108,13 @@ def before_call(context, case, kwargs):
             path["observation"] = os.environ["PK_FORGOTTEN"]
         if case.operation.method.lower() == "delete" and case.operation.path == "/v1/people/{person}":
             path["person"] = os.environ["PK_ERASED"]
+        if "merge" in path:
+            path["person"] = os.environ["PK_MERGED"]
         fill_body(case, kwargs)
         if case.operation.path.endswith("/deprecate"):
             path["version"] = "0.1.0"  # What is deprecated never serves again.
+        if case.operation.path.endswith("/canary"):
+            path["version"] = "0.2.0"  # A draft beside the active one.
         if puts_script(case):
             text = source(next(name for name in path if name in REST))
             if case.media_type == "text/x-lua":
@@ -247,6 +255,8 @@ def is_forgotten(response):
 def breaks_rule(case, problem):
     """True when what was sent breaks a rule that spans fields, which no schema says."""
     body, field = case.body, problem.get("field")
+    if field == "include" and "at" in (case.query or {}):
+        return True  # What lies beside a mindscape has no past.
     at = (case.operation.method.upper(), case.operation.path)
     if not isinstance(body, dict):
         return False
@@ -264,8 +274,12 @@ def breaks_rule(case, problem):
     if at == ("PUT", "/v1/people/{person}/consents/{purpose}"):
         return field == "validUntil" and None not in (body.get("validFrom"), body.get("validUntil")) and \
             instant(body["validUntil"]) <= instant(body["validFrom"])
+    if at == ("POST", "/v1/people/merge"):
+        return field == "into" and str(body.get("from")).lower() == str(body.get("into")).lower()
     if at == ("POST", "/v1/people/{person}/replay"):
         return field == "processor" and body.get("processor") is None and body.get("version") is not None
+    if at[1].endswith("/canary"):
+        return field == "share" and body.get("share") == 0
     if at[1].endswith("/dry-run"):
         return field == "" and (body.get("personId") is None) == (body.get("mindscape") is None)
     if at == ("POST", "/v1/observations"):

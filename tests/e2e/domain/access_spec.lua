@@ -32,6 +32,20 @@ setup(function()
   api.serve("mapper", "of-health", PLAIN:format("of-health", "health.sleep"))
 end)
 
+-- Who read what, and for what, is written every 5 s.
+local function was_read_for(person, purpose)
+  local stop = os.time() + 20
+  repeat
+    local log = api.get("/v1/people/" .. person .. "/access-log")
+    for _, read in ipairs(log.body.items) do
+      if read.action == "persona.accessed" and read.purpose == purpose then
+        return true
+      end
+    end
+  until os.time() > stop
+  return false
+end
+
 describe("consent", function()
   local function consent(person, purpose, status)
     return api.put("/v1/people/" .. person .. "/consents/" .. purpose, { body = { status = status } })
@@ -46,6 +60,7 @@ describe("consent", function()
     local made = map(person, "of-work", { purpose = "research" })
     assert.are.equal(200, made.status)
     assert.are.equal("Oslo", made.body.persona.personaCore.said)
+    assert.is_true(was_read_for(person, "research"))
     local path = "/v1/people/" .. person .. "/consents/research"
     assert.are.equal("granted", api.get(path).body.status)
     assert.are.equal("withdrawn", api.delete(path).body.status)

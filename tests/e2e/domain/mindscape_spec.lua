@@ -91,6 +91,30 @@ describe("reading a mindscape", function()
     assert.are.equal("2025-01-01T00:00:00.000Z", now.updatedAt)
   end)
 
+  it("goes back in time with goals, beliefs and what was true just then", function()
+    local person = api.new_person()
+    local function ago(minutes)
+      return os.date("!%Y-%m-%dT%H:%M:%SZ", os.time() - minutes * 60)
+    end
+    local function as_of(minutes, more)
+      return api.get(path_of(person, "mindscape?at=" .. ago(minutes) .. (more or "")))
+    end
+    local function say(minutes, mood, goals)
+      assert.are.equal(201, api.observe(person, { mood = mood, goals = goals }, { at = ago(minutes) }).status)
+    end
+    say(120, "calm", { "learn Spanish" })
+    say(60, "angry", { "learn Spanish", "sleep more" })
+    local now, then_ = api.get(path_of(person, "mindscape")).body, as_of(90).body
+    assert.are.equal(2, #now.goals)
+    assert.are.equal(1, #then_.goals)
+    assert.are.equal(1, #then_.goals[1].derivedFrom)
+    assert.are.equal("calm", then_.highVolatileCache.mood)
+    assert.are.equal("angry", as_of(30).body.highVolatileCache.mood)
+    assert.are.same({}, as_of(150).body.goals)
+    assert.is_nil(as_of(150).body.highVolatileCache.mood)
+    assert.are.equal(400, as_of(90, "&include=knowledge").status)
+  end)
+
   it("is less sure of what it has not heard of for long", function()
     local person = api.new_person()
     api.observe(person, { traits = { ["work.city"] = "Oslo" } }, { at = "2024-01-01T00:00:00Z" })

@@ -18,7 +18,7 @@ return pk.mapper {
       suggest = "Take your time" },
   },
   core = function(m) return { tone = m["communication.style"] } end,
-  overlay = function(m) return { mood = m.now.mood } end,
+  overlay = function(m) return { mood = m.now.mood, called = m.facts.nickname } end,
 }]]
 
 local function person_with(structured)
@@ -193,6 +193,33 @@ describe("explaining a persona", function()
     assert.is_false(fired.long)
     assert.is_truthy(why.raw:find(sent.body.observationId, 1, true))
     assert.is_truthy(why.raw:find("communication.style", 1, true))
+  end)
+end)
+
+describe("explaining the past", function()
+  it("goes by what was known and true just then", function()
+    local person = api.new_person()
+    local function ago(minutes)
+      return os.date("!%Y-%m-%dT%H:%M:%SZ", os.time() - minutes * 60)
+    end
+    local function say(minutes, style, mood)
+      api.observe(person, { traits = { ["communication.style"] = style }, mood = mood }, { at = ago(minutes) })
+    end
+    say(120, "direct", "calm")
+    say(60, "warm", "angry")
+    api.observe(person, { facts = { nickname = "Bo" } })
+    local function made(minutes)
+      local why = api.get(persona_path(person) .. "/explain?mapper_version=1.0.0&as_of=" .. ago(minutes))
+      assert.are.equal(200, why.status)
+      return why.body
+    end
+    assert.are.equal("direct", made(90).personaCore.tone)
+    assert.are.equal("calm", made(90).contextualOverlay.mood)
+    assert.are.equal("warm", made(30).personaCore.tone)
+    assert.are.equal("angry", made(30).contextualOverlay.mood)
+    assert.are.equal("Bo", made(30).contextualOverlay.called)
+    assert.is_truthy(made(30).warnings[1]:find("the fact 'nickname' is taken as it is now", 1, true))
+    assert.are.equal(1, #made(30).warnings)
   end)
 end)
 

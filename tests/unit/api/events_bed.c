@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/id.h"
+#include "database.h"
 #include "doc/doc.h"
 #include "doc/inventory.h"
 #include "doc/json.h"
@@ -17,7 +18,6 @@
 #include "net/sse.h"
 
 #include <arpa/inet.h>
-#include <mongoc/mongoc.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,20 +67,14 @@ static void keyring_hear(void *ring, const struct pk_feed_item *item)
 static void open_store(struct events_bed *bed, bool is_mongo)
 {
     char uuid[PK_UUID_TEXT];
-    const char *set = getenv("PK_TEST_MONGODB");
-    if (is_mongo && !set) {
-        SKIP("PK_TEST_MONGODB names no replica set");
-    }
     pk_uuid_new(uuid);
     bed->is_mongo = is_mongo;
     bed->folder = pk_strdupf("%s/%.8s", pk_test_folder(), uuid);
     assert_int_equal(mkdir(bed->folder, 0700), 0);
-    if (is_mongo) {
-        const size_t hosts = strcspn(set + strlen("mongodb://"), "/?") + strlen("mongodb://");
-        const char *options = strchr(set, '?');
-        bed->url = pk_strdupf("%.*s/events_%.8s%s", (int)hosts, set, uuid, options ? options : "");
-    } else {
-        bed->url = pk_strdupf("sqlite:%s", bed->folder);
+    bed->url = is_mongo ? pk_test_database_lend(pk_inventory_builtin())
+                        : pk_strdupf("sqlite:%s", bed->folder);
+    if (!bed->url) {
+        SKIP("PK_TEST_MONGODB names no replica set");
     }
     const struct pk_store_options options = { .url = bed->url,
                                               .inventory = pk_inventory_builtin(),
@@ -127,17 +121,6 @@ void events_bed_open(struct events_bed *bed, const struct events_bed_options *op
     assert_ok(pk_net_open(&bed->net, &net, &bed->err), &bed->err);
 }
 
-static void drop_database(const struct events_bed *bed)
-{
-    mongoc_uri_t *uri = mongoc_uri_new(bed->url);
-    mongoc_client_t *client = mongoc_client_new_from_uri(uri);
-    mongoc_database_t *database = mongoc_client_get_database(client, mongoc_uri_get_database(uri));
-    (void)mongoc_database_drop(database, NULL);
-    mongoc_database_destroy(database);
-    mongoc_client_destroy(client);
-    mongoc_uri_destroy(uri);
-}
-
 void events_bed_done(struct events_bed *bed)
 {
     if (bed->watch) {
@@ -151,11 +134,12 @@ void events_bed_done(struct events_bed *bed)
     pk_watch_free(bed->watch);
     pk_keyring_free(bed->keyring);
     pk_peppers_free(bed->peppers);
-    if (bed->is_mongo && bed->store) {
-        drop_database(bed);
+    if (bed->is_mongo) {
+        pk_test_database_return(bed->url, bed->store);
+    } else {
+        pk_store_close(bed->store);
+        pk_free(bed->url);
     }
-    pk_store_close(bed->store);
-    pk_free(bed->url);
     pk_free(bed->folder);
 }
 

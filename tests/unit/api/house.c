@@ -21,12 +21,14 @@
 #include "persona/consent.h"
 #include "persona/erase.h"
 #include "persona/feedback.h"
+#include "persona/merge.h"
 #include "persona/mindscape.h"
 #include "persona/people.h"
 #include "persona/persona.h"
 #include "persona/process.h"
 #include "persona/registry.h"
 #include "persona/replay.h"
+#include "persona/train.h"
 #include "persona/trait.h"
 
 #include <arpa/inet.h>
@@ -202,6 +204,27 @@ static void open_domain(struct house *house, const struct house_options *options
         .context = domain,
         .help = "Tries again what has waited for a person's consent.",
     };
+    house->task[7] = (struct pk_task_type){
+        .name = PK_TRAIN_TASK,
+        .run = pk_train_run,
+        .failed = pk_train_failed,
+        .context = domain,
+        .attempts_max = 2,
+        .help = "Makes a draft of a mapper from its feedback.",
+    };
+    static const struct {
+        const char *name;
+        pk_task_fn *run;
+    } merging[] = { { PK_MERGE_TASK, pk_merge_run },
+                    { PK_UNDO_TASK, pk_merge_undo_run },
+                    { PK_PART_TASK, pk_merge_part_run } };
+    for (size_t i = 0; i < PK_COUNT(merging); i++) {
+        house->task[8 + i] = (struct pk_task_type){ .name = merging[i].name,
+                                                    .run = merging[i].run,
+                                                    .context = domain,
+                                                    .attempts_max = 100,
+                                                    .help = "Makes two people one, or two again." };
+    }
     domain->outbox = pk_outbox_new(&(struct pk_outbox_options){ .books = &house->books,
                                                                 .type = house->task,
                                                                 .ended = forget_hot,

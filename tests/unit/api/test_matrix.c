@@ -16,6 +16,7 @@
 #include "doc/json.h"
 #include "persona/consent.h"
 #include "persona/feedback.h"
+#include "persona/merge.h"
 #include "persona/mind.h"
 #include "persona/mindscape.h"
 #include "persona/observation.h"
@@ -66,6 +67,7 @@ static const struct {
     { "review.decide", PK_CAN_APPROVE, false, false },
     { "person.replay", PK_CAN_OPERATE, false, false },
     { "person.erase", PK_CAN_OPERATE, false, false },
+    { "person.merge", PK_CAN_OPERATE, false, false },
     { "person.export", PK_CAN_OPERATE, false, false },
     { "person.access_log", PK_CAN_CURATE | PK_CAN_OPERATE, false, false },
     { "observation.forget", PK_CAN_CURATE, false, false },
@@ -99,7 +101,9 @@ static const struct {
                         "'positive','wouldUseAgain':true,'recommendationScore':9}}}" },
     { "dryRunMapper", "{'personId':'b7a1c0de-0000-4000-8000-000000000001',"
                       "'detailLevel':'instant'}" },
+    { "trainMapper", "{}" },
     { "diffMapper", "{'against':'0.1.0','sample':2,'detailLevel':'instant'}" },
+    { "startCanary", "{'share':0.25}" },
     { "rollbackMapper", "{'reason':'x'}" },
     { "rollbackProcessor", "{'reason':'x'}" },
     { "rollbackCondition", "{'reason':'x'}" },
@@ -186,6 +190,8 @@ struct member {
     const char *script;             /* What a script's id is, where it is the target. */
     char observation[PK_UUID_TEXT]; /* That it has sent ... */
     char person[PK_UUID_TEXT];      /* ... of this person. */
+    char twin[PK_UUID_TEXT];        /* Another person, who is the same one. */
+    char merge[PK_UUID_TEXT];       /* Of the two. */
     char task[PK_UUID_TEXT];        /* That it has asked for. */
     char review[PK_UUID_TEXT];      /* Of what is proposed of the person. */
     char feedback[PK_UUID_TEXT];    /* That it has sent. */
@@ -274,8 +280,27 @@ static const char *script_name(enum pk_script_kind kind, enum thing thing)
     return name[kind][thing];
 }
 
+/* Somebody who learns from feedback, for mappers to be trained. */
+static void put_learner(struct house *house)
+{
+    static const char text[] = "return require('personakit').processor { id = 'learner', version = "
+                               "'1.0.0', accepts = { 'feedback' }, process = function() end }";
+    struct pk_bundle *bundle = NULL;
+    struct pk_report report = { 0 };
+    assert_ok(pk_bundle_of_text("x.lua", text, sizeof(text) - 1, &bundle, &house->err),
+              &house->err);
+    assert_ok(pk_registry_draft(house->registry, &house->by, bundle, PK_SCRIPT_PROCESSOR, "learner",
+                                PK_DRAFT_STRICT, NULL, &report, &house->err) &&
+                  pk_registry_activate(house->registry, &house->by, PK_SCRIPT_PROCESSOR, "learner",
+                                       "1.0.0", NULL, NULL, &report, &house->err),
+              &house->err);
+    pk_report_done(&report);
+    pk_bundle_unref(bundle);
+}
+
 static void put_scripts(struct house *house)
 {
+    put_learner(house);
     for (int kind = PK_SCRIPT_MAPPER; kind <= PK_SCRIPT_CONDITION; kind++) {
         for (enum thing thing = OWN; thing < MISSING; thing++) {
             const char *name = script_name((enum pk_script_kind)kind, thing);
@@ -409,6 +434,37 @@ static void plant_review(struct house *house, const struct pk_api_row *row, stru
     assert_ok(pk_store_commit(house->store, &list, 0, NULL, &house->err), &house->err);
 }
 
+static bool is_done(struct house *house, const char *task)
+{
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *doc = NULL;
+    assert_ok(pk_store_get(house->store, "outbox", task, 0, &doc, &house->err), &house->err);
+    const char *status = doc ? pk_doc_text(doc, "status") : NULL;
+    return status && strcmp(status, "done") == 0;
+}
+
+/* Two people, merged when the row undoes it. */
+static void plant_twin(struct house *house, const struct pk_api_row *row, struct member *target)
+{
+    char person[PK_UUID_TEXT], observation[PK_UUID_TEXT];
+    struct pk_merged merged;
+    memcpy(person, target->person, sizeof(person));
+    memcpy(observation, target->observation, sizeof(observation));
+    send_observation(house, target);
+    memcpy(target->twin, target->person, sizeof(person));
+    if (!has(row, "{merge}")) {
+        send_observation(house, target);
+        return;
+    }
+    memcpy(target->person, person, sizeof(person));
+    memcpy(target->observation, observation, sizeof(observation));
+    const struct pk_merge_ask ask = { .from = target->twin, .into = person };
+    assert_ok(pk_merge_people(&house->domain, &house->by, &ask, &merged, &house->err), &house->err);
+    memcpy(target->merge, merged.id, sizeof(merged.id));
+    while (!is_done(house, merged.task)) {
+        (void)poll(NULL, 0, 1);
+    }
+}
+
 /* A replay of all people that can be started, paused or resumed as the row does. */
 static void plant_replay(struct house *house, const struct pk_api_row *row)
 {
@@ -442,6 +498,39 @@ static void plant_replay(struct house *house, const struct pk_api_row *row)
     }
 }
 
+/* A draft beside the active version; what ends must have begun. */
+static void plant_canary(struct house *house, const struct pk_api_row *row,
+                         const struct member *target)
+{
+    struct pk_report report = { 0 };
+    put_script(house, PK_SCRIPT_MAPPER, target->script, "0.4.0", false);
+    assert_ok(row->method != PK_METHOD_DELETE ||
+                  pk_registry_canary(house->registry, &house->by, target->script, "0.4.0", 0.5,
+                                     NULL, NULL, &report, &house->err),
+              &house->err);
+    pk_report_done(&report);
+}
+
+/* Nothing is under way: whoever was trained last, it is over. */
+static void forget_training(struct house *house)
+{
+    PK_CLEANUP(pk_writes_done) struct pk_writes list = { 0 };
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *row = NULL;
+    for (bool is_done = false; !is_done;) { /* Its own task may be writing the row. */
+        pk_doc_unref(row);
+        row = NULL;
+        pk_writes_clear(&list);
+        assert_ok(pk_store_get(house->store, "settings", "train.own", 0, &row, &house->err),
+                  &house->err);
+        if (row) {
+            pk_writes_delete(&list, "settings", "train.own", pk_doc_version(row));
+        }
+        is_done = pk_store_commit(house->store, &list, 0, NULL, &house->err);
+        assert_true(is_done || house->err.code == PK_CONFLICT);
+        house->err = (struct pk_error){ .code = PK_OK };
+    }
+}
+
 /* A rollback uses a version up, and a decision an observation. */
 static void prepare(struct house *house, const struct pk_api_row *row, struct member *target)
 {
@@ -454,6 +543,9 @@ static void prepare(struct house *house, const struct pk_api_row *row, struct me
             send_observation(house, target);
         }
     }
+    if ((has(row, "/people/merge") || has(row, "{merge}")) && !strstr(target->script, "missing")) {
+        plant_twin(house, row, target);
+    }
     if (has(row, "{trait}") && !strstr(target->script, "missing")) {
         plant_trait(house, target);
     }
@@ -462,6 +554,9 @@ static void prepare(struct house *house, const struct pk_api_row *row, struct me
     }
     if (has(row, "/admin/replays")) {
         plant_replay(house, row);
+    }
+    if (has(row, "/train")) {
+        forget_training(house);
     }
     if (has(row, "{feedback}") && !strstr(target->script, "missing")) {
         plant_feedback(house, target);
@@ -480,6 +575,9 @@ static void prepare(struct house *house, const struct pk_api_row *row, struct me
     static int turn = 1;
     char version[32];
     const bool is_there = strstr(target->script, "missing") == NULL;
+    if (has(row, "/canary") && is_there) {
+        plant_canary(house, row, target);
+    }
     if (has(row, "/rollback") && is_there) {
         put_script(house, kind_of(row), target->script, "0.2.0", true);
         (void)snprintf(version, sizeof(version), "1.0.%d", turn++);
@@ -510,6 +608,8 @@ static void fill_path(char *out, size_t size, const struct pk_api_row *row,
         } else if (strncmp(at, "{persona}", 9) == 0) {
             (void)snprintf(persona, sizeof(persona), "own:%s:instant", member->person);
             value = persona;
+        } else if (strncmp(at, "{merge}", 7) == 0) {
+            value = member->merge[0] ? member->merge : "00000000-0000-4000-8000-000000000000";
         } else if (strncmp(at, "{trait}", 7) == 0) {
             value = "work.focus";
         } else if (strncmp(at, "{feedback}", 10) == 0) {
@@ -521,7 +621,7 @@ static void fill_path(char *out, size_t size, const struct pk_api_row *row,
         } else if (strncmp(at, "{hash}", 6) == 0) {
             value = serving_hash;
         } else if (strncmp(at, "{version}", 9) == 0) {
-            value = strstr(row->path, "deprecate") ? "0.1.0" : "0.2.0";
+            value = has(row, "/deprecate") ? "0.1.0" : has(row, "/canary") ? "0.4.0" : "0.2.0";
         } else if (is_script(row) && *at == '{') {
             value = member->script;
         } else if (*at == '{') {
@@ -553,6 +653,11 @@ static const char *body_of(const struct pk_api_row *row, const struct member *ta
                                      *c == '~' ? "\\u0022" : (char[]){ *c, '\0' });
         }
         (void)snprintf(text + used, sizeof(text) - used, "'}");
+        return text;
+    }
+    if (strcmp(row->id, "mergePeople") == 0) {
+        (void)snprintf(text, sizeof(text), "{'from':'%s','into':'%s'}", target->twin,
+                       target->person);
         return text;
     }
     for (size_t i = 0; i < PK_COUNT(body_table); i++) {

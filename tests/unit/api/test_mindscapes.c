@@ -148,6 +148,7 @@ TEST(a_mindscape_as_of_a_past_time_has_no_etag)
     assert_string_equal(reply_text(&reply, "traitMatrix.1.value"), "light");
     assert_string_equal(reply_text(&reply, "asOf"), text);
     assert_null(reply_header(&reply, "ETag"));
+    assert_null(strstr(reply.body, "\"version\""));
     reply_done(&reply);
     pk_time_format(now_ms() - 100 * DAY_MS, text);
     (void)snprintf(target, sizeof(target), BASE "/mindscape?at=%s", text);
@@ -171,6 +172,9 @@ TEST(what_is_asked_for_wrongly_is_named)
         { BASE "/mindscape?include=everything", "invalid", 400 },
         { BASE "/mindscape?shape=round", "invalid", 400 },
         { BASE "/mindscape?at=yesterday", "invalid", 400 },
+        { BASE "/mindscape?at=2020-01-01T00:00:00Z&include=knowledge", "invalid", 400 },
+        { BASE "/mindscape?at=2020-01-01T00:00:00Z&include=embedding", "invalid", 400 },
+        { BASE "/mindscape?at=2220-01-01T00:00:00Z&include=knowledge", NULL, 200 },
         { BASE "/mindscape?deep=1", "invalid", 400 },
         { "/v1/people/nobody/mindscape", "invalid", 400 },
         { "/v1/people/" OTHER "/mindscape", "not_found", 404 },

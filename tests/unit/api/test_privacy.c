@@ -206,3 +206,22 @@ TEST(who_was_refused_has_read_nothing)
     reply_done(&reply);
     house_close(&house);
 }
+
+/* Those that see to it themselves: exports, and the log itself, which is no reading of the person.
+ */
+TEST(whatever_shows_something_of_a_person_is_noted)
+{
+    static const char below[] = "/v1/people/{person}/";
+    size_t noted = 0;
+    for (size_t i = 0; i < pk_api_row_count(); i++) {
+        const struct pk_api_row *row = pk_api_row_at(i);
+        const bool is_below =
+            row->method == PK_METHOD_GET && strncmp(row->path, below, sizeof(below) - 1) == 0 &&
+            row->action != PK_ACT_PERSON_EXPORT && row->action != PK_ACT_PERSON_ACCESS_LOG;
+        if (is_below && !(row->flags & PK_ROW_READS)) {
+            fail_msg("%s is not noted", row->path);
+        }
+        noted += (row->flags & PK_ROW_READS) != 0;
+    }
+    assert_true(noted >= 12);
+}

@@ -1,4 +1,4 @@
-/* bed.c - See bed.h. A MongoDB database of a case is dropped at its end. */
+/* bed.c - See bed.h. */
 /* SPDX-License-Identifier: MIT */
 #include "bed.h"
 
@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/id.h"
+#include "database.h"
 #include "doc/doc.h"
 #include "doc/inventory.h"
 
@@ -32,20 +33,17 @@ static char *fresh_url(enum engine engine)
         pk_free(folder);
         return url;
     }
-    const char *set = getenv("PK_TEST_MONGODB");
-    const size_t hosts = strcspn(set + strlen("mongodb://"), "/?") + strlen("mongodb://");
-    const char *options = strchr(set, '?');
-    return pk_strdupf("%.*s/feed_%.8s%s", (int)hosts, set, uuid, options ? options : "");
+    return pk_test_database_lend(&inventory);
 }
 
 void bed_open(struct bed *bed, enum engine engine, const char *url)
 {
     struct pk_error err = { 0 };
-    if (engine == ENGINE_MONGO && !url && !getenv("PK_TEST_MONGODB")) {
-        SKIP("PK_TEST_MONGODB names no replica set");
-    }
     bed->is_mongo = engine == ENGINE_MONGO;
     bed->url = url ? pk_strdup(url) : fresh_url(engine);
+    if (!bed->url) {
+        SKIP("PK_TEST_MONGODB names no replica set");
+    }
     assert_ok(pk_store_open(&bed->store,
                             &(struct pk_store_options){ .url = bed->url,
                                                         .inventory = &inventory,
@@ -54,14 +52,12 @@ void bed_open(struct bed *bed, enum engine engine, const char *url)
               &err);
 }
 
-/* Drops the collection, or the whole database when 'collection' is NULL. */
-static void drop(const struct bed *bed, const char *collection)
+void drop_feed(struct bed *bed)
 {
     mongoc_uri_t *uri = mongoc_uri_new(bed->url);
     mongoc_client_t *client = mongoc_client_new_from_uri(uri);
     mongoc_database_t *database = mongoc_client_get_database(client, mongoc_uri_get_database(uri));
-    bson_t *command = collection ? BCON_NEW("drop", BCON_UTF8(collection))
-                                 : BCON_NEW("dropDatabase", BCON_INT32(1));
+    bson_t *command = BCON_NEW("drop", "events");
     (void)mongoc_database_command_simple(database, command, NULL, NULL, NULL);
     bson_destroy(command);
     mongoc_database_destroy(database);
@@ -69,18 +65,14 @@ static void drop(const struct bed *bed, const char *collection)
     mongoc_uri_destroy(uri);
 }
 
-void drop_feed(struct bed *bed)
-{
-    drop(bed, "events");
-}
-
 void bed_done(struct bed *bed)
 {
-    if (bed->store && bed->is_mongo) {
-        drop(bed, NULL);
+    if (bed->is_mongo) {
+        pk_test_database_return(bed->url, bed->store);
+    } else {
+        pk_store_close(bed->store);
+        pk_free(bed->url);
     }
-    pk_store_close(bed->store);
-    pk_free(bed->url);
 }
 
 void announce(struct bed *bed, int number, struct pk_commit *out)

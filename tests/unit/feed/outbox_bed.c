@@ -6,13 +6,12 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/id.h"
+#include "database.h"
 #include "doc/inventory.h"
 #include "store/store.h"
 
 #include <bson/bson.h>
-#include <mongoc/mongoc.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -32,6 +31,9 @@ static const struct pk_inventory *make_inventory(void)
 {
     static const char *const name[] = { "outbox", "events", "audit", "actors" };
     size_t count = 0;
+    if (inventory.count > 0) {
+        return &inventory; /* A store of the case before may still be closing. */
+    }
     for (; count < PK_COUNT(name); count++) {
         collection[count] = *pk_inventory_find(pk_inventory_builtin(), name[count]);
     }
@@ -49,14 +51,11 @@ static void make_url(struct outbox_bed *bed)
     pk_uuid_new(uuid);
     (void)snprintf(bed->folder, sizeof(bed->folder), "%s/%.8s", pk_test_folder(), uuid);
     assert_int_equal(mkdir(bed->folder, 0700), 0);
-    if (!bed->is_mongo) {
-        bed->url = pk_strdupf("sqlite:%s", bed->folder);
-        return;
+    bed->url = bed->is_mongo ? pk_test_database_lend(make_inventory())
+                             : pk_strdupf("sqlite:%s", bed->folder);
+    if (!bed->url) {
+        SKIP("PK_TEST_MONGODB names no replica set");
     }
-    const char *set = getenv("PK_TEST_MONGODB");
-    const size_t hosts = strcspn(set + strlen("mongodb://"), "/?") + strlen("mongodb://");
-    const char *options = strchr(set, '?');
-    bed->url = pk_strdupf("%.*s/outbox_%.8s%s", (int)hosts, set, uuid, options ? options : "");
 }
 
 static bool run_work(void *context, const struct pk_task *task, struct pk_writes *list,
@@ -95,9 +94,6 @@ static bool note_failed(void *context, const struct pk_task *task, const struct 
 
 void outbox_bed_open(struct outbox_bed *bed, enum engine engine)
 {
-    if (engine == ENGINE_MONGO && !getenv("PK_TEST_MONGODB")) {
-        SKIP("PK_TEST_MONGODB names no replica set");
-    }
     bed->is_mongo = engine == ENGINE_MONGO;
     (void)pthread_mutex_init(&bed->lock, NULL);
     (void)pthread_cond_init(&bed->moved, NULL);
@@ -140,27 +136,17 @@ void bed_rest(struct outbox_bed *bed)
     bed->outbox = NULL;
 }
 
-static void drop_database(const struct outbox_bed *bed)
-{
-    mongoc_uri_t *uri = mongoc_uri_new(bed->url);
-    mongoc_client_t *client = mongoc_client_new_from_uri(uri);
-    mongoc_database_t *database = mongoc_client_get_database(client, mongoc_uri_get_database(uri));
-    (void)mongoc_database_drop(database, NULL);
-    mongoc_database_destroy(database);
-    mongoc_client_destroy(client);
-    mongoc_uri_destroy(uri);
-}
-
 void outbox_bed_done(struct outbox_bed *bed)
 {
     open_gate(bed);
     bed_rest(bed);
-    if (bed->store && bed->is_mongo) {
-        drop_database(bed);
-    }
-    pk_store_close(bed->store);
     pk_peppers_free(bed->peppers);
-    pk_free(bed->url);
+    if (bed->is_mongo) {
+        pk_test_database_return(bed->url, bed->store);
+    } else {
+        pk_store_close(bed->store);
+        pk_free(bed->url);
+    }
 }
 
 static void hear(void *outbox, const struct pk_feed_item *item)
@@ -191,7 +177,8 @@ void add_task(struct outbox_bed *bed, struct pk_writes *list, const char *person
                                        .person = person,
                                        .actor = ACTOR,
                                        .payload = &payload,
-                                       .run_after_ms = run_after_ms },
+                                       .run_after_ms = run_after_ms,
+                                       .outbox = bed->is_born ? bed->outbox : NULL },
                 id);
     pk_news_add(list, &bed->books,
                 &(struct pk_news){ .type = "test.asked",

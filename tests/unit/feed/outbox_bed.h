@@ -40,6 +40,7 @@ struct outbox_bed {
     char seen[4096][40]; /* Payload's 'name' of what was begun, in order. */
     size_t begun, woken, held, failed;
     bool is_gate_shut; /* Handlers that call pass_gate wait. */
+    bool is_born;      /* Tasks are asked for as born claimed. */
     int failures;      /* So many attempts fail first. */
     enum pk_code code; /* With this code. */
 };

@@ -3,10 +3,9 @@
 #include "bed.h"
 
 #include "access/pepper.h"
-#include "base/id.h"
+#include "database.h"
 #include "doc/inventory.h"
 
-#include <mongoc/mongoc.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,20 +13,12 @@
 
 static void pick_url(struct bed *bed, bool is_mongo)
 {
-    const char *url = getenv("PK_TEST_MONGODB");
-    char uuid[PK_UUID_TEXT];
-    if (!is_mongo) {
-        bed->url = pk_strdupf("sqlite:%s", bed->folder);
-        return;
-    }
-    if (!url) {
+    bed->is_mongo = is_mongo;
+    bed->url = is_mongo ? pk_test_database_lend(pk_inventory_builtin())
+                        : pk_strdupf("sqlite:%s", bed->folder);
+    if (!bed->url) {
         SKIP("PK_TEST_MONGODB names no replica set");
     }
-    pk_uuid_new(uuid);
-    (void)snprintf(bed->database, sizeof(bed->database), "unit_%.8s", uuid);
-    const size_t hosts = strcspn(url + strlen("mongodb://"), "/?") + strlen("mongodb://");
-    const char *options = strchr(url, '?');
-    bed->url = pk_strdupf("%.*s/%s%s", (int)hosts, url, bed->database, options ? options : "");
 }
 
 void bed_open(struct bed *bed, bool is_mongo)
@@ -47,15 +38,6 @@ void bed_open(struct bed *bed, bool is_mongo)
         pk_jail_new(&(struct pk_jail_options){ .worker_path = PK_WORKER, .workers_max = 4 });
 }
 
-static void drop_database(const struct bed *bed)
-{
-    mongoc_client_t *client = mongoc_client_new(bed->url);
-    mongoc_database_t *database = mongoc_client_get_database(client, bed->database);
-    (void)mongoc_database_drop(database, NULL);
-    mongoc_database_destroy(database);
-    mongoc_client_destroy(client);
-}
-
 void bed_done(struct bed *bed)
 {
     for (size_t i = 0; i < bed->node_count; i++) {
@@ -66,12 +48,13 @@ void bed_done(struct bed *bed)
     if (bed->jail) {
         pk_jail_free(bed->jail);
     }
-    if (bed->store && bed->database[0]) {
-        drop_database(bed);
-    }
-    pk_store_close(bed->store);
     pk_peppers_free(bed->peppers);
-    pk_free(bed->url);
+    if (bed->is_mongo) {
+        pk_test_database_return(bed->url, bed->store);
+    } else {
+        pk_store_close(bed->store);
+        pk_free(bed->url);
+    }
 }
 
 /* The scripts are made before the registry that hears of their failures. */

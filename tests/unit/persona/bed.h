@@ -1,6 +1,6 @@
 /* bed.h - A store, a jail and nodes on them, for tests of the registry.
  *
- *     BED(bed, false);                        a fresh store; true: on MongoDB
+ *     BED(bed, false);                        an empty store; true: on MongoDB
  *     struct node *node = bed_node(&bed);     jail, loader, scripts and registry of one server
  *
  * Scripts are mappers that say how they are called by one number. */
@@ -27,7 +27,7 @@ struct bed {
     const struct pk_clock *clock; /* Set before bed_open; NULL: the machine's. */
     char folder[512];
     char *url;
-    char database[64]; /* MongoDB's; "": none. */
+    bool is_mongo;
     struct pk_store *store;
     struct pk_peppers *peppers;
     struct pk_by by;

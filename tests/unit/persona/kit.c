@@ -11,10 +11,12 @@
 #include "persona/consent.h"
 #include "persona/erase.h"
 #include "persona/feedback.h"
+#include "persona/merge.h"
 #include "persona/mindscape.h"
 #include "persona/persona.h"
 #include "persona/process.h"
 #include "persona/replay.h"
+#include "persona/train.h"
 #include "persona/trait.h"
 
 #include <stdio.h>
@@ -122,6 +124,21 @@ struct pk_outbox *kit_outbox(struct kit *kit)
           .run = pk_erase_run,
           .context = &kit->domain,
           .help = "Erases a person." },
+        { .name = PK_MERGE_TASK,
+          .run = pk_merge_run,
+          .context = &kit->domain,
+          .attempts_max = 100,
+          .help = "Makes two people one." },
+        { .name = PK_UNDO_TASK,
+          .run = pk_merge_undo_run,
+          .context = &kit->domain,
+          .attempts_max = 100,
+          .help = "Undoes a merge." },
+        { .name = PK_PART_TASK,
+          .run = pk_merge_part_run,
+          .context = &kit->domain,
+          .attempts_max = 100,
+          .help = "Makes the mindscape of one who was merged." },
         { .name = PK_RESUME_TASK,
           .run = pk_consent_resume_run,
           .context = &kit->domain,
@@ -131,6 +148,12 @@ struct pk_outbox *kit_outbox(struct kit *kit)
           .context = &kit->domain,
           .attempts_max = 2,
           .help = "Runs the processors that accept feedback." },
+        { .name = PK_TRAIN_TASK,
+          .run = pk_train_run,
+          .failed = pk_train_failed,
+          .context = &kit->domain,
+          .attempts_max = 2,
+          .help = "Makes a draft of a mapper from its feedback." },
     };
     memcpy(kit->type, type, sizeof(type));
     kit->domain.outbox = pk_outbox_new(&(struct pk_outbox_options){ .books = kit->domain.books,

@@ -33,6 +33,7 @@
 
 #define PERSON "11111111-1111-4111-8111-111111111111"
 #define OTHER  "22222222-2222-4222-8222-222222222222"
+#define MERGED "33333333-3333-4333-8333-333333333333"
 
 enum { EACH = 3, COLLECTIONS_MAX = 64, PATIENCE = 5000 };
 
@@ -123,7 +124,8 @@ static void expect_gone(struct kit *kit, const struct pk_collection *collection,
     const char *task = context;
     const char *type = pk_doc_text(doc, "eventType");
     (void)kit;
-    if (!names(doc, PERSON) || strcmp(collection->name, "tombstones") == 0 ||
+    if (!(names(doc, PERSON) || names(doc, MERGED)) ||
+        strcmp(collection->name, "tombstones") == 0 ||
         (strcmp(collection->name, "outbox") == 0 && strcmp(pk_doc_id(doc), task) == 0) ||
         (type && strncmp(type, "person.erase", 12) == 0)) {
         return;
@@ -257,6 +259,39 @@ BOTH(erasing_twice_is_one_task_and_an_unknown_person_is_not_found)
     assert_int_equal(kit_count(&kit, "tombstones", NULL, NULL), 1);
 }
 
+/* Asked for by the name of the one or the other: both, whatever has stayed under the old id. */
+BOTH(whoever_was_merged_goes_with_whom_he_was_merged_into)
+{
+    KIT(kit, is_mongo);
+    char task[PK_UUID_TEXT];
+    struct kept kept = { .count = 0 };
+    plant(&kit, PERSON, 1000);
+    plant(&kit, MERGED, 3000);
+    plant(&kit, OTHER, 2000);
+    kit_drop(&kit, "people", PERSON);
+    kit_drop(&kit, "people", MERGED);
+    kit_put(&kit, "people",
+            "{'_id':'%s','merges':[{'mergeId':'44444444-4444-4444-8444-444444444444',"
+            "'personId':'%s','status':'merged','mergedBy':'x','mergedAt':'2026-01-01T00:00:00Z',"
+            "'taskId':'55555555-5555-4555-8555-555555555555'}],"
+            "'createdAt':'2026-01-01T00:00:00Z','updatedAt':'2026-01-01T00:00:00Z'}",
+            PERSON, MERGED);
+    kit_put(&kit, "people",
+            "{'_id':'%s','mergedInto':'%s','createdAt':'2026-01-01T00:00:00Z',"
+            "'updatedAt':'2026-01-01T00:00:00Z'}",
+            MERGED, PERSON);
+    each_doc(&kit, keep, &kept);
+    ask(&kit, MERGED, task);
+    work(&kit, task);
+    each_doc(&kit, expect_gone, task);
+    expect_kept(&kit, &kept);
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *receipt = NULL;
+    assert_ok(pk_erase_receipt(&kit.domain, MERGED, 0, &receipt, &kit.err), &kit.err);
+    assert_string_equal(pk_doc_id(receipt), PERSON);
+    assert_int_equal(pk_doc_int(receipt, "counts.people", 0), 2);
+    assert_int_equal(pk_doc_int(receipt, "counts.observations", 0), 2 * EACH);
+}
+
 /* More than fit into a step, so that several pages are walked. */
 TEST(a_person_of_many_steps_is_erased)
 {
@@ -281,27 +316,140 @@ TEST(a_person_of_many_steps_is_erased)
     assert_int_equal(pk_doc_int(tombstone, "counts.trait_history", 0), 1500);
 }
 
+static void write_log(struct kit *kit, const char *text)
+{
+    char path[600];
+    (void)snprintf(path, sizeof(path), "%s/%s", kit->domain.data, PK_ERASE_LOG_NAME);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    (void)fputs(text, file);
+    (void)fclose(file);
+}
+
+static char *read_log(struct kit *kit)
+{
+    struct pk_buf text = { 0 };
+    char path[600];
+    (void)snprintf(path, sizeof(path), "%s/%s", kit->domain.data, PK_ERASE_LOG_NAME);
+    assert_ok(pk_file_read(&text, path, 65536, &kit->err), &kit->err);
+    return pk_buf_take(&text);
+}
+
 TEST(the_log_has_a_line_for_each_and_closes_a_torn_one)
 {
     KIT(kit, false);
-    PK_CLEANUP(pk_buf_done) struct pk_buf text = { 0 };
-    char task[PK_UUID_TEXT], person[PK_UUID_TEXT], path[600], hash[PK_HASH_TEXT], line[200];
-    (void)snprintf(path, sizeof(path), "%s/%s", kit.domain.data, PK_ERASE_LOG_NAME);
-    FILE *file = fopen(path, "w");
-    assert_non_null(file);
-    (void)fputs("torn", file);
-    (void)fclose(file);
+    char task[PK_UUID_TEXT], person[PK_UUID_TEXT], hash[PK_HASH_TEXT], line[200];
+    char at[PK_TIME_TEXT], until[PK_TIME_TEXT];
+    kit.domain.backup_keep_ms = 1000;
+    write_log(&kit, "0123");
     kit_person(&kit, person);
     ask(&kit, person, task);
     kit_work(&kit);
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *tombstone = kit_get(&kit, "tombstones", person);
-    char at[PK_TIME_TEXT];
-    pk_time_format(pk_doc_date(tombstone, "erasedAt", 0), at);
+    const int64_t erased_ms = pk_doc_date(tombstone, "erasedAt", 0);
+    pk_time_format(erased_ms, at);
+    pk_time_format(erased_ms + 1000, until);
+    assert_int_equal(pk_doc_date(tombstone, "backupsUntil", 0),
+                     pk_doc_date(tombstone, "completedAt", 0) + 1000);
     pk_audit_person(kit.domain.books->peppers, person, hash);
-    (void)snprintf(line, sizeof(line), "torn\n%s %s\n", hash, at);
-    assert_ok(pk_file_read(&text, path, 4096, &kit.err), &kit.err);
-    assert_string_equal(pk_buf_text(&text), line);
-    assert_null(strstr(pk_buf_text(&text), person));
+    const int size = snprintf(line, sizeof(line), "0123\n%s %s person %s ", hash, at, until);
+    PK_CLEANUP(pk_freep) char *text = read_log(&kit);
+    assert_int_equal(strlen(text), (size_t)size + 9);
+    assert_memory_equal(text, line, (size_t)size);
+    assert_null(strstr(text, person));
+}
+
+static int64_t find_in_log(struct kit *kit, const char *text, enum pk_erased kind, const char *id,
+                           size_t torn)
+{
+    struct pk_erase_log log;
+    write_log(kit, text);
+    assert_ok(pk_erase_log_read(&log, kit->domain.data, &kit->err), &kit->err);
+    assert_int_equal(log.torn, torn);
+    const int64_t at_ms = pk_erase_log_find(&log, kit->domain.books->peppers, kind, id);
+    pk_erase_log_done(&log);
+    return at_ms;
+}
+
+TEST(the_log_is_read_by_kind_and_the_latest_line_counts)
+{
+    KIT(kit, false);
+    const int64_t now_ms = kit_now(&kit);
+    struct pk_erase_log log;
+    assert_false(pk_erase_log_read(&log, kit.domain.data, &kit.err));
+    expect_error(&kit.err, PK_NOT_FOUND, PK_ERASE_LOG_NAME);
+    assert_ok(pk_erase_log_make(kit.domain.data, &kit.err), &kit.err);
+    assert_ok(pk_erase_log_read(&log, kit.domain.data, &kit.err), &kit.err);
+    assert_int_equal(log.count, 0);
+    pk_erase_log_done(&log);
+    assert_ok(pk_erase_log_add(&kit.domain, PK_ERASED_PERSON, PERSON, now_ms + 5, &kit.err),
+              &kit.err);
+    assert_ok(pk_erase_log_add(&kit.domain, PK_ERASED_PERSON, PERSON, now_ms, &kit.err), &kit.err);
+    assert_ok(pk_erase_log_add(&kit.domain, PK_ERASED_OBSERVATION, OTHER, now_ms, &kit.err),
+              &kit.err);
+    PK_CLEANUP(pk_freep) char *text = read_log(&kit);
+    assert_int_equal(find_in_log(&kit, text, PK_ERASED_PERSON, PERSON, 0), now_ms + 5);
+    assert_int_equal(find_in_log(&kit, text, PK_ERASED_OBSERVATION, PERSON, 0), 0);
+    assert_int_equal(find_in_log(&kit, text, PK_ERASED_OBSERVATION, OTHER, 0), now_ms);
+}
+
+/* Cut after any byte it can be read, and says what its whole lines and heads say; any other byte
+ * makes a whole line damaged. */
+TEST(a_cut_line_is_torn_and_a_changed_one_is_damaged)
+{
+    KIT(kit, false);
+    struct pk_erase_log log;
+    const size_t head = 64 + 1 + 24;
+    assert_ok(pk_erase_log_add(&kit.domain, PK_ERASED_PERSON, PERSON, kit_now(&kit), &kit.err),
+              &kit.err);
+    PK_CLEANUP(pk_freep) char *text = read_log(&kit);
+    const size_t size = strlen(text);
+    for (size_t i = 0; i < size; i++) {
+        PK_CLEANUP(pk_freep) char *cut = pk_strdup(text);
+        cut[i] = '\0';
+        const int64_t at_ms =
+            find_in_log(&kit, cut, PK_ERASED_PERSON, PERSON, i > 0 && i < head ? 1 : 0);
+        assert_int_equal(at_ms, i < head ? 0 : kit_now(&kit));
+    }
+    for (size_t i = 0; i + 1 < size; i++) {
+        PK_CLEANUP(pk_freep) char *other = pk_strdup(text);
+        other[i] = other[i] == '5' ? '6' : '5';
+        write_log(&kit, other);
+        if (pk_erase_log_read(&log, kit.domain.data, &kit.err)) {
+            fail_msg("byte %zu may be anything", i);
+        }
+        expect_error(&kit.err, PK_INVALID, "line 1 of");
+    }
+}
+
+/* ---- Whom a backup brings back ---- */
+
+static bool count_step(void *context, struct pk_error *err)
+{
+    int *steps = context;
+    ++*steps;
+    return *steps != 4 || pk_fail(err, PK_TIMEOUT, "again", "stopped");
+}
+
+BOTH(who_is_brought_back_is_erased_again_without_a_task_and_in_two_attempts)
+{
+    KIT(kit, is_mongo);
+    int steps = 0;
+    struct kept kept = { .count = 0 };
+    plant(&kit, PERSON, 1000);
+    plant(&kit, OTHER, 2000);
+    each_doc(&kit, keep, &kept);
+    assert_false(
+        pk_erase_again(&kit.domain, &kit.bed.by, PERSON, true, count_step, &steps, &kit.err));
+    expect_error(&kit.err, PK_TIMEOUT, "stopped");
+    assert_ok(pk_erase_again(&kit.domain, &kit.bed.by, PERSON, true, count_step, &steps, &kit.err),
+              &kit.err);
+    each_doc(&kit, expect_gone, "none");
+    expect_kept(&kit, &kept);
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *tombstone = kit_get(&kit, "tombstones", PERSON);
+    assert_true(pk_doc_date(tombstone, "completedAt", 0) > 0);
+    assert_int_equal(pk_doc_int(tombstone, "counts.observations", 0), EACH);
+    assert_int_equal(kit_count(&kit, "audit", "action", "person.erased"), 1);
 }
 
 /* A line that cannot be written stops the erasure before anything is lost. */

@@ -72,7 +72,7 @@ TEST(freshness_is_version_time_and_read_set)
         BSON_APPEND_DATE_TIME(&basis, "validUntil", 2000);
         kit_json(&mindscape, "{'version': %d, 'floor': %d, 'versions': [%s]}", (int)row->version,
                  (int)row->floor, row->versions);
-        const enum pk_freshness is = pk_fresh_basis(&basis, &mindscape, row->now_ms);
+        const enum pk_freshness is = pk_fresh_basis(&basis, &mindscape, NULL, row->now_ms);
         if (is != row->expected) {
             fail_msg("case %zu: %d, expected %d", i, (int)is, (int)row->expected);
         }
@@ -100,7 +100,8 @@ TEST(long_lists_are_compared_as_short_ones_are)
         BSON_APPEND_DATE_TIME(&basis, "validUntil", 2000);
         kit_json(&mindscape, "{'version': 6, 'floor': 0, 'versions': [%s]}",
                  pk_buf_text(&versions));
-        assert_int_equal(pk_fresh_basis(&basis, &mindscape, 1), hit < 0 ? PK_FRESH : PK_STALE_READ);
+        assert_int_equal(pk_fresh_basis(&basis, &mindscape, NULL, 1),
+                         hit < 0 ? PK_FRESH : PK_STALE_READ);
         bson_destroy(&basis);
         bson_destroy(&mindscape);
     }
@@ -412,7 +413,7 @@ static void step(struct pair *pair, uint64_t seed)
     if (pair->persona) {
         sketch_document(pair->sketch, &document);
         pk_doc_view(pair->persona, &view);
-        pk_fresh_persona(&view, "1.0.0", &document, kit_now(pair->kit), &fresh);
+        pk_fresh_persona(&view, "1.0.0", &document, NULL, kit_now(pair->kit), &fresh);
         bson_destroy(&document);
     }
     if (fresh.core == PK_FRESH) {

@@ -5,6 +5,7 @@
  *     what is taken back leaves no trace
  *     confidence lies in [0, 1], and every document fits its schema
  *     history is a chain from nothing to what is held
+ *     history that is taken back leaves what there was
  *     a replay gives what was held
  *
  * Cases are made from a number, which a failure names. */
@@ -70,15 +71,16 @@ static void add_trait(struct pk_buf *out, uint64_t *chance, unsigned thing)
     pk_buf_add_text(out, "}");
 }
 
-/* Up to three operations, all on what belongs to 'thing'. */
-static void make_operations(struct pk_buf *out, uint64_t *chance, unsigned thing)
+/* Up to three operations, all on what belongs to 'thing'; with 'is_all' also of what belongs to no
+ * thing: the one summary, and what is true until what is known is newer. */
+static void make_operations(struct pk_buf *out, uint64_t *chance, unsigned thing, bool is_all)
 {
     const unsigned count = 1 + below(chance, 3);
     pk_buf_clear(out);
     pk_buf_add_text(out, "[");
     for (unsigned i = 0; i < count; i++) {
         pk_buf_add_text(out, i ? "," : "");
-        switch (below(chance, 6)) {
+        switch (below(chance, is_all ? 8 : 6)) {
         case 0:
             pk_buf_printf(out, "{'op':'goal','description':'goal %u','confidence':0.%u}", thing,
                           below(chance, 100));
@@ -86,6 +88,13 @@ static void make_operations(struct pk_buf *out, uint64_t *chance, unsigned thing
         case 1:
             pk_buf_printf(out, "{'op':'belief','statement':'belief %u','strength':0.%u}", thing,
                           below(chance, 100));
+            break;
+        case 6:
+            pk_buf_printf(out, "{'op':'now','key':'k%u','value':%u,'ttl':%u}", thing,
+                          below(chance, 9), 86400 * (1 + below(chance, 30)));
+            break;
+        case 7:
+            pk_buf_printf(out, "{'op':'summary','summary':'%u of %u'}", below(chance, 9), thing);
             break;
         default:
             add_trait(out, chance, thing);
@@ -104,11 +113,11 @@ struct said {
     char *operations;
 };
 
-static void make_history(struct said *said, uint64_t *chance)
+static void make_history(struct said *said, uint64_t *chance, bool is_all)
 {
     PK_CLEANUP(pk_buf_done) struct pk_buf text = { 0 };
     for (unsigned i = 0; i < ALL; i++) {
-        make_operations(&text, chance, i / EACH);
+        make_operations(&text, chance, i / EACH, is_all);
         said[i] = (struct said){
             .number = i + 1,
             .thing = i / EACH,
@@ -182,7 +191,7 @@ TEST(the_order_of_observations_of_different_things_leaves_no_trace)
         struct said said[ALL], other[ALL];
         MIND(one, policy[number % PK_COUNT(policy)]);
         MIND(two, policy[number % PK_COUNT(policy)]);
-        make_history(said, &chance);
+        make_history(said, &chance, false);
         interleave(said, other, &chance);
         for (size_t i = 0; i < ALL; i++) {
             say(&one, &said[i]);
@@ -206,7 +215,7 @@ TEST(the_same_from_the_same_start_gives_the_same_bytes)
         struct said said[ALL];
         MIND(one, policy[number % PK_COUNT(policy)]);
         MIND(two, policy[number % PK_COUNT(policy)]);
-        make_history(said, &chance);
+        make_history(said, &chance, true);
         for (size_t i = 0; i < ALL; i++) {
             say(&one, &said[i]);
             say(&two, &said[i]);
@@ -223,7 +232,7 @@ TEST(what_is_taken_back_leaves_no_trace)
         uint64_t chance = number * 0x9E3779B97F4A7C15u;
         struct said said[ALL];
         MIND(bed, policy[number % PK_COUNT(policy)]);
-        make_history(said, &chance);
+        make_history(said, &chance, true);
         for (size_t i = 0; i < ALL; i++) {
             say(&bed, &said[i]);
         }
@@ -257,6 +266,9 @@ static void expect_chain(struct mind_bed *bed, uint64_t number)
     for (size_t i = 0; i < pk_mind_change_count(bed->mind); i++) {
         const struct pk_trait_change *change = pk_mind_change(bed->mind, i);
         const bson_t *before = NULL;
+        if (strcmp(change->path, PK_MIND_REST) == 0) {
+            continue;
+        }
         for (size_t k = 0; k < i; k++) {
             const struct pk_trait_change *other = pk_mind_change(bed->mind, k);
             if (strcmp(other->path, change->path) == 0) {
@@ -287,11 +299,82 @@ TEST(history_is_a_chain_from_nothing_to_what_is_held)
         uint64_t chance = number * 0x9E3779B97F4A7C15u;
         struct said said[ALL];
         MIND(bed, policy[number % PK_COUNT(policy)]);
-        make_history(said, &chance);
+        make_history(said, &chance, true);
         for (size_t i = 0; i < ALL; i++) {
             say(&bed, &said[i]);
         }
         expect_chain(&bed, number);
+        free_history(said);
+    }
+}
+
+/* As trait_history has it. */
+static void make_row(const struct pk_trait_change *change, bson_t *out)
+{
+    bson_init(out);
+    BSON_APPEND_UTF8(out, "path", change->path);
+    BSON_APPEND_INT64(out, "seq", change->seq);
+    if (change->before) {
+        BSON_APPEND_DOCUMENT(out, "before", change->before);
+    }
+    if (change->after) {
+        BSON_APPEND_DOCUMENT(out, "after", change->after);
+    }
+}
+
+/* Takes back what came behind 'seq'; '*at' changes are left. */
+static void take_back(struct pk_mind *mind, const struct mind_bed *bed, int64_t seq, size_t *at)
+{
+    while (*at > 0 && pk_mind_change(bed->mind, *at - 1)->seq > seq) {
+        bson_t row;
+        make_row(pk_mind_change(bed->mind, --*at), &row);
+        pk_mind_take_back(mind, &row);
+        bson_destroy(&row);
+    }
+}
+
+static bool has_part(const struct pk_doc *doc, const char *name)
+{
+    bson_t view;
+    bson_iter_t iter;
+    pk_doc_view(doc, &view);
+    return bson_iter_init_find(&iter, &view, name);
+}
+
+TEST(history_that_is_taken_back_leaves_what_there_was)
+{
+    static const char *const part[] = { "traits",    "goals",
+                                        "beliefs",   "highVolatileCache",
+                                        "narrative", "highVolatileUntil" };
+    for (uint64_t number = 1; number <= CASES / 3; number++) {
+        uint64_t chance = number * 0x9E3779B97F4A7C15u;
+        struct said said[ALL];
+        struct pk_doc *was[ALL + 1];
+        MIND(bed, policy[number % PK_COUNT(policy)]);
+        make_history(said, &chance, true);
+        was[0] = pk_doc_ref(mind_doc(&bed));
+        for (size_t i = 0; i < ALL; i++) {
+            say(&bed, &said[i]);
+            was[i + 1] = pk_doc_ref(mind_doc(&bed));
+        }
+        bson_t view, taken;
+        size_t left = pk_mind_change_count(bed.mind);
+        pk_doc_view(was[ALL], &view);
+        struct pk_mind *mind = pk_mind_open(&view, bed.policies);
+        for (size_t i = ALL + 1; i-- > 0;) {
+            take_back(mind, &bed, (int64_t)i, &left);
+            assert_ok(pk_mind_document(mind, 0, &taken, &bed.err), &bed.err);
+            PK_CLEANUP(pk_doc_unrefp) struct pk_doc *now = pk_doc_take(&taken);
+            for (size_t k = 0; k < PK_COUNT(part); k++) {
+                if (has_part(was[i], part[k])) {
+                    expect_same_part(was[i], now, part[k], number);
+                }
+            }
+        }
+        pk_mind_free(mind);
+        for (size_t i = 0; i <= ALL; i++) {
+            pk_doc_unref(was[i]);
+        }
         free_history(said);
     }
 }
@@ -310,7 +393,7 @@ TEST(a_replay_gives_what_was_held_and_its_versions_only_rise)
         uint64_t chance = number * 0x9E3779B97F4A7C15u;
         struct said said[ALL];
         MIND(live, policy[number % PK_COUNT(policy)]);
-        make_history(said, &chance);
+        make_history(said, &chance, true);
         for (size_t i = 0; i < ALL; i++) {
             say(&live, &said[i]);
         }

@@ -3,6 +3,7 @@
 #include "asking.h"
 
 #include "net/hot.h"
+#include "persona/trait.h"
 #include "script/scripts.h"
 
 #include <pthread.h>
@@ -206,6 +207,26 @@ TEST(another_version_of_the_mapper_makes_another_persona)
     assert_string_equal(pk_doc_text(second, "mapperVersion"), "1.1.0");
     assert_string_not_equal(pk_doc_text(second, "personaInstanceId"),
                             pk_doc_text(first, "personaInstanceId"));
+}
+
+TEST(other_half_lives_than_it_was_made_with_make_a_persona_anew)
+{
+    static const char *const set[] = { "high=7d", NULL };
+    KIT(kit, false);
+    SKETCH(sketch, &kit);
+    put_greeter(&kit);
+    const struct pk_policies *usual = kit.domain.policies;
+    struct pk_policies *others = pk_policies_new(NULL, &kit.err);
+    assert_ok(pk_policies_decay(others, set, &kit.err), &kit.err);
+    assert_int_equal(map(&sketch, "greeter", NULL), PK_PERSONA_REGENERATED);
+    kit.domain.policies = others;
+    pk_clock_fake_advance(&kit.clock, 1000);
+    assert_int_equal(map(&sketch, "greeter", NULL), PK_PERSONA_REGENERATED);
+    assert_int_equal(map(&sketch, "greeter", NULL), PK_PERSONA_FRESH);
+    kit.domain.policies = usual;
+    assert_int_equal(map(&sketch, "greeter", NULL), PK_PERSONA_REGENERATED);
+    assert_int_equal(map(&sketch, "greeter", NULL), PK_PERSONA_FRESH);
+    pk_policies_free(others);
 }
 
 TEST(a_clock_that_is_set_back_leaves_the_time_that_a_persona_was_made_for)

@@ -251,6 +251,9 @@ TEST(a_named_purpose_needs_consent_and_is_a_variant)
     ask(&kit, &request, &mapped);
     assert_int_equal(mapped.status, PK_PERSONA_FRESH);
     pk_mapped_done(&mapped);
+    assert_ok(pk_personas_flush(kit_personas(&kit), &err), &err);
+    assert_int_equal(kit_count(&kit, "audit", "purpose", "coaching"),
+                     1); /* What it was read for. */
     consent(&sketch, "withdrawn");
     refuse(&sketch, &request, PK_FORBIDDEN, "coaching");
     request.is_stale_fine = true;

@@ -189,6 +189,32 @@ BOTH(a_failure_keeps_the_observation_and_says_file_and_line)
     assert_int_equal(kit_count(kit, "processing", "obsId", bad), 2);
 }
 
+BOTH(a_mindscape_above_its_cap_is_refused_with_what_to_prune_and_stays_as_it_was)
+{
+    enum { EACH = 17 }; /* Of 250,000 bytes each: the last one is too much. */
+    char person[PK_UUID_TEXT], observation[EACH][PK_UUID_TEXT], said[64];
+    kit_processor(kit, "hoarder", "1.0.0", "work_session",
+                  "t:set('hoard.' .. s.name, string.rep('x', 250000))");
+    kit_person(kit, person);
+    for (int i = 0; i < EACH; i++) {
+        (void)snprintf(said, sizeof(said), "{'name': 't%d'}", i);
+        kit_observe(kit, person, "work_session", said, observation[i]);
+    }
+    kit_work(kit);
+    for (int i = 0; i < EACH - 1; i++) {
+        expect_status(kit, observation[i], "processed", i + 1);
+    }
+    expect_status(kit, observation[EACH - 1], "approved", 0);
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *task = find_where(kit, "outbox", "status", "failed");
+    assert_non_null(task);
+    const char *why = pk_doc_text(task, "lastError");
+    assert_non_null(strstr(why, "of at most 4 MiB; largest are 'hoard.t"));
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *mindscape = kit_get(kit, "mindscapes", person);
+    assert_int_equal(pk_doc_int(mindscape, "seq", 0), EACH - 1);
+    assert_int_equal(pk_doc_int(mindscape, "version", 0), EACH - 1);
+    assert_int_equal(kit_count(kit, "trait_history", "obsId", observation[EACH - 1]), 0);
+}
+
 BOTH(a_processor_that_may_be_skipped_is_left_out_when_it_fails)
 {
     char person[PK_UUID_TEXT], observation[PK_UUID_TEXT];

@@ -36,8 +36,52 @@ TEST(half_lives_are_those_of_the_table)
 {
     for (size_t i = 0; i < PK_COUNT(half_life_row); i++) {
         assert_int_equal(
-            pk_decay_half_life(half_life_row[i].volatility, half_life_row[i].source_type),
+            pk_decay_half_life(NULL, half_life_row[i].volatility, half_life_row[i].source_type),
             half_life_row[i].days * MIND_DAY);
+    }
+}
+
+TEST(half_lives_may_be_others_by_volatility_and_source)
+{
+    static const char *const set[] = { "high=7d",  "low=12h",      "chat_log=0.25",
+                                       "rumour=0", "chat_log=0.1", NULL };
+    static const struct {
+        const char *volatility, *source_type;
+        double days;
+    } row[] = {
+        { "high", "work_session", 7 }, { "low", "work_session", 0.5 }, { "low", NULL, 0.5 },
+        { "medium", NULL, 90 },        { "high", "chat_log", 0.7 },    { "high", "assessment", 14 },
+        { "medium", "curation", 0 },   { "high", "rumour", 0 },
+    };
+    struct pk_error err = { 0 };
+    struct pk_policies *policies = pk_policies_new(NULL, &err);
+    assert_null(pk_policies_decay_key(NULL));
+    assert_ok(pk_policies_decay(policies, NULL, &err), &err);
+    assert_null(pk_policies_decay_key(policies));
+    assert_ok(pk_policies_decay(policies, set, &err), &err);
+    assert_int_equal(strlen(pk_policies_decay_key(policies)), 32);
+    for (size_t i = 0; i < PK_COUNT(row); i++) {
+        assert_near((double)pk_decay_half_life(policies, row[i].volatility, row[i].source_type) /
+                        (double)MIND_DAY,
+                    row[i].days);
+    }
+    pk_policies_free(policies);
+}
+
+TEST(a_half_life_that_is_none_is_refused_with_an_example)
+{
+    static const char *const wrong[] = { "high",         "=7d",       "high=",      "high=0d",
+                                         "high=7",       "high=-1d",  "high=7dd",   "high=7w",
+                                         "medium=0.5",   "chat_log=", "chat_log=x", "chat_log=-1",
+                                         "chat_log=nan", "low=36501d" };
+    for (size_t i = 0; i < PK_COUNT(wrong); i++) {
+        const char *const set[] = { wrong[i], NULL };
+        struct pk_error err = { 0 };
+        struct pk_policies *policies = pk_policies_new(NULL, &err);
+        assert_false(pk_policies_decay(policies, set, &err));
+        assert_int_equal(err.code, PK_INVALID);
+        assert_non_null(strstr(err.hint, "'high=7d'"));
+        pk_policies_free(policies);
     }
 }
 

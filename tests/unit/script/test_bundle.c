@@ -503,3 +503,64 @@ TEST(a_line_of_a_file_is_found)
     assert_false(pk_bundle_line(bundle, "b.lua", 1, &line, &size));
     pk_bundle_unref(bundle);
 }
+
+/* ---- What training has changed ---- */
+
+static void tune(const struct pk_bundle *bundle, const char *text, struct pk_bundle **out)
+{
+    struct pk_error err = { 0 };
+    assert_ok(pk_bundle_tune(bundle, text, strlen(text), out, &err), &err);
+    assert_non_null((*out)->tuning);
+    assert_string_equal((*out)->tuning->name, PK_BUNDLE_TUNING);
+    assert_string_equal((*out)->tuning->text, text);
+}
+
+TEST(a_tuning_lies_beside_any_script_and_counts_in_its_hash)
+{
+    static const char *const name[] = { "a.lua", "a.json", "init.lua" };
+    for (size_t i = 0; i < PK_COUNT(name); i++) {
+        struct pk_bundle *plain = NULL, *tuned = NULL, *again = NULL, *stored = NULL;
+        struct pk_error err = { 0 };
+        bson_t doc = BSON_INITIALIZER;
+        assert_ok(pk_bundle_of_text(name[i], "{ 1 }", 5, &plain, &err), &err);
+        assert_null(plain->tuning);
+        tune(plain, "{ \"rules\": {} }", &tuned);
+        assert_string_equal(tuned->file[tuned->main].name, name[i]);
+        assert_int_equal(tuned->format, plain->format);
+        assert_string_not_equal(tuned->hash_text, plain->hash_text);
+        tune(tuned, "{}", &again); /* One takes the other's place. */
+        assert_int_equal(again->count, 2);
+        assert_string_not_equal(again->hash_text, tuned->hash_text);
+        pk_bundle_put(tuned, &doc);
+        assert_ok(pk_bundle_of_doc(&doc, &stored, &err), &err);
+        assert_string_equal(stored->hash_text, tuned->hash_text);
+        assert_non_null(stored->tuning);
+        bson_destroy(&doc);
+        pk_bundle_unref(plain);
+        pk_bundle_unref(tuned);
+        pk_bundle_unref(again);
+        pk_bundle_unref(stored);
+    }
+}
+
+TEST(a_folder_is_read_with_its_tuning)
+{
+    make_folder("tuned");
+    write_text("tuned/init.lua", "return 1");
+    write_text("tuned/other.lua", "return 2");
+    write_text("tuned/tuning.json", "{}");
+    struct pk_bundle *bundle = read_good("tuned");
+    assert_int_equal(bundle->count, 3);
+    assert_non_null(bundle->tuning);
+    assert_string_equal(bundle->file[bundle->main].name, "init.lua");
+    pk_bundle_unref(bundle);
+}
+
+TEST(rules_alone_may_be_called_so)
+{
+    struct pk_bundle *bundle = NULL;
+    assert_true(pk_bundle_of_text("tuning.json", "{}", 2, &bundle, NULL));
+    assert_null(bundle->tuning);
+    assert_int_equal(bundle->format, PK_BUNDLE_RULES);
+    pk_bundle_unref(bundle);
+}

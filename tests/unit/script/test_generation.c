@@ -140,7 +140,7 @@ TEST(the_version_before_is_held_too)
     struct handmade *two = handmade_new(PK_SCRIPT_MAPPER, "daily", "2.0.0",
                                         "return { map = function() return 2 end }");
     struct pk_script_stats stats;
-    const struct pk_scripts_entry entry = { &two->script, &one->script, 0 };
+    const struct pk_scripts_entry entry = { .script = &two->script, .before = &one->script };
 
     (void)pk_scripts_publish(scripts, &entry, 1);
     assert_int_equal(one->script.refs, 2);

@@ -724,9 +724,10 @@ TEST(the_library_is_joined_as_bundle_lua_says)
         { "lint", NULL, PK_LIBRARY_LINT },
     };
     static const char *const module[] = {
-        "fault", "host",     "value",  "tests",   "pattern", "operators", "template", "condition",
-        "rule",  "manifest", "source", "compile", "explain", "examples",  "place",    "outside",
-        "init",  "record",   "view",   "rules",   "verbs",   "run",       "lean",     "lint"
+        "fault",     "host",    "value",    "tests",  "pattern", "operators", "template",
+        "condition", "rule",    "manifest", "source", "compile", "explain",   "examples",
+        "place",     "outside", "init",     "record", "view",    "rules",     "verbs",
+        "run",       "lean",    "lint",     "tuning"
     };
     PK_CLEANUP(pk_buf_done) struct pk_buf source = { 0 };
     PK_CLEANUP(bson_destroy) bson_t modules = BSON_INITIALIZER;

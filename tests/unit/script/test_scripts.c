@@ -44,6 +44,7 @@ struct house {
     struct pk_jail *jail;
     struct pk_scripts *scripts;
     struct handmade *one, *two;
+    bool calls_canary; /* Rather than the version that serves. */
     unsigned doubts;
     char reason[256], doubted[PK_SCRIPT_VERSION];
 };
@@ -94,7 +95,8 @@ static void close_house(struct house *house)
 
 static void publish(struct house *house, struct handmade *script, struct handmade *before)
 {
-    const struct pk_scripts_entry entry = { &script->script, before ? &before->script : NULL, 0 };
+    const struct pk_scripts_entry entry = { .script = &script->script,
+                                            .before = before ? &before->script : NULL };
     (void)pk_scripts_publish(house->scripts, &entry, 1);
 }
 
@@ -123,7 +125,9 @@ static void call_in(struct house *house, struct pk_generation *pinned, const cha
                                           .input_size = input->len,
                                           .ask = told->ask,
                                           .context = told->context };
-    const struct pk_script *script = pk_generation_find(pinned, PK_SCRIPT_MAPPER, "daily");
+    const struct pk_script *script =
+        house->calls_canary ? pk_generation_canary(pinned, PK_SCRIPT_MAPPER, "daily", NULL)
+                            : pk_generation_find(pinned, PK_SCRIPT_MAPPER, "daily");
 
     told->err = (struct pk_error){ 0 };
     told->is_ok = pk_scripts_call(house->scripts, pinned, script, &call, &told->result, &told->err);
@@ -646,11 +650,94 @@ TEST(a_version_that_served_before_the_start_is_not_watched_anew)
 {
     struct house house;
     open_house(&house);
-    const struct pk_scripts_entry old = { &house.two->script, &house.one->script,
-                                          WALL_MS - DAY_MS };
+    const struct pk_scripts_entry old = { .script = &house.two->script,
+                                          .before = &house.one->script,
+                                          .since_ms = WALL_MS - DAY_MS };
     (void)pk_scripts_publish(house.scripts, &old, 1);
     repeat(&house, "{\"fail\": true}", 25);
     assert_int_equal(house.doubts, 0);
+    close_house(&house);
+}
+
+/* ---- Canaries ---- */
+
+/* One serves, two is tried; calls are of the latter. */
+static void try_two(struct house *house, double share)
+{
+    const struct pk_scripts_entry entry = { .script = &house->one->script,
+                                            .before = &house->two->script,
+                                            .canary = &house->two->script,
+                                            .canary_share = share };
+    (void)pk_scripts_publish(house->scripts, &entry, 1);
+    house->calls_canary = true;
+}
+
+static uint64_t calls_of(struct house *house, struct handmade *made)
+{
+    struct pk_script_stats stats;
+    return pk_scripts_stats(house->scripts, &made->script, &stats) ? stats.calls : 99;
+}
+
+TEST(a_canary_has_counts_of_its_own_until_it_ends)
+{
+    struct house house;
+    open_house(&house);
+    try_two(&house, 0.1);
+    repeat(&house, "{}", 3);
+    try_two(&house, 0.2);
+    repeat(&house, "{}", 2);
+    assert_int_equal(calls_of(&house, house.two), 5);
+    publish(&house, house.one, NULL);
+    try_two(&house, 0.2);
+    assert_int_equal(calls_of(&house, house.two), 0);
+    close_house(&house);
+}
+
+TEST(a_canary_is_doubted_as_long_as_it_is_one_when_it_fails_more_than_the_version_beside_it)
+{
+    struct house house;
+    open_house(&house);
+    try_two(&house, 0.1);
+    pk_clock_fake_advance(&house.clock, 24 * 3600 * 1000);
+    house.calls_canary = false;
+    repeat(&house, "{\"fail\": true}", 5); /* One of four, ... */
+    repeat(&house, "{}", 15);
+    house.calls_canary = true;
+    repeat(&house, "{}", 20);
+    repeat(&house, "{\"fail\": true}", 20); /* ... of which one of two is not over twice as many. */
+    assert_int_equal(house.doubts, 0);
+    repeat(&house, "{\"fail\": true}", 1);
+    assert_int_equal(house.doubts, 1);
+    assert_string_equal(house.doubted, "2.0.0");
+    assert_string_equal(house.reason, "21 of its first 41 calls failed, over twice the rate of the "
+                                      "version beside it (5 of 20)");
+    close_house(&house);
+}
+
+TEST(a_few_failures_among_the_many_calls_of_an_old_canary_are_no_doubt)
+{
+    struct house house;
+    open_house(&house);
+    try_two(&house, 0.1);
+    pk_clock_fake_advance(&house.clock, 60001);
+    repeat(&house, "{}", 180);
+    repeat(&house, "{\"fail\": true}", 9);
+    assert_int_equal(house.doubts, 0);
+    repeat(&house, "{\"fail\": true}", 1); /* One of twenty, more or less. */
+    assert_int_equal(house.doubts, 1);
+    close_house(&house);
+}
+
+TEST(a_canary_in_quarantine_is_stood_in_for_by_nobody)
+{
+    struct house house;
+    open_house(&house);
+    try_two(&house, 0.1);
+    for (int i = 0; strcmp(end_of(&house, "{\"spin\": true}"), "unavailable") != 0; i++) {
+        assert_true(i < 30); /* A call that ends softly counts for nothing. */
+    }
+    house.calls_canary = false;
+    assert_string_equal(end_of(&house, "{}"), "done");
     close_house(&house);
 }
 

@@ -8,6 +8,7 @@
 #include "doc/doc.h"
 #include "mongo_bed.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -143,6 +144,66 @@ TEST(a_transaction_that_a_broken_connection_left_open_is_in_nobodys_way)
               "{'configureFailPoint':'failCommand','mode':{'times':1},'data':{'failCommands':"
               "['killSessions'],'closeConnection':true,'appName':'personakit'}}");
     assert_ok(write_one(&bed, "notes", "{'_id':'a'}", in_ms(10000), &out, &err), &err);
+}
+
+/* What a node that was killed leaves behind: a transaction with a write, and nobody at it. */
+struct left {
+    mongoc_client_t *client;
+    mongoc_client_session_t *session;
+};
+
+static void leave_open(struct bed *bed, const char *id, struct left *out)
+{
+    struct mongo *mongo = mongo_of(bed->store);
+    bson_t opts = BSON_INITIALIZER;
+    bson_t *doc = BCON_NEW("_id", BCON_UTF8(id));
+    bson_error_t error;
+
+    out->client = mongoc_client_new_from_uri(mongo->uri);
+    out->session = mongoc_client_start_session(out->client, NULL, &error);
+    assert_true(mongoc_client_session_start_transaction(out->session, NULL, &error));
+    assert_true(mongoc_client_session_append(out->session, &opts, &error));
+    mongoc_collection_t *notes =
+        mongoc_client_get_collection(out->client, mongo->database, "notes");
+    if (!mongoc_collection_insert_one(notes, doc, &opts, NULL, &error)) {
+        fail_msg("%s", error.message);
+    }
+    mongoc_collection_destroy(notes);
+    bson_destroy(&opts);
+    bson_destroy(doc);
+}
+
+static void left_done(struct left *left)
+{
+    mongoc_client_session_destroy(left->session);
+    mongoc_client_destroy(left->client);
+}
+
+static void *write_late(void *context)
+{
+    struct pk_error err = { 0 };
+    struct pk_commit out;
+    assert_ok(write_one(context, "notes", "{'_id':'b'}", in_ms(15000), &out, &err), &err);
+    return NULL;
+}
+
+TEST(a_transaction_that_a_dead_node_left_open_is_ended_by_who_needs_what_it_holds)
+{
+    struct pk_error err = { 0 };
+    struct pk_commit out;
+    pthread_t other;
+    BED(bed);
+    PK_CLEANUP(left_done) struct left a;
+    PK_CLEANUP(left_done) struct left b;
+    leave_open(&bed, "a", &a);
+    leave_open(&bed, "b", &b);
+    const int64_t start_ns = pk_clock_mono_ns(pk_clock_system());
+    assert_int_equal(pthread_create(&other, NULL, write_late, &bed), 0);
+    assert_ok(write_one(&bed, "notes", "{'_id':'a'}", in_ms(15000), &out, &err), &err);
+    assert_int_equal(pthread_join(other, NULL), 0);
+    const int64_t took_ms = (pk_clock_mono_ns(pk_clock_system()) - start_ns) / 1000000;
+    assert_true(took_ms >= MONGO_STALE_MS / 2); /* It was in the way. */
+    assert_true(took_ms < 5000);
 }
 
 TEST(every_refusal_of_the_server_says_what_happened_and_what_to_do)

@@ -93,6 +93,104 @@ TEST(nothing_of_what_was_deleted_stays_in_the_file)
     assert_null(memmem(file.data, file.size, mark, strlen(mark)));
 }
 
+/* In the file or its log, while the store is open. */
+static bool has_mark(const char *folder, const char *mark)
+{
+    static const char *const name[] = { "personakit.db", "personakit.db-wal" };
+    bool has = false;
+    for (size_t i = 0; i < PK_COUNT(name); i++) {
+        PK_CLEANUP(pk_freep) char *path = pk_strdupf("%s/%s", folder, name[i]);
+        PK_CLEANUP(pk_buf_done) struct pk_buf file = { 0 };
+        struct pk_error err;
+        assert_ok(pk_file_read(&file, path, 64 << 20, &err), &err);
+        has = has || (file.size > 0 && memmem(file.data, file.size, mark, strlen(mark)));
+    }
+    return has;
+}
+
+TEST(settling_empties_the_log_and_reclaims_what_has_expired)
+{
+    static const char mark[] = "zebra-and-nothing-else";
+    const char *folder = pk_test_folder();
+    struct pk_store *store = things_open(folder);
+    struct pk_error err;
+    (void)things_insert(store, (struct thing){ .id = "a", .tag = mark, .expires_at = 1000 });
+    (void)things_insert(store, (struct thing){ .id = "b", .tag = "yak" });
+    assert_true(has_mark(folder, mark));
+    assert_ok(pk_store_settle(store, 0, &err), &err);
+    assert_false(has_mark(folder, mark));
+    assert_true(has_mark(folder, "yak"));
+    assert_ok(pk_store_settle(store, 0, &err), &err); /* With nothing to do. */
+    pk_store_close(store);
+}
+
+/* Another process that reads, such as a backup: waited for, not for ever, and writers go on. */
+TEST(settling_waits_for_a_reader_and_says_when_it_was_in_vain)
+{
+    static const char mark[] = "zebra-and-nothing-else";
+    const char *folder = pk_test_folder();
+    struct pk_store *store = things_open(folder);
+    PK_CLEANUP(pk_freep) char *path = pk_strdupf("%s/personakit.db", folder);
+    struct pk_error err;
+    sqlite3 *reader = NULL;
+    (void)things_insert(store, (struct thing){ .id = "a", .tag = mark, .expires_at = 1000 });
+    assert_int_equal(sqlite3_open_v2(path, &reader, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(reader, "BEGIN; SELECT * FROM things", NULL, NULL, NULL),
+                     SQLITE_OK);
+    assert_false(pk_store_settle(store, pk_deadline_in_ms(pk_clock_system(), 300), &err));
+    assert_int_equal(err.code, PK_BUSY);
+    assert_non_null(err.hint);
+    assert_true(has_mark(folder, mark));
+    (void)things_insert(store, (struct thing){ .id = "b", .tag = "yak" });
+    (void)sqlite3_close(reader);
+    assert_ok(pk_store_settle(store, 0, &err), &err);
+    assert_false(has_mark(folder, mark));
+    pk_store_close(store);
+}
+
+struct crowd {
+    struct pk_store *store;
+    _Atomic bool is_over;
+    _Atomic int next;
+};
+
+static void *crowd_run(void *context)
+{
+    struct crowd *crowd = context;
+    char id[32];
+    while (!crowd->is_over) {
+        PK_CLEANUP(pk_doc_unrefp) struct pk_doc *doc = NULL;
+        struct pk_error err;
+        (void)snprintf(id, sizeof(id), "c%d", crowd->next++);
+        (void)things_insert(crowd->store, (struct thing){ .id = id, .tag = "yak" });
+        if (!pk_store_get(crowd->store, "things", id, 0, &doc, &err) || !doc) {
+            return context;
+        }
+    }
+    return NULL;
+}
+
+/* Beside those who never pause it comes through, too. */
+TEST(settling_comes_through_beside_readers_and_writers)
+{
+    struct crowd crowd = { .store = things_open(pk_test_folder()) };
+    pthread_t thread[6];
+    struct pk_error err;
+    void *failed = NULL;
+    for (size_t i = 0; i < PK_COUNT(thread); i++) {
+        assert_int_equal(pthread_create(&thread[i], NULL, crowd_run, &crowd), 0);
+    }
+    for (int i = 0; i < 20; i++) {
+        assert_ok(pk_store_settle(crowd.store, 0, &err), &err);
+    }
+    crowd.is_over = true;
+    for (size_t i = 0; i < PK_COUNT(thread); i++) {
+        assert_int_equal(pthread_join(thread[i], &failed), 0);
+        assert_null(failed);
+    }
+    pk_store_close(crowd.store);
+}
+
 TEST(files_that_are_not_ours_are_refused_each_with_its_reason)
 {
     const char *folder = pk_test_folder();
@@ -421,11 +519,24 @@ TEST(a_failed_write_in_a_commit_is_unknown_and_the_store_goes_on)
     faulty_install();
     struct pk_store *store = things_open(pk_test_folder());
     (void)things_insert(store, (struct thing){ .id = "before" });
-    faulty_plan(FAULTY_WRITE, "-wal", 1, SQLITE_IOERR_WRITE);
+    faulty_plan(FAULTY_WRITE, "-wal", 0, SQLITE_IOERR_WRITE); /* All frames are one write. */
     assert_false(things_try(store, (struct thing){ .id = "a" }, NULL, &err));
     assert_int_equal(err.code, PK_UNKNOWN);
     faulty_plan(FAULTY_NONE, "", 0, 0);
     (void)things_insert(store, (struct thing){ .id = "later" });
+    pk_store_close(store);
+    faulty_remove();
+}
+
+TEST(a_small_group_is_one_write_of_the_log)
+{
+    struct pk_error err;
+    faulty_install();
+    struct pk_store *store = things_open(pk_test_folder());
+    (void)things_insert(store, (struct thing){ .id = "before" });
+    faulty_plan(FAULTY_WRITE, "-wal", 1, SQLITE_IOERR_WRITE); /* A second one would fail. */
+    assert_true(things_try(store, (struct thing){ .id = "a", .owner = "x" }, NULL, &err));
+    faulty_plan(FAULTY_NONE, "", 0, 0);
     pk_store_close(store);
     faulty_remove();
 }
