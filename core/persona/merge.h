@@ -1,10 +1,9 @@
 /* merge.h - Two people turn out to be one; and, when that was wrong, two again.
  *
- *     from.mergedInto = into                 every name of 'from' means 'into' from then on
- *     tombstones: from, mergedInto           whatever was being written of 'from' is decided again
- *     what is his moves to 'into'            with 'mergedFrom', whose it was; what is made of it
- * goes one order of both, replayed            and into's mindscape rests on the observations of
- * both
+ *     from.mergedInto = into          every name of 'from' means 'into' from then on
+ *     tombstones: from, mergedInto    what was being written of 'from' is decided again
+ *     what is his moves to 'into'     with 'mergedFrom', whose it was
+ *     what is made of it goes         one order of both, replayed: into's mindscape
  *
  * Undoing gives back what has 'mergedFrom', that which has come since under
  * the other's names as well, and replays both. It is possible for as long as

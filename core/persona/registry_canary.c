@@ -1,15 +1,16 @@
 /* registry_canary.c - Canaries of mappers: begun, changed, ended; with audit row and event.
  *
- *     begin      the active version gets 'canary': which version is tried, on what share, since
- * when change     another share of the same version: who had it keeps it when that grows end the
- * field goes: by hand, because it fails too often, or with the active version
+ *     begin      the active version gets 'canary': which version, on what share
+ *     change     another share of the same version: who had it keeps it when that grows
+ *     end        the field goes: by hand, because it fails too often, or with the
+ *                active version
  *
  * It is a field of the active version, so there is one at most, and none
  * without a version that serves all others; whatever replaces that version
  * ends it in the same list. The version that is tried stays a draft, and the
  * list that begins expects it as it was read. Another canary while one runs
- * is refused: whoever wants that ends the first one, knowingly. One that ends by itself
- * has its content barred, as a rollback by itself does.
+ * is refused: whoever wants that ends the first one, knowingly. One that ends
+ * by itself has its content barred, as a rollback by itself does.
  *
  * Thread: any. */
 /* SPDX-License-Identifier: MIT */

@@ -153,7 +153,9 @@ static void *write_on(void *context)
         person_id((unsigned)(pk_random_u64() % PEOPLE), person);
         for (int i = 0; i < LIST; i++) {
             bson_t payload = BSON_INITIALIZER;
-            BSON_APPEND_INT64(&payload, "place", i);
+            if (i > 0) {
+                BSON_APPEND_UTF8(&payload, "after", id[i - 1]);
+            }
             pk_task_add(&list, &child->books,
                         &(struct pk_task_new){ .type = "count",
                                                .person = person,
@@ -362,18 +364,23 @@ static void run_child(struct campaign *campaign, unsigned run, bool is_last)
 
 /* ---- Counting ---- */
 
-static size_t effects_of(struct pk_store *store, const char *task)
+static void effects_of(struct pk_store *store, const char *task, struct pk_page *out)
 {
-    PK_CLEANUP(pk_page_done) struct pk_page page = { 0 };
     struct pk_error err = { 0 };
     if (!pk_store_find(store,
                        &(struct pk_query){ .collection = "effects",
                                            .index = "by_task",
                                            .equal = { PK_TEXT(task) },
                                            .equal_count = 1 },
-                       0, &page, &err)) {
+                       0, out, &err)) {
         tap_bail("look for effects: %s", err.message);
     }
+}
+
+static size_t count_effects(struct pk_store *store, const char *task)
+{
+    PK_CLEANUP(pk_page_done) struct pk_page page = { 0 };
+    effects_of(store, task, &page);
     return page.count;
 }
 
@@ -393,7 +400,7 @@ static void count_tasks(struct campaign *campaign, struct pk_store *store)
             tap_bail("read the tasks: %s", err.message);
         }
         for (size_t i = 0; i < page.count; i++) {
-            const size_t effects = effects_of(store, pk_doc_id(page.doc[i]));
+            const size_t effects = count_effects(store, pk_doc_id(page.doc[i]));
             campaign->found.tasks++;
             campaign->found.undone += strcmp(pk_doc_text(page.doc[i], "status"), "done") != 0;
             campaign->found.lost += effects == 0;
@@ -407,19 +414,26 @@ static void count_tasks(struct campaign *campaign, struct pk_store *store)
 static void count_acknowledged(struct campaign *campaign, struct pk_store *store)
 {
     for (size_t i = 0; i < campaign->count; i++) {
-        campaign->found.unmatched += effects_of(store, campaign->acknowledged[i]) != 1;
+        campaign->found.unmatched += count_effects(store, campaign->acknowledged[i]) != 1;
     }
 }
 
-/* When the task with this effect was asked for: its time, and its place in its list. */
-static int64_t order_of(struct pk_store *store, const struct pk_doc *effect)
+/* Behind that of the task before it in its list, if there is one. */
+static bool is_in_order(struct pk_store *store, const struct pk_doc *effect)
 {
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *task = NULL;
+    PK_CLEANUP(pk_page_done) struct pk_page before = { 0 };
     struct pk_error err = { 0 };
     if (!pk_store_get(store, "outbox", pk_doc_text(effect, "task"), 0, &task, &err) || !task) {
         tap_bail("the task of an effect is not there");
     }
-    return pk_doc_date(task, "createdAt", 0) * 1000 + pk_doc_int(task, "payload.place", 0);
+    const char *after = pk_doc_text(task, "payload.after");
+    if (!after) {
+        return true;
+    }
+    effects_of(store, after, &before);
+    return before.count == 1 &&
+           pk_doc_int(before.doc[0], "before", 0) < pk_doc_int(effect, "before", 0);
 }
 
 /* A person's effects count from 0 without a hole, and tasks of one list keep their order. */
@@ -428,7 +442,6 @@ static void count_person(struct campaign *campaign, struct pk_store *store, unsi
     char person[PK_UUID_TEXT];
     PK_CLEANUP(pk_freep) char *cursor = NULL;
     int64_t expected = 0;
-    int64_t last = 0;
     person_id(number, person);
     do {
         PK_CLEANUP(pk_page_done) struct pk_page page = { 0 };
@@ -444,11 +457,8 @@ static void count_person(struct campaign *campaign, struct pk_store *store, unsi
             tap_bail("read a person's effects: %s", err.message);
         }
         for (size_t i = 0; i < page.count; i++) {
-            const int64_t order = order_of(store, page.doc[i]);
-            const bool is_same_list = order / 1000 == last / 1000;
             campaign->found.disordered += pk_doc_int(page.doc[i], "before", -1) != expected++;
-            campaign->found.disordered += is_same_list && order < last && order % 1000 != 0;
-            last = order;
+            campaign->found.disordered += !is_in_order(store, page.doc[i]);
         }
         pk_free(cursor);
         cursor = page.next ? pk_strdup(page.next) : NULL;
