@@ -341,7 +341,8 @@ return pk.mapper {
         ["communication.mediums"] = { chat = 3, phone = 3 } },
       expect = { fired = { "medium", "to-the-point" }, core = {
         communicationStyle = { preferredMediums = { "chat", "mail", "phone" } },
-        hints = { { text = "Reach them by chat, mail" }, { ruleId = "to-the-point" } } } } },
+        hints = { { ruleId = "medium", text = "Reach them by chat, mail" },
+          { ruleId = "to-the-point" } } } } },
     { name = "nothing known",
       given = {},
       expect = { fired = { "ask-once" }, missing = { "communication.style" }, core = {

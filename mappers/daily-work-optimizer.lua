@@ -214,7 +214,8 @@ return pk.mapper {
         ["work.focus.interruptions_per_hour"] = 3.5,
       },
       expect = { fired = { "morning-deep-work" }, overlay = {
-        suggestions = { { text = "Schedule deep work before noon" } } } } },
+        suggestions = { { ruleId = "morning-deep-work", text = "Schedule deep work before noon" } },
+      } } },
     { name = "an evening person who works in short stretches", at = "2026-01-17T09:00:00Z",
       given = {
         ["work.chronotype"] = "night", ["work.focus.deep_minutes"] = 25,
@@ -231,8 +232,10 @@ return pk.mapper {
           currentState = { availability = { status = "unknown", note = "after 14:00" },
             currentFocus = {}, recentTopics = { "release" } },
           suggestions = {
-            { text = "Keep mornings for messages; schedule deep work after 16:00" },
-            { text = "Plan blocks of 25 minutes with breaks between them" },
+            { ruleId = "evening-deep-work",
+              text = "Keep mornings for messages; schedule deep work after 16:00" },
+            { ruleId = "split-long-sessions",
+              text = "Plan blocks of 25 minutes with breaks between them" },
           },
         },
       } },
@@ -243,7 +246,8 @@ return pk.mapper {
         ["work.focus.breaks"] = "regular", ["work.meetings.load"] = "too many",
       },
       expect = { fired = { "known-peak", "meeting-overload" }, overlay = { suggestions = {
-        { text = "Schedule deep work from 13:00 to 16:00", priority = "high" },
+        { ruleId = "known-peak", text = "Schedule deep work from 13:00 to 16:00",
+          priority = "high" },
         { ruleId = "meeting-overload" },
       } } } },
     { name = "a rhythm that is only guessed",

@@ -10,6 +10,7 @@
 #include "doc/doc.h"
 #include "doc/schema_privacy.h"
 #include "persona/merge.h"
+#include "persona/people.h"
 #include "store/store.h"
 
 #include <string.h>
@@ -53,12 +54,25 @@ static bool answer_dry(struct pk_api_call *call, const struct pk_merge_ask *ask,
     return ok;
 }
 
+/* The one whom the id names, and him whom it means now: whoever may not see both is not told which
+ * of the two it is. */
+static bool check_one(struct pk_api_call *call, const char *id, struct pk_error *err)
+{
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *found = NULL;
+    const struct pk_person_ref ref = { .id = id };
+    struct pk_object object = { .person = id };
+    if (!pk_access_check(call->who, call->row->action, &object, err) ||
+        !pk_person_find(call->parts->domain, &ref, call->deadline_ns, &found, err)) {
+        return false;
+    }
+    object.person = found ? pk_doc_id(found) : id;
+    return pk_access_check(call->who, call->row->action, &object, err);
+}
+
 static bool check_both(struct pk_api_call *call, const struct pk_merge_ask *ask,
                        struct pk_error *err)
 {
-    const struct pk_object from = { .person = ask->from }, into = { .person = ask->into };
-    return pk_access_check(call->who, call->row->action, &from, err) &&
-           pk_access_check(call->who, call->row->action, &into, err);
+    return check_one(call, ask->from, err) && check_one(call, ask->into, err);
 }
 
 static bool merge(struct pk_api_call *call, struct pk_error *err)

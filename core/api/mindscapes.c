@@ -138,7 +138,8 @@ static const struct pk_param param[] = {
       .type = PK_PARAM_TIME,
       .fallback = "now",
       .help = "All as it was before anything that took effect later was taken in: traits, goals, "
-              "beliefs, the narrative and what was true just then. Not with 'include'." },
+              "beliefs, the narrative and what was true just then. Not with 'include'. What is "
+              "still to come is now, and 'asOf' is left out." },
     { .name = "shape",
       .type = PK_PARAM_WORD,
       .allowed = shape,

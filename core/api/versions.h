@@ -36,7 +36,7 @@ extern const enum pk_code pk_versions_refused[];
     }
 #define PK_PARAM_VERSION                                               \
     {                                                                  \
-        .name = "version", .type = PK_PARAM_TEXT, .min = 5, .max = 95, \
+        .name = "version", .type = PK_PARAM_TEXT, .min = 1, .max = 95, \
         .help = "The version: '1.2.0'."                                \
     }
 #define PK_PARAM_ACTIVATE                                               \

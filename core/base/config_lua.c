@@ -261,7 +261,8 @@ static int run(lua_State *lua)
     (void)lua_setfenv(lua, -2);
     lua_call(lua, 0, 1);
     if (!lua_istable(lua, -1)) {
-        return luaL_error(lua, "it returns a %s, not a table", luaL_typename(lua, -1));
+        return luaL_error(lua, "it returns a %s, not a table: write 'return { listen = ..., }'",
+                          luaL_typename(lua, -1));
     }
     flatten(lua, evaluation, 0);
     return 0;

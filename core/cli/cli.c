@@ -252,7 +252,7 @@ static void print_error(const struct pk_error *err, bool is_json)
         pk_buf_add_text(&line, "personakit: ");
         pk_text_escape(&line, err->message, strlen(err->message), false);
         pk_buf_add_text(&line, "\n");
-        if (err->field) {
+        if (err->field && *err->field) { /* Empty: the document as a whole. */
             pk_buf_add_text(&line, "  field: ");
             pk_text_escape(&line, err->field, strlen(err->field), false);
             pk_buf_add_text(&line, "\n");
@@ -503,7 +503,8 @@ static bool has_arguments(const struct pk_call *call, struct pk_error *err)
         return true;
     }
     return pk_fail(err, PK_INVALID, "'--help' behind the command has an example",
-                   "'%s %s' needs %s", command->noun, command->verb, command->argument[count]);
+                   "'%s%s%s' needs %s", command->noun, command->verb ? " " : "",
+                   command->verb ? command->verb : "", command->argument[count]);
 }
 
 static enum pk_exit run_command(struct pk_call *call, int argc, char **argv, int at,

@@ -223,7 +223,10 @@ enum pk_exit pk_client_run(struct pk_call *call, pk_client_work_fn *work, struct
     const bool is_ok = find_server(&client, &is_own, err) && open_fetcher(&client, err) &&
                        find_key(&client, is_own, err) && work(&client, err);
     close_client(&client);
-    return is_ok ? PK_EXIT_OK : PK_EXIT_FAILED;
+    if (is_ok) {
+        return PK_EXIT_OK;
+    }
+    return err->code == PK_INVALID && !client.has_asked ? PK_EXIT_USAGE : PK_EXIT_FAILED;
 }
 
 /* ---- A request and its answer ---- */
@@ -327,6 +330,7 @@ static bool send_request(struct pk_client *client, const char *method, const cha
         .body_size = text.size,
         .answer_max_bytes = ANSWER_MAX_BYTES,
     };
+    client->has_asked = true;
     return pk_fetch(client->fetcher, &request, answer, err) || fail_unreached(client, err);
 }
 
@@ -404,6 +408,7 @@ bool pk_client_stream(struct pk_client *client, const char *path, const char *ty
         .piece = take_piece,
         .context = &streaming,
     };
+    client->has_asked = true;
     bool ok = pk_fetch(client->fetcher, &request, &answer, err) || fail_unreached(client, err);
     if (ok && !is_success(&answer)) {
         answer.body = streaming.problem; /* Ended with the answer. */

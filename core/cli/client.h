@@ -44,6 +44,7 @@ struct pk_client {
     const char *data;     /* The folder. */
     const char *key_from; /* Where the key came from: "--key". */
     char *authorization;  /* "Bearer pk_..." */
+    bool has_asked;       /* A request was sent: no longer the words alone can be wrong. */
     struct pk_doc
         *problem; /* What the server said when it refused last, or NULL; pk_client_run's. */
 };

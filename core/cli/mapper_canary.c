@@ -34,6 +34,12 @@ static bool read_share(const char *text, double *out, struct pk_error *err)
         return pk_fail(err, PK_INVALID, "as in --share 0.1, or --share 10%", "'%s' is no share",
                        text);
     }
+    if (*out <= 0 || *out > 1) {
+        return pk_fail(err, PK_INVALID,
+                       *out > 0 ? "1 is everybody: say 10% or 0.1 for a tenth"
+                                : "--end is how nobody has it any more",
+                       "'%s' is no share above 0 and at most 1", text);
+    }
     return true;
 }
 

@@ -13,6 +13,7 @@
 #include "doc/path.h"
 #include "script/loader.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -116,6 +117,8 @@ static bool print_finding(void *context, const struct pk_doc *finding, struct pk
 {
     const char *file = pk_doc_text(finding, "file");
     const int64_t line = pk_doc_int(finding, "line", 0);
+    char before[32];
+    (void)snprintf(before, sizeof(before), line ? "%6" PRId64 " | " : "       | ", line);
     (void)context;
     (void)err;
     print_text(stderr, "", file ? file : "script", "");
@@ -124,8 +127,8 @@ static bool print_finding(void *context, const struct pk_doc *finding, struct pk
     }
     print_text(stderr, ": ", pk_doc_text(finding, "severity"), "");
     print_text(stderr, ": ", pk_doc_text(finding, "message"), "\n");
-    print_text(stderr, "    | ", pk_doc_text(finding, "sourceLine"), "\n");
-    print_text(stderr, "    hint: ", pk_doc_text(finding, "hint"), "\n");
+    print_text(stderr, before, pk_doc_text(finding, "sourceLine"), "\n");
+    print_text(stderr, "  hint: ", pk_doc_text(finding, "hint"), "\n");
     return true;
 }
 

@@ -103,7 +103,11 @@ static void print_end(const struct pk_doc *answer)
     const char *parent = pk_doc_text(answer, "parentVersion");
     const int64_t samples = pk_doc_int(answer, "samples", 0);
     const bool is_dry = pk_doc_bool(answer, "dryRun", false);
-    if (!version) {
+    if (!version && samples == 0) {
+        (void)printf("no feedback waits; there is no draft\n");
+    } else if (!version && pk_doc_text(answer, "problem")) {
+        (void)printf("so there would be no draft, and the feedback waits\n");
+    } else if (!version) {
         (void)printf("nothing was to be learned of %" PRId64 " feedback; there is no draft\n",
                      samples);
     } else if (is_dry) {
@@ -254,7 +258,8 @@ const struct pk_command pk_command_mapper_train = {
         "Processors that accept 'feedback' look at the mapper's feedback that waits; what they\n"
         "propose with enough behind it becomes a draft: rules off, lower or surer, other\n"
         "texts, other settings. The draft must pass the mapper's own examples. Nothing is\n"
-        "activated; feedback that was weighed in a change is 'incorporated', all other waits.\n",
+        "activated; feedback that was weighed in a change is 'incorporated', all other waits.\n"
+        "Ctrl-C ends the watching alone: the server goes on.\n",
     .example = "personakit mapper train daily --dry-run",
     .argument = { "ID" },
     .option = train_option,

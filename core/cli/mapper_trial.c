@@ -170,6 +170,10 @@ static bool dry_run(struct pk_client *client, struct pk_error *err)
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *answer = NULL;
     PK_CLEANUP(bson_destroy) bson_t body = BSON_INITIALIZER;
     const struct pk_call *call = client->call;
+    if (!pk_call_option(call, "--person") == !pk_call_option(call, "--mindscape")) {
+        return pk_fail(err, PK_INVALID, "name one of them: whose mindscape it is to see",
+                       "'mapper dry-run' needs either --person or --mindscape");
+    }
     add_text(&body, "personId", pk_call_option(call, "--person"));
     add_detail(&body, call);
     add_text(&body, "now", pk_call_option(call, "--now"));

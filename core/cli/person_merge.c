@@ -129,8 +129,9 @@ static bool print_dry(const struct pk_doc *answer, struct pk_error *err)
             }
         }
     }
-    (void)printf("%" PRId64 " traits differ, nothing was changed\n",
-                 pk_doc_int(answer, "conflictCount", 0));
+    const int64_t count = pk_doc_int(answer, "conflictCount", 0);
+    (void)printf("%" PRId64 " %s; nothing was changed\n", count,
+                 count == 1 ? "trait differs" : "traits differ");
     return true;
 }
 
@@ -176,7 +177,8 @@ const struct pk_command pk_command_person_merge = {
     .summary = "make two people one",
     .text = "FROM is served as INTO from then on, whatever name is used, and INTO's mindscape is\n"
             "made anew from the observations of both. Of two consents the stricter one holds.\n"
-            "'person unmerge' undoes it, for as long as neither was erased.\n",
+            "'person unmerge' undoes it, for as long as neither was erased. Ctrl-C ends the\n"
+            "watching alone: the server goes on.\n",
     .example = "personakit person merge 0b4f6ad8-6c1f-4a57-9d6e-3b1c2f6f7a10 "
                "5d7c9a1e-2f30-4b6c-8f7d-91a2b3c4d5e6 --reason 'the same email'",
     .argument = { "FROM", "INTO" },
@@ -214,7 +216,7 @@ const struct pk_command pk_command_person_unmerge = {
     .summary = "undo a merge of two people",
     .text = "Each gets back what is his, what came since under his own names as well. MERGE is\n"
             "the id that 'person merge' has shown; 'merges' of the person in GET /v1/people has\n"
-            "it, too. PERSON is either of the two.\n",
+            "it, too. PERSON is either of the two. Ctrl-C ends the watching alone.\n",
     .example = "personakit person unmerge 5d7c9a1e-2f30-4b6c-8f7d-91a2b3c4d5e6 "
                "7e1f0c3a-9b2d-4c5e-8a6f-0d1e2f3a4b5c",
     .argument = { "PERSON", "MERGE" },

@@ -24,6 +24,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const struct pk_cli_option option_table[] = {
@@ -133,6 +134,18 @@ static bool check_backup(struct restore *restore, struct pk_error *err)
     return pk_backup_read(&options, &restore->info, err);
 }
 
+/* What is replaced is not what it is replaced by. */
+static bool check_apart(const char *from, const char *store, struct pk_error *err)
+{
+    struct stat backup, there;
+    if (stat(from, &backup) != 0 || stat(store, &there) != 0) {
+        return true; /* Nothing is there yet. */
+    }
+    return backup.st_dev != there.st_dev || backup.st_ino != there.st_ino ||
+           pk_fail(err, PK_INVALID, "move the backup into a folder of its own: it would be deleted",
+                   "the backup lies in the folder of the store that is to be replaced");
+}
+
 /* The embedded store's files, and no others. */
 static bool replace(struct restore *restore, struct pk_error *err)
 {
@@ -146,7 +159,8 @@ static bool replace(struct restore *restore, struct pk_error *err)
                        "drop the database with MongoDB's own tools, or name another one",
                        "--replace is for the embedded store");
     }
-    if (!pk_call_confirm(restore->call, "Delete the store that is there now?", err)) {
+    if (!check_apart(restore->call->argument[0], folder, err) ||
+        !pk_call_confirm(restore->call, "Delete the store that is there now?", err)) {
         return false;
     }
     for (size_t i = 0; i < PK_COUNT(file); i++) {
@@ -263,8 +277,12 @@ static void print_result(const struct restore *restore, const struct pk_restore_
         (void)printf("nobody was erased again, as told: who was erased since is back\n");
         return;
     }
-    (void)printf("%lld people of the backup were erased since: they are erased again\n",
-                 (long long)result->erased);
+    if (result->erased == 0) {
+        (void)printf("nobody of the backup was erased since\n");
+    } else {
+        (void)printf("%lld people of the backup were erased since: they are erased again\n",
+                     (long long)result->erased);
+    }
     if (result->forgotten > 0) {
         (void)printf("%lld observations were forgotten since: they go when a server starts\n",
                      (long long)result->forgotten);

@@ -91,6 +91,19 @@ static bool sync_folder(const char *path, struct pk_error *err)
                          "syncing '%s' failed: %s", path, strerror(why));
 }
 
+/* A plain file: whatever else has its name is not opened, or does not keep us waiting. */
+static int open_plain(const char *path)
+{
+    struct stat about;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd >= 0 && (fstat(fd, &about) != 0 || !S_ISREG(about.st_mode))) {
+        (void)close(fd);
+        errno = ELOOP;
+        return -1;
+    }
+    return fd;
+}
+
 /* 'out' PK_HASH_TEXT bytes. 'done' counts bytes of all files. */
 static bool hash_file(const struct pk_backup_options *options, const char *path, const char *name,
                       int64_t *done, int64_t all, char *out, struct pk_error *err)
@@ -99,7 +112,7 @@ static bool hash_file(const struct pk_backup_options *options, const char *path,
     struct pk_hasher hasher;
     uint8_t hash[PK_HASH_BYTES];
     ssize_t size = 1;
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    const int fd = open_plain(path);
     bool ok = fd >= 0;
     pk_hasher_init(&hasher);
     while (ok && (size = read(fd, piece, PIECE)) > 0) {
@@ -114,9 +127,10 @@ static bool hash_file(const struct pk_backup_options *options, const char *path,
     pk_hasher_end(&hasher, hash);
     pk_hex(out, hash, sizeof(hash));
     if (fd < 0 || size < 0) {
-        return pk_fail(err, why == ENOENT ? PK_INVALID : PK_UNAVAILABLE,
+        return pk_fail(err, why == ENOENT || why == ELOOP ? PK_INVALID : PK_UNAVAILABLE,
                        "use another backup, or check who may read this one",
-                       "'%s' of the backup cannot be read: %s", name, strerror(why));
+                       "'%.100s' of the backup cannot be read: %s", name,
+                       why == ELOOP ? "it is no plain file" : strerror(why));
     }
     return ok;
 }
@@ -454,34 +468,133 @@ static void take_rows(const struct pk_doc *seal, struct pk_backup_info *out)
         take_text(seal, path, row->collection, sizeof(row->collection));
         (void)snprintf(path, sizeof(path), "collections.%zu.documents", out->count);
         row->documents = pk_doc_int(seal, path, 0);
-        out->documents += row->documents;
+        if (row->documents < 0 ||
+            __builtin_add_overflow(out->documents, row->documents, &out->documents)) {
+            row->documents = out->documents = 0; /* Nobody counts so: it is shown, no more. */
+        }
     }
+}
+
+/* A file that it may name: none elsewhere. */
+static bool is_listable(const char *name)
+{
+    return is_content(name) && strchr(name, '/') == NULL;
+}
+
+static bool check_file(const struct pk_backup_options *options, const char *name,
+                       const char *wanted, int64_t *done, struct pk_error *err)
+{
+    char hash[PK_HASH_TEXT], what[64];
+    PK_CLEANUP(pk_freep) char *path = pk_strdupf("%s/%s", options->folder, name);
+    if (!is_listable(name)) {
+        return fail_damaged(err, "backup.json names what is no file of a backup");
+    }
+    if (!hash_file(options, path, name, done, 0, hash, err)) {
+        return false;
+    }
+    if (strcmp(hash, wanted) != 0) {
+        (void)snprintf(what, sizeof(what), "'%.40s' has changed", name);
+        return fail_damaged(err, what);
+    }
+    return true;
+}
+
+/* What the folder has: how many files of a backup, and what tells these from all others. */
+struct folder {
+    size_t count;
+    uint64_t stamp;
+    char log[32]; /* One of SQLite's, with something in it: it would change what the database says.
+                   */
+};
+
+static uint64_t stamp_of(const char *name, const struct stat *about)
+{
+    static const uint8_t key[PK_SHORT_KEY_BYTES] = { 'b', 'a', 'c', 'k', 'u', 'p' };
+    uint64_t hash[2];
+    char text[400];
+    const int size =
+        snprintf(text, sizeof(text), "%ju %ju %jd %jd.%09ld %.256s", (uintmax_t)about->st_dev,
+                 (uintmax_t)about->st_ino, (intmax_t)about->st_size,
+                 (intmax_t)about->st_ctim.tv_sec, about->st_ctim.tv_nsec, name);
+    pk_hash_short(hash, text, (size_t)size, key);
+    return hash[0];
+}
+
+static bool look_at_folder(const char *path, struct folder *out, struct pk_error *err)
+{
+    struct stat about;
+    DIR *dir = opendir(path);
+    *out = (struct folder){ .count = 0 };
+    if (!dir) {
+        return pk_fail(err, PK_UNAVAILABLE, "check who may read the backup",
+                       "'%s' cannot be read: %s", path, strerror(errno));
+    }
+    for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
+        const char *name = entry->d_name;
+        const bool is_log =
+            strcmp(name, "personakit.db-wal") == 0 || strcmp(name, "personakit.db-journal") == 0;
+        if ((!is_log && !is_content(name)) ||
+            fstatat(dirfd(dir), name, &about, AT_SYMLINK_NOFOLLOW) != 0) {
+            continue;
+        }
+        if (!is_log) {
+            out->count++;
+            out->stamp += stamp_of(name, &about); /* In whatever order they come. */
+        } else if (!S_ISREG(about.st_mode) || about.st_size > 0) {
+            (void)snprintf(out->log, sizeof(out->log), "%.30s", name);
+        }
+    }
+    (void)closedir(dir);
+    return true;
+}
+
+/* What nobody has hashed must not be read. */
+static bool check_others(const char *path, struct pk_backup_info *info, struct pk_error *err)
+{
+    struct folder folder;
+    char what[96] = "";
+    if (!look_at_folder(path, &folder, err)) {
+        return false;
+    }
+    if (folder.log[0]) {
+        (void)snprintf(what, sizeof(what), "somebody has written to its database: '%s'",
+                       folder.log);
+    } else if (folder.count != info->files) {
+        (void)snprintf(what, sizeof(what), "it has %zu files, and backup.json names %zu",
+                       folder.count, info->files);
+    }
+    info->stamp = folder.stamp;
+    return !what[0] || fail_damaged(err, what);
+}
+
+bool pk_backup_check_same(const char *path, const struct pk_backup_info *info, struct pk_error *err)
+{
+    struct folder folder;
+    return look_at_folder(path, &folder, err) &&
+           ((folder.count == info->files && folder.stamp == info->stamp && !folder.log[0]) ||
+            pk_fail(err, PK_CONFLICT,
+                    "find out who writes there; then begin again, in an empty store",
+                    "the backup was changed while it was being restored"));
 }
 
 static bool check_files(const struct pk_backup_options *options, const struct pk_doc *seal,
                         struct pk_backup_info *out, struct pk_error *err)
 {
-    int64_t done = 0;
-    char at[64], hash[PK_HASH_TEXT];
-    for (int i = 0;; i++) {
-        (void)snprintf(at, sizeof(at), "files.%d.name", i);
+    char at[64];
+    out->bytes = 0;
+    for (out->files = 0;; out->files++) {
+        (void)snprintf(at, sizeof(at), "files.%zu.name", out->files);
         const char *name = pk_doc_text(seal, at);
-        (void)snprintf(at, sizeof(at), "files.%d.blake2b", i);
+        (void)snprintf(at, sizeof(at), "files.%zu.blake2b", out->files);
         const char *wanted = pk_doc_text(seal, at);
         if (!name || !wanted) {
             break;
         }
-        PK_CLEANUP(pk_freep) char *path = pk_strdupf("%s/%s", options->folder, name);
-        if (!hash_file(options, path, name, &done, 0, hash, err)) {
+        if (!check_file(options, name, wanted, &out->bytes, err)) {
             return false;
         }
-        if (strcmp(hash, wanted) != 0) {
-            (void)snprintf(at, sizeof(at), "'%.40s' has changed", name);
-            return fail_damaged(err, at);
-        }
     }
-    out->bytes = done;
-    return true;
+    return check_others(options->folder, out, err);
 }
 
 static bool read_seal(const struct pk_backup_options *options, struct pk_doc **out,

@@ -43,6 +43,8 @@ struct pk_backup_info {
     int64_t made_ms;      /* When it was begun, wall. */
     int64_t delete_by_ms; /* When it should be gone: store.retention.backups. */
     int64_t bytes;        /* Of all its files. */
+    size_t files;         /* That it names. */
+    uint64_t stamp;       /* Tells these files from all others, for pk_backup_check_same. */
     int64_t documents;    /* Of all collections. */
     bool is_consistent;   /* One moment in all collections; on MongoDB it may be several. */
     struct pk_backup_row row[PK_BACKUP_COLLECTIONS];
@@ -72,5 +74,8 @@ bool pk_backup_make(struct pk_store *store, const struct pk_backup_options *opti
  * one that was never finished; PK_INVALID: damaged; PK_UNSUPPORTED: a newer program's. */
 bool pk_backup_read(const struct pk_backup_options *options, struct pk_backup_info *out,
                     struct pk_error *err);
+/* Its files are those that were checked. PK_CONFLICT: somebody has changed them since. */
+bool pk_backup_check_same(const char *folder, const struct pk_backup_info *info,
+                          struct pk_error *err);
 
 #endif

@@ -365,7 +365,8 @@ static bool finish(void *context, struct pk_error *err)
 {
     struct restoring *restoring = context;
     const struct pk_restore_options *options = restoring->options;
-    if (options->loaded && !options->loaded(options->context, err)) {
+    if (!pk_backup_check_same(options->folder, options->info, err) ||
+        (options->loaded && !options->loaded(options->context, err))) {
         return false;
     }
     if (options->erasures &&

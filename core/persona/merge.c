@@ -1,7 +1,8 @@
 /* merge.c - Asking for a merge, or for its end: one list, and a task for the rest.
  *
  *     merge   from.mergedInto, into.merges, the tombstone of 'from', his mindscape goes (it is
- *             made of what moves; its version stays in 'merges'), the task
+ *             made of what moves; its version stays in 'merges'), into's gets a version above
+ *             both, the task
  *     undo    the entry of 'merges' is "undoing", the task
  *
  * The tombstone (with 'mergedInto', without 'erasedAt') is what makes it
@@ -34,6 +35,7 @@ struct asking {
     struct pk_merged *out;
     struct pk_doc *from, *into;
     struct pk_doc *mindscape; /* Of 'from', or NULL. */
+    struct pk_doc *known;     /* Mindscape of 'into', or NULL. */
     struct pk_person_ids from_ids, into_ids;
 };
 
@@ -42,7 +44,8 @@ static void forget(struct asking *asking)
     pk_doc_unref(asking->from);
     pk_doc_unref(asking->into);
     pk_doc_unref(asking->mindscape);
-    asking->from = asking->into = asking->mindscape = NULL;
+    pk_doc_unref(asking->known);
+    asking->from = asking->into = asking->mindscape = asking->known = NULL;
     pk_person_ids_done(&asking->from_ids);
     pk_person_ids_done(&asking->into_ids);
 }
@@ -293,6 +296,30 @@ static bool complete(const struct asking *asking, struct pk_writes *list, struct
     return !by->complete || by->complete(by->context, list, answer, err);
 }
 
+/* No version is given twice under one name: whoever has read 'from' at his last one must not be
+ * told that nothing has changed, nor correct what he has never seen. */
+static void raise_version(const struct asking *asking, struct pk_writes *list)
+{
+    bson_t view;
+    bson_iter_t iter;
+    if (!asking->mindscape || !asking->known) {
+        return;
+    }
+    const int64_t theirs = pk_doc_int(asking->mindscape, "version", 0);
+    const int64_t own = pk_doc_int(asking->known, "version", 0);
+    bson_t *bson = bson_new();
+    pk_doc_view(asking->known, &view);
+    for (bool more = bson_iter_init(&iter, &view); more && bson_iter_next(&iter);) {
+        if (strcmp(bson_iter_key(&iter), "version") == 0) {
+            BSON_APPEND_INT64(bson, "version", (theirs > own ? theirs : own) + 1);
+        } else {
+            (void)bson_append_iter(bson, NULL, 0, &iter);
+        }
+    }
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *made = pk_doc_take(bson);
+    pk_writes_replace(list, "mindscapes", made, pk_doc_version(asking->known));
+}
+
 static void copy_id(char out[PK_UUID_TEXT], const char *id)
 {
     (void)snprintf(out, PK_UUID_TEXT, "%s", id);
@@ -305,7 +332,8 @@ static bool decide_merge(void *context, struct pk_writes *list, struct pk_error 
     const struct pk_merge_ask *ask = asking->ask;
     const int64_t now_ms = pk_clock_wall_ms(domain->books->clock);
     if (!check_merge(asking, err) ||
-        !read_doc(asking, "mindscapes", ask->from, &asking->mindscape, err)) {
+        !read_doc(asking, "mindscapes", ask->from, &asking->mindscape, err) ||
+        !read_doc(asking, "mindscapes", ask->into, &asking->known, err)) {
         return false;
     }
     pk_uuid_new(asking->out->id);
@@ -319,6 +347,7 @@ static bool decide_merge(void *context, struct pk_writes *list, struct pk_error 
     if (asking->mindscape) {
         pk_writes_delete(list, "mindscapes", ask->from, pk_doc_version(asking->mindscape));
     }
+    raise_version(asking, list);
     add_task(asking, PK_MERGE_TASK, ask->into, "person.merge_asked", list);
     return add_tombstone(asking, list, err) && complete(asking, list, err);
 }

@@ -304,6 +304,10 @@ static bool decide_part(void *context, struct pk_writes *list, struct pk_error *
     if (!now.is_there || now.is_granted || is_since || (other.is_there && !other.is_granted)) {
         return true; /* What is newer than the undo is not said of both, or is our own work. */
     }
+    if (step->merging->gone) {
+        return true;
+    }
+    pk_writes_expect_absent(list, "tombstones", step->merging->from);
     return write_record(step, step->merging->from, theirs, &now, NULL, list, err);
 }
 

@@ -24,6 +24,8 @@ struct merging {
     char holder[PK_UUID_TEXT]; /* Whose 'merges' it stands in: of a merge the same. */
     int64_t asked_ms;          /* Of an undo: when (wall). */
     struct pk_person_ids ids;  /* 'from', and who is merged into him. */
+    bool is_parted;            /* Of an undo: 'from' is a person again. */
+    struct pk_doc *gone;       /* ... and his tombstone, when he was erased since; or NULL. */
     double progress;
 };
 /* One step's list: renews the lease, commits, clears. */
@@ -33,7 +35,8 @@ bool merging_commit(struct merging *merging, struct pk_writes *list, struct pk_e
 
 /* What is of 'from' becomes into's, or goes, until nothing is left. */
 bool merging_take(struct merging *merging, struct pk_error *err);
-/* What is of 'ids' becomes from's again, until nothing is left. */
+/* What is of 'ids' becomes from's again, until nothing is left; it goes when he was erased since.
+ */
 bool merging_give(struct merging *merging, struct pk_error *err);
 /* What is left to do of 'from' is into's, behind the merge, whose task must be under way: only then
  * is it sure to stand before them. */

@@ -191,10 +191,33 @@ bool merging_take(struct merging *merging, struct pk_error *err)
     return walk_all(merging, merging->from, true, take_one, err);
 }
 
+/* One of those who were erased with 'from'. */
+static bool is_gone(const struct merging *merging, const char *whose)
+{
+    bson_t view;
+    bson_iter_t list, id;
+    if (!merging->gone || strcmp(whose, merging->from) == 0) {
+        return merging->gone != NULL;
+    }
+    pk_doc_view(merging->gone, &view);
+    if (bson_iter_init_find(&list, &view, "merged") && bson_iter_recurse(&list, &id)) {
+        while (bson_iter_next(&id)) {
+            if (BSON_ITER_HOLDS_UTF8(&id) && strcmp(bson_iter_utf8(&id, NULL), whose) == 0) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 static void give_one(const struct merging *merging, const struct pk_collection *collection,
                      struct pk_doc *doc, struct pk_writes *list)
 {
     const char *whose = pk_doc_text(doc, "mergedFrom");
+    if (whose && is_gone(merging, whose)) {
+        pk_writes_delete(list, collection->name, pk_doc_id(doc), pk_doc_version(doc));
+        return;
+    }
     if (!whose || !pk_person_ids_have(&merging->ids, whose)) {
         return;
     }

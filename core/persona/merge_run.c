@@ -31,6 +31,9 @@ bool merging_commit(struct merging *merging, struct pk_writes *list, struct pk_e
         return pk_fail(err, PK_UNAVAILABLE, "it goes on after the next start", "the server stops");
     }
     pk_writes_expect_absent(list, "tombstones", merging->into); /* Erasing wins. */
+    if (merging->is_parted && !merging->gone) {
+        pk_writes_expect_absent(list, "tombstones", merging->from);
+    }
     if (!pk_task_progress(merging->task, merging->progress, err) ||
         !pk_store_commit(merging->domain->books->store, list, merging->task->deadline_ns, NULL,
                          err)) {
@@ -65,6 +68,7 @@ static bool begin(struct merging *merging, struct pk_error *err)
 static void merging_done(struct merging *merging)
 {
     pk_person_ids_done(&merging->ids);
+    pk_doc_unref(merging->gone);
 }
 
 static bool read_person(const struct merging *merging, const char *id, struct pk_doc **out,
@@ -160,7 +164,7 @@ static void tell_both(const struct merging *merging, const char *type, struct pk
     const char *actor = pk_doc_text(merging->task->doc, "actorId");
     const struct pk_by by = { .actor_id = actor ? actor : "personakit" };
     const char *const person[] = { merging->from, merging->into };
-    for (size_t i = 0; i < PK_COUNT(person); i++) {
+    for (size_t i = merging->gone ? 1 : 0; i < PK_COUNT(person); i++) {
         tell(merging, type, person[i], NULL, list);
         pk_audit_add(list, merging->domain->books, &by,
                      &(struct pk_audit){ .action = type,
@@ -258,9 +262,9 @@ static struct pk_doc *freed(const struct pk_doc *person, int64_t now_ms)
     return pk_doc_take(bson);
 }
 
-/* An empty one that goes on from the version that there was; its replay comes next. */
+/* An empty one, whose version is above all that were told under his name; its replay comes next. */
 static struct pk_doc *new_mindscape(const struct merging *merging, const struct merge_entry *entry,
-                                    int64_t seq, int64_t now_ms)
+                                    int64_t told, int64_t seq, int64_t now_ms)
 {
     PK_CLEANUP(pk_doc_unrefp)
     struct pk_doc *empty =
@@ -273,7 +277,7 @@ static struct pk_doc *new_mindscape(const struct merging *merging, const struct 
     for (bool more = bson_iter_init(&iter, &view); more && bson_iter_next(&iter);) {
         const char *key = bson_iter_key(&iter);
         if (strcmp(key, "version") == 0) {
-            BSON_APPEND_INT64(bson, key, (entry->version > 0 ? entry->version : 0) + 1);
+            BSON_APPEND_INT64(bson, key, (entry->version > told ? entry->version : told) + 1);
         } else if (strcmp(key, "seq") == 0) {
             BSON_APPEND_INT64(bson, key, seq);
             has_seq = true;
@@ -338,10 +342,12 @@ static bool decide_split(void *context, struct pk_writes *list, struct pk_error 
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *from = NULL;
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *tombstone = NULL;
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *mindscape = NULL;
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *shared = NULL; /* Told under both names until now. */
     if (!read_person(merging, merging->from, &from, err) ||
         !pk_store_get(domain->books->store, "tombstones", merging->from, deadline_ns, &tombstone,
                       err) ||
-        !pk_mindscape_read(domain, merging->from, deadline_ns, &mindscape, err)) {
+        !pk_mindscape_read(domain, merging->from, deadline_ns, &mindscape, err) ||
+        !pk_mindscape_read(domain, merging->into, deadline_ns, &shared, err)) {
         return false;
     }
     if (!from || !pk_doc_text(from, "mergedInto")) {
@@ -353,9 +359,14 @@ static bool decide_split(void *context, struct pk_writes *list, struct pk_error 
         pk_writes_delete(list, "tombstones", merging->from, pk_doc_version(tombstone));
     }
     if (!mindscape) {
+        const int64_t told = shared ? pk_doc_int(shared, "version", 0) : 0;
         PK_CLEANUP(pk_doc_unrefp)
-        struct pk_doc *made = new_mindscape(merging, splitting->entry, splitting->seq, now_ms);
+        struct pk_doc *made =
+            new_mindscape(merging, splitting->entry, told, splitting->seq, now_ms);
         pk_writes_insert(list, "mindscapes", made);
+    }
+    if (shared) {
+        pk_writes_expect(list, "mindscapes", merging->into, pk_doc_version(shared));
     }
     add_part(merging, list);
     return count_bytes(merging, from, list, err);
@@ -379,6 +390,33 @@ static bool split(struct merging *merging, const struct merge_entry *entry, stru
             pk_wrap(err, "part the two"));
 }
 
+/* Parted, he may be erased by himself while this goes on. What is found of his behind that, and
+ * would have been given back, goes as well. */
+static bool look_for_gone(struct merging *merging, struct pk_error *err)
+{
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *tombstone = NULL;
+    if (!pk_store_get(merging->domain->books->store, "tombstones", merging->from,
+                      merging->task->deadline_ns, &tombstone, err)) {
+        return pk_wrap(err, "read whether the person was erased");
+    }
+    if (tombstone && pk_doc_date(tombstone, "erasedAt", 0) &&
+        !pk_doc_text(tombstone, "mergedInto")) {
+        pk_doc_unref(merging->gone);
+        merging->gone = tombstone;
+        tombstone = NULL;
+    }
+    return true;
+}
+
+/* What came in between, then tasks and consents. */
+static bool give_rest(struct merging *merging, struct pk_error *err)
+{
+    merging->is_parted = true;
+    return look_for_gone(merging, err) && merging_give(merging, err) &&
+           merging_give_tasks(merging, err) && merging_part_consents(merging, err) &&
+           (!merging->gone || pk_store_settle(merging->domain->books->store, 0, err));
+}
+
 bool pk_merge_undo_run(void *context, const struct pk_task *task, struct pk_writes *list,
                        struct pk_error *err)
 {
@@ -393,9 +431,8 @@ bool pk_merge_undo_run(void *context, const struct pk_task *task, struct pk_writ
     }
     merging.asked_ms = pk_doc_date(task->doc, "createdAt", 0);
     merging.progress = 0.1;
-    return merging_give(&merging, err) && split(&merging, &entry, err) &&
-           merging_give(&merging, err) && merging_give_tasks(&merging, err) &&
-           merging_part_consents(&merging, err) && replay(&merging, err) &&
+    return look_for_gone(&merging, err) && merging_give(&merging, err) &&
+           split(&merging, &entry, err) && give_rest(&merging, err) && replay(&merging, err) &&
            finish(&merging, "undoing", "undone", "person.unmerged", list, err);
 }
 

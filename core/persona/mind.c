@@ -43,6 +43,11 @@ struct pk_mind *pk_mind_open_again(const bson_t *stored, const struct pk_policie
     return open_mind(stored, policies, true);
 }
 
+void pk_mind_regroup(struct pk_mind *mind)
+{
+    mind->is_regrouped = true;
+}
+
 void pk_mind_free(struct pk_mind *mind)
 {
     if (mind) {
@@ -486,7 +491,9 @@ void pk_mind_settle(struct pk_mind *mind)
         return;
     }
     struct pk_mind *before = pk_mind_open(&stored, mind->policies);
-    mind->seq = before->seq > mind->seq ? before->seq : mind->seq; /* No place is given twice. */
+    if (!mind->is_regrouped && before->seq > mind->seq) {
+        mind->seq = before->seq; /* No place is given twice. */
+    }
     mind->version = mind->version_first + 1;
     for (size_t i = 0; i < PK_COUNT(kind); i++) {
         settle_kind(mind, before, kind[i]);

@@ -53,6 +53,9 @@ struct pk_mind *pk_mind_open(const bson_t *stored, const struct pk_policies *pol
 struct pk_mind *pk_mind_open_again(const bson_t *stored, const struct pk_policies *policies)
     __attribute__((returns_nonnull, warn_unused_result));
 void pk_mind_settle(struct pk_mind *mind);
+/* Before it is settled: observations have got their places anew, so there are none beyond the last
+ * that came. */
+void pk_mind_regroup(struct pk_mind *mind);
 void pk_mind_free(struct pk_mind *mind); /* NULL is fine. */
 
 /* The next place in the person's order, and which one it is. */

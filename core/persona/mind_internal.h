@@ -81,6 +81,7 @@ struct pk_mind {
     int64_t version, version_first; /* Now, and as it was opened. */
     int64_t touch_version;          /* Given by the last touch outside observations; -1: none. */
     int64_t seq, seq_first;
+    bool is_regrouped; /* Its places were given anew: the next one follows the last. */
     int64_t epoch, floor;
     int64_t total; /* Observations processed. */
     int64_t created_ms, last_updated_ms;

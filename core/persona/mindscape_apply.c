@@ -31,12 +31,14 @@ enum { CHANGES_MAX = 900, READ_MS = 10000, DERIVED_MAX = 32 };
 /* ---- History ---- */
 
 /* The first eight digits are of the time, so that rows which are written together lie together in
- * indexes; the next four say which of the changes of one observation, path and epoch it is. */
-static void name_change(const struct pk_trait_change *change, int64_t epoch, unsigned ordinal,
-                        char out[PK_UUID_TEXT])
+ * indexes; the next four say which of the changes of one observation, path and epoch it is. The
+ * person is in it: two who are parted again are made anew at the same time of what was one's. */
+static void name_change(const struct pk_trait_change *change, const char *person, int64_t epoch,
+                        unsigned ordinal, char out[PK_UUID_TEXT])
 {
-    char digits[16];
-    pk_mind_id(out, change->obs_id, "history", change->path, (size_t)epoch);
+    char digits[16], maker[16 + PK_UUID_TEXT];
+    (void)snprintf(maker, sizeof(maker), "history %.36s", person);
+    pk_mind_id(out, change->obs_id, maker, change->path, (size_t)epoch);
     (void)snprintf(digits, sizeof(digits), "%08x-%04x",
                    (unsigned)((uint64_t)change->effective_at_ms >> 16), ordinal & 0xFFFF);
     memcpy(out, digits, 13);
@@ -63,7 +65,7 @@ static struct pk_doc *history_row(const struct pk_mind *mind, size_t at, const c
     bson_t *row = bson_new();
     char id[PK_UUID_TEXT];
 
-    name_change(change, epoch, ordinal_of(mind, at), id);
+    name_change(change, person, epoch, ordinal_of(mind, at), id);
     BSON_APPEND_UTF8(row, "_id", id);
     BSON_APPEND_UTF8(row, "userId", person);
     BSON_APPEND_UTF8(row, "path", change->path);

@@ -70,12 +70,24 @@ static bool settle(struct replay *replay, const char *collection, const char *id
 
 /* ---- What is stored and was not made ---- */
 
+static bool has_expired(const struct replay *replay, const bson_t *made)
+{
+    bson_iter_t iter;
+    return bson_iter_init_find(&iter, made, "expiresAt") && BSON_ITER_HOLDS_DATE_TIME(&iter) &&
+           bson_iter_date_time(&iter) <= pk_clock_wall_ms(replay->domain->books->clock);
+}
+
+/* What would have expired by now is not made: what is stored may be another thing. */
 static bool is_made(const struct replay *replay, const char *collection, const char *id)
 {
+    bson_t view;
     for (size_t i = 0; i < pk_joins_count(replay->joins); i++) {
         const struct pk_joins_doc *made = pk_joins_at(replay->joins, i);
         if (strcmp(made->id, id) == 0 && strcmp(made->collection, collection) == 0) {
-            return true;
+            if (made->doc) {
+                pk_doc_view(made->doc, &view);
+            }
+            return !made->doc || !has_expired(replay, &view);
         }
     }
     return false;
@@ -206,13 +218,6 @@ static bool is_in(const bson_t *made, const struct pk_doc *stored)
     /* What expires no longer is another thing, too. */
     return bson_iter_init_find(&iter, &view, "expiresAt") ==
            bson_iter_init_find(&other, made, "expiresAt");
-}
-
-static bool has_expired(const struct replay *replay, const bson_t *made)
-{
-    bson_iter_t iter;
-    return bson_iter_init_find(&iter, made, "expiresAt") && BSON_ITER_HOLDS_DATE_TIME(&iter) &&
-           bson_iter_date_time(&iter) <= pk_clock_wall_ms(replay->domain->books->clock);
 }
 
 static bool put_made(struct replay *replay, const struct pk_joins_doc *made, struct pk_error *err)

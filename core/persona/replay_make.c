@@ -444,6 +444,9 @@ bool replay_make(struct replay *replay, struct pk_error *err)
     if (!replay_each(replay, &query, replay_one, err)) {
         return false;
     }
+    if (replay->asked->is_regrouped) {
+        pk_mind_regroup(replay->mind);
+    }
     pk_mind_settle(replay->mind);
     return true;
 }

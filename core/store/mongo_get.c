@@ -55,11 +55,17 @@ struct mongo_waiter {
 
 /* ---- Sleeping and waking ---- */
 
+/* Nothing is read or written there: the waiter may be gone. */
+static void wake(_Atomic int *word)
+{
+    (void)syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
 static void settle(struct mongo_waiter *waiter, int state)
 {
     _Atomic int *word = &waiter->state; /* The waiter may be gone once it is stored. */
     atomic_store_explicit(word, state, memory_order_release);
-    (void)syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    wake(word);
 }
 
 static void sleep_while(_Atomic int *word, int value, int64_t timeout_ms)
@@ -122,20 +128,24 @@ static bool has_room(const struct mongo_gets *gets, int64_t now_ns)
            (gets->asking < MONGO_GETS_SLOW_MAX && now_ns - gets->started_ns > gets->slow_ns);
 }
 
-/* The place of one that has its answer goes to the first who waits. */
+/* The place of one that has its answer goes to the first who waits. He is out of the queue and no
+ * longer WAITING in one step: his deadline may pass at any time, and take_back() goes by that. */
 static void hand_over(struct mongo_gets *gets, int64_t now_ns)
 {
+    _Atomic int *word = NULL;
     (void)pthread_mutex_lock(&gets->lock);
     struct mongo_waiter *next = gets->asking <= MONGO_GETS_MAX ? gets->first : NULL;
     if (next) {
+        word = &next->state;
         unlink_waiter(gets, &gets->first);
+        atomic_store_explicit(word, ASKING, memory_order_release);
         gets->started_ns = now_ns;
     } else {
         gets->asking--;
     }
     (void)pthread_mutex_unlock(&gets->lock);
-    if (next) {
-        settle(next, ASKING);
+    if (word) {
+        wake(word);
     }
 }
 

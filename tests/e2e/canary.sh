@@ -22,7 +22,7 @@ put()
     cat >"$work/up.lua" <<END
 local pk = require "personakit"
 return pk.mapper {
-  id = "daily", version = "$1", optional = { "test.example" },
+  id = "daily", version = "$1", optional = { "test.example" }, limits = { soft_ms = 1000, hard_ms = 5000 },
   core = function(m)
     if not m["test.example"] then $2 end
     return { says = { text = "$1" } }
@@ -113,11 +113,11 @@ trying()
     cli mapper canary daily 1.1.0
     check "$name: nothing is tried yet" exits 1 'not being tried'
     cli mapper canary daily 1.1.0 --share 0
-    check "$name: a share of nobody is refused" exits 1 'above 0'
+    check "$name: a share of nobody is refused" exits 2 'above 0'
     cli mapper canary daily 1.1.0 --share half
-    check "$name: and what is no share" exits 1 'is no share'
+    check "$name: and what is no share" exits 2 'is no share'
     cli mapper canary daily 1.1.0 --share 0.5 --end
-    check "$name: it begins or ends" exits 1 'exclude each other'
+    check "$name: it begins or ends" exits 2 'exclude each other'
     cli mapper canary daily 9.9.9 --share 0.5
     check "$name: a version that is not there is not tried" exits 1 '9.9.9'
     cli mapper canary daily 1.0.0 --share 0.5

@@ -85,7 +85,7 @@ life()
     cli person replay --all
     check "$name: a processor is named" exits 1 'name it with --processor ID'
     cli person replay --all --processor says --rate fast
-    check "$name: a rate is a number" exits 1 "'fast' is no rate"
+    check "$name: a rate is a number" exits 2 "'fast' is no rate"
     cli person replay --all --show
     check "$name: there was none yet" exits 0 'was ever begun'
     cli person replay --all --pause

@@ -214,7 +214,7 @@ logs()
     sed '2s/ person / parson /' "$whole" >"$work/bad"
     check 'a damaged word, too' told "$work/bad" 1 'line 2 of'
     : >"$work/empty"
-    check 'an empty one is one: nobody was erased' told "$work/empty" 0 '0 people of the backup'
+    check 'an empty one is one: nobody was erased' told "$work/empty" 0 'nobody of the backup was erased'
     cut -d' ' -f1,2 "$whole" >"$work/early"
     check 'lines of the first form are read' told "$work/early" 0 '6 people of the backup'
 }
@@ -243,6 +243,48 @@ newer()
     sed -i 's/"format": 1/"format": 2/' "$work/changed/backup.json"
     store='' on "$work/told" restore "$work/changed"
     exits 1 'made by a newer program'
+}
+
+# strange COMMAND...: a copy of the backup in which this was done is refused, and nothing is made.
+strange()
+{
+    rm -rf "$work/changed" && cp -r "$work/sqlite.backup" "$work/changed" && (cd "$work/changed" && "$@")
+    rm -rf "$work/told" && secrets "$work/sqlite" "$work/told"
+    store='' on "$work/told" restore "$work/changed"
+    [[ $status -eq 1 && ! -e $work/told/personakit.db ]]
+}
+
+# emptied: somebody deletes rows, and leaves that in SQLite's log beside the database.
+emptied()
+{
+    cp personakit.db other.db && python3 - <<'PY'
+import os, shutil, sqlite3
+db = sqlite3.connect("other.db")
+db.execute("PRAGMA journal_mode=wal")
+db.execute('DELETE FROM "observations"')
+db.commit()
+shutil.copy("other.db-wal", "personakit.db-wal")
+db.close()
+os.remove("other.db")
+PY
+}
+
+linked()
+{
+    mv personakit.db "$work/elsewhere.db" && ln -s "$work/elsewhere.db" personakit.db
+}
+
+piped()
+{
+    rm "$1" && mkfifo "$1"
+}
+
+# own_folder: the backup was copied into the data folder.
+own_folder()
+{
+    rm -rf "$work/told" && secrets "$work/sqlite" "$work/told" && cp "$work/sqlite.backup"/* "$work/told/"
+    store='' on "$work/told" restore "$work/told" --replace --yes
+    exits 1 'it would be deleted' && cmp "$work/told/personakit.db" "$work/sqlite.backup/personakit.db"
 }
 
 # half_way OPTIONS...: a command that is killed with $signal once $target has got something.
@@ -353,6 +395,14 @@ logs
 check 'a backup with another byte is damaged' changed personakit.db 50000 "'personakit.db' has changed"
 check 'so is one whose own page was changed' changed backup.json 30 'is damaged'
 check 'one of a newer program is refused' newer
+check "with a log that changes what it says it is refused" strange emptied
+check 'with a reason' says "somebody has written to its database: 'personakit.db-wal'"
+check 'a file that backup.json does not name' strange cp backup.json more.bson
+check 'is refused' says 'it has 2 files, and backup.json names 1'
+check 'a link is no file of a backup' strange linked
+check 'nor is a pipe, which nobody waits for' strange piped personakit.db
+check 'not even in the place of backup.json' strange piped backup.json
+check 'a backup in the folder of the store is not replaced by itself' own_folder
 rm -rf "$work/told"
 mkdir -m 700 "$work/told"
 store='' on "$work/told" restore "$work/sqlite.backup" --without-erasures

@@ -61,7 +61,7 @@ life()
     check "$name: what it requires is missing" exits 0 'missing: mood'
     check "$name: so a mapping would be refused" says 'it would be refused'
     cli mapper dry-run daily 1.0.0
-    check "$name: on nobody it is not run" exits 1 "either 'personId' or 'mindscape'"
+    check "$name: on nobody it is not run" exits 2 "either --person or --mindscape"
     cli mapper dry-run daily 9.0.0 --person "${person}1"
     check "$name: nor a version that is not there" exits 1 '9.0.0'
 
@@ -74,7 +74,7 @@ life()
     check "$name: of a sample, as JSON" exits 0 '"looked":3'
     check "$name: a version is like itself" says '"differ":0'
     cli mapper diff daily 1.0.0 1.1.0 --sample many
-    check "$name: a sample that is no number" exits 1 'no number'
+    check "$name: a sample that is no number" exits 2 'no number'
     ask "/v1/people/${person}1/personas"
     check "$name: no persona was made" bash -c "grep -q '\"items\":\[\]' '$work/out'"
     kill -TERM "$pid"

@@ -120,9 +120,6 @@ char *pk_test_database_lend(const struct pk_inventory *inventory)
             return pk_strdup(lent[i].url);
         }
     }
-    if (lent_count == 0) {
-        (void)atexit(drop_all);
-    }
     lent = pk_realloc(lent, (lent_count + 1) * sizeof(*lent));
     lent[lent_count] = (struct lent){ .url = new_url(set), .made_for = inventory, .is_lent = true };
     return pk_strdup(lent[lent_count++].url);
@@ -140,8 +137,12 @@ static struct lent *find_lent(const char *url)
 
 void pk_test_database_return(char *url, struct pk_store *store)
 {
+    static bool is_drop_due;
     struct lent *own = find_lent(url);
     await_closer();
+    if (own && !is_drop_due) { /* Behind the first opening: so this ends before the driver does. */
+        is_drop_due = atexit(drop_all) == 0;
+    }
     if (own) {
         own->is_lent = false;
         is_closing = store && pthread_create(&closer, NULL, close_store, store) == 0;

@@ -6,8 +6,9 @@
  *     PROGRAM [--part K/N] [--but PATTERN] [PATTERN]
  *
  * All, or those whose names match the pattern; without those that match --but;
- * of these the K-th of N parts, which can run side by side. Use cmocka's assert_... macros. SKIP("why")
- * ends a case that cannot run here; in CI that is a failure. */
+ * of these the K-th of N parts, which can run side by side. Use cmocka's
+ * assert_... macros. SKIP("why") ends a case that cannot run here; in CI that
+ * is a failure. */
 /* SPDX-License-Identifier: MIT */
 #ifndef PK_TEST_H
 #define PK_TEST_H

@@ -48,6 +48,7 @@ static void put(struct house *house, const char *version, bool is_active)
     (void)snprintf(body, sizeof(body),
                    "{'source':'local pk = require [[personakit]]\\nreturn pk.mapper {\\n"
                    "  id = [[daily]], version = [[%s]],\\n"
+                   "  limits = { soft_ms = 1000, hard_ms = 5000 },\\n"
                    "  core = function(m) return { v = { [[%s]] } } end }\\n'}",
                    version, version);
     expect_ask(house, "PUT", is_active ? "/v1/mappers/daily?activate=true" : "/v1/mappers/daily",

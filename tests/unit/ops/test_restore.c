@@ -9,8 +9,10 @@
 #include "access/audit.h"
 #include "access/pepper.h"
 #include "base/alloc.h"
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/file.h"
 #include "base/id.h"
 #include "doc/doc.h"
 #include "doc/inventory.h"
@@ -310,6 +312,66 @@ TEST(an_erasure_that_was_under_way_is_carried_to_its_end)
     PK_CLEANUP(pk_erase_log_done) struct pk_erase_log log = { 0 };
     assert_ok(pk_erase_log_read(&log, to.folder, &to.err), &to.err);
     assert_int_equal(log.count, 1);
+    world_done(&to);
+    world_done(&from);
+}
+
+/* ---- Somebody else writes there ---- */
+
+struct swap {
+    const char *file;
+    int steps;
+};
+
+/* The same bytes, and yet another file than the one that was hashed. */
+static bool on_swap(void *context, enum pk_restore_step step, const char *what, int64_t done,
+                    int64_t all)
+{
+    struct swap *swap = context;
+    PK_CLEANUP(pk_buf_done) struct pk_buf bytes = { 0 };
+    struct pk_error err = { 0 };
+    (void)what;
+    (void)done;
+    (void)all;
+    (void)step;
+    if (swap->steps++ == 0) {
+        assert_ok(pk_file_read(&bytes, swap->file, 64 * 1024 * 1024, &err), &err);
+        assert_ok(pk_file_write(swap->file, bytes.data, bytes.size, 0600, &err), &err);
+    }
+    return true;
+}
+
+TEST(a_backup_that_changes_meanwhile_is_not_taken)
+{
+    struct world from, to;
+    struct pk_backup_info info;
+    struct pk_restore_result result;
+    struct stop stop = { .at = 0 };
+    PK_CLEANUP(pk_freep) char *folder = pk_strdup(pk_test_folder());
+    world_open(&from, folder);
+    plant(&from, PERSON, 1000);
+    assert_ok(back_up(&from, &stop, &info, &from.err), &from.err);
+    const struct pk_backup_options options = { .folder = from.backup,
+                                               .inventory = pk_inventory_builtin(),
+                                               .clock = pk_clock_system() };
+    assert_ok(pk_backup_read(&options, &info, &from.err), &from.err);
+    assert_int_equal(info.files, 1);
+    world_open(&to, pk_test_folder());
+    PK_CLEANUP(pk_freep) char *file = pk_strdupf("%s/personakit.db", from.backup);
+    struct swap swap = { .file = file };
+    const struct pk_restore_options how = { .folder = from.backup,
+                                            .info = &info,
+                                            .to = to.store,
+                                            .inventory = options.inventory,
+                                            .clock = options.clock,
+                                            .domain = &to.domain,
+                                            .progress = on_swap,
+                                            .context = &swap };
+    assert_false(pk_restore_run(&how, &result, &to.err));
+    assert_int_equal(to.err.code, PK_CONFLICT);
+    assert_true(swap.steps > 0);
+    pk_restore_result_done(&result);
+    assert_false(pk_move_check_finished(to.store, pk_clock_system(), &to.err));
     world_done(&to);
     world_done(&from);
 }

@@ -237,12 +237,16 @@ void kit_script(struct kit *kit, enum pk_script_kind kind, const char *format, .
     assert_ok(ok, &kit->err);
 }
 
+/* On a crowded machine, or under a sanitizer, a call may stand still for longer than the usual
+ * 100 ms, and a task that failed so twice would stay failed. */
+#define AT_LEISURE "limits = { soft_ms = 1000, hard_ms = 5000 },"
+
 void kit_processor(struct kit *kit, const char *id, const char *version, const char *type,
                    const char *body)
 {
     kit_script(kit, PK_SCRIPT_PROCESSOR,
                "return pk.processor {\n"
-               "  id = \"%s\", version = \"%s\", accepts = { \"%s\" },\n"
+               "  id = \"%s\", version = \"%s\", accepts = { \"%s\" }, " AT_LEISURE "\n"
                "  process = function(obs, m, t, ctx)\n"
                "    local s = obs.content.structured\n"
                "    %s\n"
@@ -255,7 +259,7 @@ void kit_mapper(struct kit *kit, const char *id, const char *version, const char
 {
     kit_script(kit, PK_SCRIPT_MAPPER,
                "return pk.mapper {\n"
-               "  id = \"%s\", version = \"%s\", ttl = \"1h\",\n"
+               "  id = \"%s\", version = \"%s\", ttl = \"1h\", " AT_LEISURE "\n"
                "  core = function(m, ctx)\n"
                "    %s\n"
                "  end,\n"

@@ -6,6 +6,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "merge_bed.h"
 
+#include "persona/erase.h"
+#include "persona/merge_internal.h"
 #include "store/store.h"
 
 #include <stdio.h>
@@ -92,7 +94,8 @@ static void check_lives(bool is_mongo, unsigned first, unsigned count)
 
 TEST(undone_is_as_if_it_had_never_been)
 {
-    check_lives(false, 1, 8);
+    check_lives(false, 1, 4);
+    check_lives(false, 5002, 4); /* Places that went and came, and facts that expired meanwhile. */
 }
 
 TEST(undone_is_as_if_it_had_never_been_on_mongodb)
@@ -218,4 +221,93 @@ TEST(broken_off_behind_commits_it_goes_on_to_the_same_end)
 TEST(broken_off_behind_commits_it_goes_on_to_the_same_end_on_mongodb)
 {
     crash_behind_commits(true, 5);
+}
+
+/* ---- Versions ---- */
+
+static int64_t version_of(struct kit *kit, const char *who)
+{
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *mindscape = kit_get(kit, "mindscapes", who);
+    return mindscape ? pk_doc_int(mindscape, "version", 0) : 0;
+}
+
+/* Whoever has read A as version n is never told that B, or A again, is that, too. */
+TEST(no_version_is_told_twice_under_one_name)
+{
+    KIT(kit, false);
+    struct pk_merged merged;
+    teach(&kit);
+    for (int i = 0; i < 4; i++) {
+        say(&kit, A, i);
+    }
+    say(&kit, B, 9);
+    kit_work(&kit);
+    const int64_t of_a = version_of(&kit, A), of_b = version_of(&kit, B);
+    assert_true(of_a > of_b);
+    assert_ok(try_merge(&kit, A, B, &merged), &kit.err);
+    const int64_t begun = version_of(&kit, B);
+    assert_true(begun > of_a);
+    expect_done(&kit, merged.task);
+    say(&kit, A, 20);
+    kit_work(&kit);
+    const int64_t shared = version_of(&kit, B);
+    assert_true(shared > begun);
+    undo_merge(&kit, B, merged.id);
+    assert_true(version_of(&kit, A) > shared);
+    assert_true(version_of(&kit, B) > shared);
+}
+
+/* ---- Erased in the middle ---- */
+
+/* A copy of one of A's observations: under B's id, on its way back. */
+static void plant_late(struct kit *kit, const struct pk_doc *observation)
+{
+    PK_CLEANUP(pk_writes_done) struct pk_writes list = { 0 };
+    bson_t view;
+    bson_t *bson = bson_new();
+    pk_doc_view(observation, &view);
+    BSON_APPEND_UTF8(bson, "_id", NOBODY);
+    BSON_APPEND_UTF8(bson, "userId", B);
+    BSON_APPEND_UTF8(bson, "mergedFrom", A);
+    bson_copy_to_excluding_noinit(&view, bson, "_id", "userId", "mergedFrom", NULL);
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *late = pk_doc_take(bson);
+    pk_writes_insert(&list, "observations", late);
+    assert_ok(pk_store_commit(kit->domain.books->store, &list, 0, NULL, &kit->err), &kit->err);
+}
+
+/* The undo was broken off behind the split, and A was erased before it went on. */
+TEST(who_is_erased_in_the_middle_of_an_undo_gets_nothing_back)
+{
+    KIT(kit, false);
+    struct pk_merged merged, undone;
+    char task[PK_UUID_TEXT];
+    PK_CLEANUP(pk_writes_done) struct pk_writes list = { 0 };
+    bson_t set = BSON_INITIALIZER;
+    teach(&kit);
+    say(&kit, A, 1);
+    say(&kit, B, 2);
+    kit_work(&kit);
+    merged = merge_two(&kit, A, B);
+    PK_CLEANUP(pk_page_done) struct pk_page page = { 0 };
+    const struct pk_query query = { .collection = "observations", .index = "_id", .limit = 1 };
+    assert_ok(pk_store_find(kit.domain.books->store, &query, 0, &page, &kit.err), &kit.err);
+    undo_merge(&kit, B, merged.id);
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *holder = kit_get(&kit, "people", B);
+    BSON_APPEND_UTF8(&set, "status", "undoing");
+    PK_CLEANUP(pk_doc_unrefp)
+    struct pk_doc *undoing = merge_entry_set(holder, merged.id, &set, kit_now(&kit));
+    pk_writes_replace(&list, "people", undoing, pk_doc_version(holder));
+    assert_ok(pk_store_commit(kit.domain.books->store, &list, 0, NULL, &kit.err), &kit.err);
+    bson_destroy(&set);
+    assert_ok(pk_erase_person(&kit.domain, &kit.bed.by, A, task, &kit.err), &kit.err);
+    expect_done(&kit, task);
+    plant_late(&kit, page.doc[0]);
+    assert_ok(pk_merge_undo(&kit.domain, &kit.bed.by, B, merged.id, &undone, &kit.err), &kit.err);
+    expect_done(&kit, undone.task);
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *late = kit_get(&kit, "observations", NOBODY);
+    assert_null(late);
+    assert_int_equal(rows_of(&kit, "observations", A), 0);
+    assert_int_equal(rows_of(&kit, "consents", A), 0);
+    assert_int_equal(rows_of(&kit, "observations", B), 1);
+    assert_int_equal(kit_count(&kit, "people", "_id", A), 0);
 }
