@@ -24,11 +24,25 @@ static bool open_file(struct pk_move_reader *reader, struct pk_error *err)
                                    "'%s' cannot be read: %s", path, error.message);
 }
 
+static bool fail_damaged(const struct pk_move_reader *reader, struct pk_error *err)
+{
+    return pk_fail(err, PK_INVALID, "use another backup", "'%s.bson' of the backup is damaged",
+                   reader->collection);
+}
+
 static bool is_wanted(const struct pk_move_reader *reader, const struct pk_doc *doc)
 {
     return !(reader->last && strcmp(pk_doc_id(doc), reader->last) <= 0) &&
            !(reader->ttl_path &&
              pk_doc_date(doc, reader->ttl_path, INT64_MAX) <= pk_clock_wall_ms(reader->clock));
+}
+
+/* Whoever has written the file: what is no document of ours, or out of its place, is not taken. */
+static bool is_good(const bson_t *bson, const struct pk_page *page, const struct pk_doc *doc)
+{
+    const char *id = pk_doc_id(doc);
+    return id && bson_validate(bson, BSON_VALIDATE_NONE, NULL) &&
+           (page->count == 0 || strcmp(pk_doc_id(page->doc[page->count - 1]), id) < 0);
 }
 
 bool pk_move_read_file(struct pk_move_reader *reader, struct pk_error *err)
@@ -46,6 +60,10 @@ bool pk_move_read_file(struct pk_move_reader *reader, struct pk_error *err)
            (bson = bson_reader_read(reader->file, &reader->is_end)) != NULL) {
         struct pk_doc *doc = pk_doc_take(bson_copy(bson));
         bytes += pk_doc_size(doc);
+        if (!is_good(bson, page, doc)) {
+            pk_doc_unref(doc);
+            return fail_damaged(reader, err);
+        }
         if (is_wanted(reader, doc)) {
             page->doc[page->count++] = doc;
         } else {
@@ -53,8 +71,7 @@ bool pk_move_read_file(struct pk_move_reader *reader, struct pk_error *err)
         }
     }
     if (!bson && !reader->is_end) {
-        return pk_fail(err, PK_INVALID, "use another backup", "'%s.bson' of the backup is damaged",
-                       reader->collection);
+        return fail_damaged(reader, err);
     }
     return true;
 }

@@ -117,8 +117,8 @@ struct pk_jail_script {
 };
 
 struct pk_jail_limits {
-    int64_t soft_ms; /* Then it is asked to stop. 0: 100. Waiting for the host is not counted. */
-    int64_t hard_ms; /* Then it is killed. 0: 500. */
+    int64_t soft_ms; /* Of a processor; then it is asked to stop. 0: 100. */
+    int64_t hard_ms; /* Since the call, but for the host's answers; then it is killed. 0: 500. */
     size_t memory_bytes;   /* That the call may take. 0: 16 MiB. */
     uint32_t output_bytes; /* Of the output, and of each question. 0: 256 KiB. */
     uint32_t depth;        /* Nesting of the same. 0: 32; at most 98. */

@@ -10,9 +10,11 @@
  *            SIGKILL; in a repeat first SIGUSR2: say where you are
  *
  * Both limits count from the CALL; the time that the caller takes to answer a
- * question is added to them, for it is not the script's. The stop signal is
- * sent only while an answer is outstanding, and the next call is sent after
- * it, so a late signal meets a worker that is idle and ignores it.
+ * question is added to them, for it is not the script's. Nor is the time in
+ * which its worker had no processor, while others had: when 'soft' has come and
+ * the worker has used less, it is given the rest. 'hard' is on the wall's
+ * clock, whatever was used. The stop signal is sent only while an answer is outstanding, and the
+ * next call is sent after it, so a late signal meets a worker that is idle and ignores it.
  *
  * Everything that comes back is checked here, before anybody sees it: sizes,
  * BSON with UTF-8, clean text.
@@ -29,6 +31,7 @@
 
 enum {
     WHERE_MS = 50,
+    SOFT_REST_NS = 500000, /* Less than that is not worth waiting for. */
     TEXTS_MAX = PK_WIRE_MESSAGE + PK_WIRE_TRACE,
     HELD_MAX_BYTES = 1 << 30, /* As much as a worker can take at all (lockdown.c). */
 };
@@ -40,9 +43,10 @@ struct exchange {
     struct pk_jail_result *result;
     struct pk_error *err;
     int64_t start_ns;
-    int64_t waited_ns; /* For the caller's answers. */
-    bool has_source;   /* The texts were sent: it cannot need them again. */
-    bool is_stopping;  /* The stop signal was sent. */
+    int64_t start_cpu_ns; /* What the worker had used then. */
+    int64_t waited_ns;    /* For the caller's answers. */
+    bool has_source;      /* The texts were sent: it cannot need them again. */
+    bool is_stopping;     /* The stop signal was sent. */
     bool is_asked_where;
     bool is_spent; /* The worker must be ended. */
 };
@@ -324,6 +328,39 @@ static bool take_end(struct exchange *exchange)
 
 /* ---- The clocks ---- */
 
+/* What a worker has used of a processor; -1: nobody can tell. */
+static int64_t cpu_ns(const struct jail_worker *worker)
+{
+    struct timespec used;
+    return clock_gettime(worker->cpu_clock, &used) == 0
+               ? (int64_t)used.tv_sec * 1000000000 + used.tv_nsec
+               : -1;
+}
+
+/* What it may still use before it is asked to stop. */
+static int64_t left_ns(const struct exchange *exchange)
+{
+    const int64_t now_cpu_ns = cpu_ns(exchange->worker);
+    return now_cpu_ns < 0 || exchange->start_cpu_ns < 0
+               ? 0
+               : exchange->call->limits.soft_ms * 1000000 - (now_cpu_ns - exchange->start_cpu_ns);
+}
+
+/* The next frame until 'soft', which moves for as long as the worker had no processor. */
+static enum jail_io receive_softly(struct exchange *exchange, size_t max, int64_t soft,
+                                   int64_t hard, enum pk_wire_kind *out_kind)
+{
+    for (;;) {
+        const enum jail_io io =
+            jail_receive(exchange->worker, max, soft < hard ? soft : hard, out_kind);
+        const int64_t left = io == JAIL_IO_TIMEOUT && soft < hard ? left_ns(exchange) : 0;
+        if (left < SOFT_REST_NS) {
+            return io;
+        }
+        soft = jail_now_ns() + left;
+    }
+}
+
 /* The next frame; sends the stop signal on the way when the time has come. */
 static enum jail_io receive(struct exchange *exchange, enum pk_wire_kind *out_kind)
 {
@@ -336,7 +373,7 @@ static enum jail_io receive(struct exchange *exchange, enum pk_wire_kind *out_ki
     enum jail_io io;
 
     if (!exchange->is_stopping) {
-        io = jail_receive(exchange->worker, max, soft < hard ? soft : hard, out_kind);
+        io = receive_softly(exchange, max, soft, hard, out_kind);
         if (io != JAIL_IO_TIMEOUT) {
             return io;
         }
@@ -356,7 +393,12 @@ bool jail_exchange(struct jail_worker *worker, const struct pk_jail_call *call, 
                    struct pk_jail_result *result, bool *out_is_spent, struct pk_error *err)
 {
     struct exchange exchange = {
-        .worker = worker, .call = call, .result = result, .err = err, .start_ns = jail_now_ns()
+        .worker = worker,
+        .call = call,
+        .result = result,
+        .err = err,
+        .start_ns = jail_now_ns(),
+        .start_cpu_ns = cpu_ns(worker),
     };
     bool is_ok = false, is_over = false;
 

@@ -9,6 +9,7 @@
  * The walk keeps its own small stack: libbson's checks call themselves for each
  * level, and 256 KiB have room for enough levels to end any thread. */
 /* SPDX-License-Identifier: MIT */
+#include "base/utf8.h"
 #include "script/jail_internal.h"
 
 #include <math.h>
@@ -81,8 +82,7 @@ static bool is_utf8(const uint8_t *text, size_t size)
     for (; at < size; at++) {
         high |= text[at];
     }
-    return !(high & UINT64_C(0x8080808080808080)) ||
-           bson_utf8_validate((const char *)text, size, true);
+    return !(high & UINT64_C(0x8080808080808080)) || pk_utf8_check(text, size) == size;
 }
 
 static bool key_is_good(struct walk *walk, struct level *level, const uint8_t *key, size_t size)

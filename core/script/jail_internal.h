@@ -8,6 +8,7 @@
 #include "script/worker/wire.h"
 
 #include <sys/types.h>
+#include <time.h>
 
 enum { JAIL_KNOWN = 32 }; /* Scripts remembered per worker: as many as it keeps. */
 
@@ -15,6 +16,7 @@ enum { JAIL_KNOWN = 32 }; /* Scripts remembered per worker: as many as it keeps.
 struct jail_worker {
     pid_t pid; /* 0: there is none. */
     int fd;
+    clockid_t cpu_clock; /* What it has used of a processor. */
     bool is_locked;
     struct pk_buf in;  /* What came and was not taken yet. */
     struct pk_buf out; /* What is being sent, ... */

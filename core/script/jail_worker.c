@@ -77,6 +77,8 @@ static int spawn(struct jail_worker *worker, const char *path, bool is_unsafe, i
     }
     if (failed) {
         worker->pid = 0;
+    } else {
+        (void)clock_getcpuclockid(worker->pid, &worker->cpu_clock);
     }
     return failed;
 }

@@ -198,6 +198,7 @@ local function expected_list(list, changes)
       local copy = value.clone(entry)
       copy.priority = change.priority == nil and copy.priority or nil
       copy.text = change.text == nil and copy.text or nil
+      copy.traits = change.text == nil and copy.traits or nil -- Those of its holes were among them.
       made[#made + 1] = copy
     end
   end

@@ -35,9 +35,9 @@ run actor list --server http://127.0.0.1:9 --json
 check 'with --json the error is JSON' python3 -c \
     'import json,sys; e = json.load(open(sys.argv[1])); assert e["hint"] and e["message"]' "$work/err"
 run actor list --server gopher://127.0.0.1
-check 'a server that is none' exits 1 'not the address of a server'
+check 'a server that is none' exits 2 'not the address of a server'
 run actor list --server http://127.0.0.1:9 --key secret
-check 'a key that is none' exits 1 'not a key'
+check 'a key that is none' exits 2 'not a key'
 check 'is not shown' bash -c "! grep -q secret '$work/err'"
 unset PERSONAKIT_KEY
 run actor list --server http://127.0.0.1:9 --data "$work/none"

@@ -7,6 +7,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.bash"
 
 run
 check 'without a command, the overview and exit code 2' exits 2 'Commands'
+run backup
+check 'a command of one word that lacks another says which' exits 2 "'backup' needs TO"
 run --help
 check '--help lists the commands' exits 0 'upgrade'
 check '--help documents the exit codes' says 'Exit codes'

@@ -83,7 +83,7 @@ life()
     cli person replay --all --processor says --pause
     check "$name: to pause begins nothing" exits 2 "do not go together"
     cli person replay --all
-    check "$name: a processor is named" exits 1 'name it with --processor ID'
+    check "$name: a processor is named" exits 2 'name it with --processor ID'
     cli person replay --all --processor says --rate fast
     check "$name: a rate is a number" exits 2 "'fast' is no rate"
     cli person replay --all --show

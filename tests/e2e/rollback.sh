@@ -126,8 +126,8 @@ cli()
 # rolled_back COUNT: so often, by events and audit rows, and by nobody but the server.
 rolled_back()
 {
-    ask '/v1/admin/audit?limit=100'
-    shown "[e['actorId'] for e in it['items'] if e['action'] == 'mapper.rolled_back'] == ['personakit'] * $1" &&
+    ask '/v1/admin/audit?limit=100&action=mapper.rolled_back'
+    shown "[e['actorId'] for e in it['items']] == ['personakit'] * $1" &&
         within 5 seen "$1"
 }
 

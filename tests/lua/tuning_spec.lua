@@ -15,7 +15,8 @@ return pk.mapper {
   overlay = function(m, ctx) return { count = { (ctx.config or {}).limit or 0 } } end,
   examples = {
     { given = { ["work.chronotype"] = "morning" }, expect = { fired = { "early" }, overlay = {
-      suggestions = { { ruleId = "early", text = "Begin early", priority = "high" } } } } },
+      suggestions = { { ruleId = "early", text = "Begin early", priority = "high",
+        traits = { "work.chronotype" } } } } } },
     { given = {}, expect = { fired = { "late" }, overlay = {
       suggestions = { { ruleId = "late", priority = "medium" } } } } },
   },

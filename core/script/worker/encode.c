@@ -141,7 +141,8 @@ static PK_RAISES void put_number(struct encoder *encoder, const char *key, size_
     put_int64(encoder, BSON_TYPE_DOUBLE, key, key_size, bits);
 }
 
-/* Most texts are ASCII, which eight bytes at a time can show. */
+/* Most texts are ASCII, which eight bytes at a time can show. What libbson takes for a NUL, C0 80,
+ * is no UTF-8: there is no C0 in any. */
 bool encode_is_utf8(const char *text, size_t size)
 {
     uint64_t word = 0, high = 0;
@@ -154,7 +155,8 @@ bool encode_is_utf8(const char *text, size_t size)
     for (; at < size; at++) {
         high |= (uint64_t)(unsigned char)text[at];
     }
-    return !(high & UINT64_C(0x8080808080808080)) || bson_utf8_validate(text, size, true);
+    return !(high & UINT64_C(0x8080808080808080)) ||
+           (bson_utf8_validate(text, size, true) && !memchr(text, 0xC0, size));
 }
 
 static PK_RAISES void put_text(struct encoder *encoder, const char *key, size_t key_size, int index)

@@ -192,3 +192,63 @@ TEST(the_same_key_merges_once_and_a_dry_run_writes_nothing)
     reply_done(&reply);
     house_close(&house);
 }
+
+/* A key that may see FROM, and not INTO, is not told who that is. */
+TEST(whom_somebody_was_merged_into_is_told_to_who_may_see_him)
+{
+    struct house house;
+    char id[PK_UUID_TEXT], key[PK_KEY_TEXT];
+    house_open(&house, NULL);
+    send_of(&house, FROM);
+    send_of(&house, INTO);
+    send_of(&house, ELSE);
+    PK_CLEANUP(pk_doc_unrefp)
+    struct pk_doc *actor = house_actor(
+        &house, "narrow", "{'grants':['operate'],'people':['" FROM "','" ELSE "']}", key);
+    assert_non_null(actor);
+    merge(&house, id);
+    static const char *const body[] = { "{'from':'" FROM "','into':'" ELSE "'}",
+                                        "{'from':'" ELSE "','into':'" FROM "'}",
+                                        "{'from':'" FROM "','into':'" ELSE "','dryRun':true}" };
+    for (size_t i = 0; i < PK_COUNT(body); i++) {
+        struct reply reply = house_ask(&house, "POST", "/v1/people/merge", key, body[i]);
+        expect(&reply, 404, "not_found");
+        assert_null(strstr(reply.body, INTO));
+        reply_done(&reply);
+    }
+    house_close(&house);
+}
+
+/* Read before, unchanged since: that is never said of another one's mindscape. */
+TEST(an_etag_of_before_is_not_good_behind_a_merge)
+{
+    struct house house;
+    char id[PK_UUID_TEXT], tag[64], header[128];
+    house_open(&house, NULL);
+    send_of(&house, FROM);
+    send_of(&house, FROM);
+    send_of(&house, INTO);
+    struct reply reply = get(&house, "/v1/people/" FROM "/mindscape");
+    expect(&reply, 200, NULL);
+    (void)snprintf(tag, sizeof(tag), "%s", reply_header(&reply, "ETag"));
+    (void)snprintf(header, sizeof(header), "If-None-Match: %s\r\n", tag);
+    reply_done(&reply);
+    merge(&house, id);
+    for (int i = 0; i < 2; i++) {
+        reply = house_ask_with(&house, "GET", "/v1/people/" FROM "/mindscape", house.admin, header,
+                               NULL);
+        expect(&reply, 200, NULL);
+        (void)snprintf(header, sizeof(header), "If-None-Match: %s\r\n",
+                       reply_header(&reply, "ETag"));
+        reply_done(&reply);
+        if (i == 0) {
+            char target[200];
+            (void)snprintf(target, sizeof(target),
+                           "/v1/people/" INTO "/merges/%s/undo?wait=processed", id);
+            reply = post(&house, target, NULL);
+            expect(&reply, 200, NULL);
+            reply_done(&reply);
+        }
+    }
+    house_close(&house);
+}

@@ -17,6 +17,7 @@
 #include "doc/doc.h"
 #include "doc/inventory.h"
 #include "generate.h"
+#include "ops/move_internal.h"
 #include "persona/domain.h"
 #include "persona/erase.h"
 #include "persona/erase_log.h"
@@ -374,4 +375,60 @@ TEST(a_backup_that_changes_meanwhile_is_not_taken)
     assert_false(pk_move_check_finished(to.store, pk_clock_system(), &to.err));
     world_done(&to);
     world_done(&from);
+}
+
+/* ---- Files of documents that nobody of ours has written ---- */
+
+static void add_doc(struct pk_buf *out, const char *id)
+{
+    bson_t doc = BSON_INITIALIZER;
+    if (id) {
+        BSON_APPEND_UTF8(&doc, "_id", id);
+    }
+    BSON_APPEND_INT64(&doc, "version", 1);
+    pk_buf_add(out, bson_get_data(&doc), doc.len);
+    bson_destroy(&doc);
+}
+
+/* How many documents are read of the file; -1: it is damaged. */
+static int read_file(const char *folder, const struct pk_buf *bytes)
+{
+    struct pk_error err = { 0 };
+    PK_CLEANUP(pk_freep) char *path = pk_strdupf("%s/actors.bson", folder);
+    PK_CLEANUP(pk_move_reader_done)
+    struct pk_move_reader reader = { .folder = folder,
+                                     .clock = pk_clock_system(),
+                                     .collection = "actors" };
+    struct pk_doc *doc = NULL;
+    int count = 0;
+    assert_ok(pk_file_write(path, bytes->data, bytes->size, 0600, &err), &err);
+    while (pk_move_reader_next(&reader, &doc, &err)) {
+        if (!doc) {
+            return count;
+        }
+        count++;
+    }
+    assert_int_equal(err.code, PK_INVALID);
+    return -1;
+}
+
+TEST(documents_of_a_file_have_an_id_and_an_order)
+{
+    PK_CLEANUP(pk_buf_done) struct pk_buf good = { 0 };
+    PK_CLEANUP(pk_buf_done) struct pk_buf bare = { 0 };
+    PK_CLEANUP(pk_buf_done) struct pk_buf turned = { 0 };
+    PK_CLEANUP(pk_buf_done) struct pk_buf wrong = { 0 };
+    const char *folder = pk_test_folder();
+    add_doc(&good, "a");
+    add_doc(&good, "b");
+    assert_int_equal(read_file(folder, &good), 2);
+    add_doc(&bare, "a");
+    add_doc(&bare, NULL);
+    assert_int_equal(read_file(folder, &bare), -1);
+    add_doc(&turned, "b");
+    add_doc(&turned, "a");
+    assert_int_equal(read_file(folder, &turned), -1);
+    add_doc(&wrong, "a");
+    wrong.data[9] = 0x7e; /* The length of its text: beyond the document. */
+    assert_int_equal(read_file(folder, &wrong), -1);
 }

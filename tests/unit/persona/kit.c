@@ -237,10 +237,6 @@ void kit_script(struct kit *kit, enum pk_script_kind kind, const char *format, .
     assert_ok(ok, &kit->err);
 }
 
-/* On a crowded machine, or under a sanitizer, a call may stand still for longer than the usual
- * 100 ms, and a task that failed so twice would stay failed. */
-#define AT_LEISURE "limits = { soft_ms = 1000, hard_ms = 5000 },"
-
 void kit_processor(struct kit *kit, const char *id, const char *version, const char *type,
                    const char *body)
 {

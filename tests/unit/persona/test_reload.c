@@ -33,7 +33,7 @@ static bool reload(struct reloads *reloads, unsigned number, struct pk_error *er
     (void)snprintf(version, sizeof(version), "1.0.%u", number);
     const int size = snprintf(text, sizeof(text),
                               "return require('personakit').processor { id = 'says',\n"
-                              "  version = '%s', accepts = { 'work_session' },\n"
+                              "  version = '%s', accepts = { 'work_session' }, " AT_LEISURE "\n"
                               "  process = function(obs, m, t)\n"
                               "    t:set('said.by', '%s')\n"
                               "    t:set('said.count', (m['said.count'] or 0) + 1)\n"

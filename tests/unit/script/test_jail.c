@@ -297,6 +297,53 @@ static size_t children(pid_t out[], size_t max, size_t *out_all)
     return count;
 }
 
+/* The worker stands still from the answer on, for longer than the soft limit. */
+struct stopped {
+    struct asked asked;
+    pid_t pid;
+    pthread_t waker;
+};
+
+static void *go_on(void *context)
+{
+    const struct stopped *stopped = context;
+    (void)poll(NULL, 0, 200);
+    (void)kill(stopped->pid, SIGCONT);
+    return NULL;
+}
+
+static bool answer_and_stop(void *context, const char *name, const bson_t *question, bson_t *out,
+                            struct pk_error *err)
+{
+    struct stopped *stopped = context;
+    size_t all = 0;
+    if (children(&stopped->pid, 1, &all) != 1 || kill(stopped->pid, SIGSTOP) != 0 ||
+        pthread_create(&stopped->waker, NULL, go_on, stopped) != 0) {
+        return pk_fail(err, PK_INTERNAL, NULL, "the worker cannot be stopped");
+    }
+    return answer(&stopped->asked, name, question, out, err);
+}
+
+TEST(time_without_a_processor_is_not_the_scripts_time)
+{
+    struct pk_jail *jail = jailed_new(1);
+    struct stopped stopped = { .pid = 0 };
+    struct jailed jailed = {
+        .preamble = ASKING,
+        .source = "local ask = require('personakit').ask\n"
+                  "return function() return ask('double', 1) end",
+        .ask = answer_and_stop,
+        .context = &stopped,
+        .limits = { .asks = 1, .soft_ms = 60, .hard_ms = 5000 },
+    };
+    jailed_run(jail, &jailed);
+    assert_ok(jailed.is_ok, &jailed.err);
+    assert_true(jailed.result.took_ns > 150 * INT64_C(1000000));
+    (void)pthread_join(stopped.waker, NULL);
+    jailed_done(&jailed);
+    pk_jail_free(jail);
+}
+
 static size_t count_fds(void)
 {
     size_t count = 0;
