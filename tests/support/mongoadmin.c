@@ -13,11 +13,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { PORTS_MAX = 64, POLL_MS = 20 };
+enum {
+    PORTS_MAX = 64,
+    POLL_MS = 20,
+    TRIES_MAX = 1000,
+    PORT_MIN = 10000, /* From here on, ... */
+    PORT_END = 32000, /* ... and below those that Linux takes for clients (32768 and up). */
+};
 
 static int64_t now_ms(void)
 {
@@ -103,22 +110,34 @@ static int wait_for_primary(int argc, char **argv)
     return found ? 0 : 1;
 }
 
-/* Holds all the sockets until the last port is known, so that no port comes twice. */
+/* Holds all the sockets until the last port is known, so that no port comes twice. Ports from
+ * which clients connect are left out: while a server that is killed is down, somebody's connection
+ * could take its port, even one that tries to reach it. */
 static int print_ports(int argc, char **argv)
 {
     (void)argc;
-    int wanted = atoi(argv[0]);
-    for (int i = 0; i < wanted && i < PORTS_MAX; i++) {
-        struct sockaddr_in address = { .sin_family = AF_INET,
-                                       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-        socklen_t size = sizeof(address);
-        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        if (fd < 0 || bind(fd, (struct sockaddr *)&address, size) != 0 ||
-            getsockname(fd, (struct sockaddr *)&address, &size) != 0) {
-            perror("mongoadmin: ports");
-            return 1;
+    const int wanted = atoi(argv[0]);
+    int found = 0;
+    for (int i = 0; i < TRIES_MAX && found < wanted && found < PORTS_MAX; i++) {
+        uint32_t drawn = 0;
+        if (getrandom(&drawn, sizeof(drawn), 0) != sizeof(drawn)) {
+            break;
         }
-        (void)printf("%u\n", ntohs(address.sin_port));
+        const uint16_t port = (uint16_t)(PORT_MIN + drawn % (PORT_END - PORT_MIN));
+        const struct sockaddr_in address = { .sin_family = AF_INET,
+                                             .sin_port = htons(port),
+                                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+        const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (fd >= 0 && bind(fd, (const struct sockaddr *)&address, sizeof(address)) == 0) {
+            (void)printf("%u\n", port);
+            found++;
+        } else if (fd >= 0) {
+            (void)close(fd);
+        }
+    }
+    if (found < wanted) {
+        (void)fprintf(stderr, "mongoadmin: %d free ports instead of %d\n", found, wanted);
+        return 1;
     }
     return 0;
 }
