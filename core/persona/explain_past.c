@@ -53,6 +53,22 @@ bool explain_as_of(const struct explaining *it, int64_t at_ms, struct pk_doc **o
 
 /* ---- As it was read ---- */
 
+/* A page of what has changed under a path, the newest first. */
+static bool read_history(const struct explaining *it, const char *path, const char *cursor,
+                         struct pk_page *out, struct pk_error *err)
+{
+    const struct pk_query query = {
+        .collection = "trait_history",
+        .index = "by_user_path",
+        .equal = { PK_TEXT(it->name.person), PK_INT(pk_doc_int(it->now, "epoch", 0)),
+                   PK_TEXT(path) },
+        .equal_count = 3,
+        .is_reversed = true,
+        .cursor = cursor,
+    };
+    return pk_store_find(it->domain->books->store, &query, it->request->deadline_ns, out, err);
+}
+
 /* The oldest change of a trait that came after an instant; '*out' NULL: there is none. */
 static bool find_change(const struct explaining *it, const char *path, int64_t at_ms,
                         struct pk_doc **out, struct pk_error *err)
@@ -61,17 +77,7 @@ static bool find_change(const struct explaining *it, const char *path, int64_t a
     bool is_done = false;
     do {
         PK_CLEANUP(pk_page_done) struct pk_page page = { 0 };
-        const struct pk_query query = {
-            .collection = "trait_history",
-            .index = "by_user_path",
-            .equal = { PK_TEXT(it->name.person), PK_INT(pk_doc_int(it->now, "epoch", 0)),
-                       PK_TEXT(path) },
-            .equal_count = 3,
-            .is_reversed = true,
-            .cursor = cursor,
-        };
-        if (!pk_store_find(it->domain->books->store, &query, it->request->deadline_ns, &page,
-                           err)) {
+        if (!read_history(it, path, cursor, &page, err)) {
             return pk_wrap(err, "read the history of '%s'", path);
         }
         for (size_t i = 0; i < page.count && !is_done; i++) {
@@ -190,17 +196,7 @@ static bool take_back_rest(const struct explaining *it, int64_t at_ms, struct pk
     bool is_done = false;
     do {
         PK_CLEANUP(pk_page_done) struct pk_page page = { 0 };
-        const struct pk_query query = {
-            .collection = "trait_history",
-            .index = "by_user_path",
-            .equal = { PK_TEXT(it->name.person), PK_INT(pk_doc_int(it->now, "epoch", 0)),
-                       PK_TEXT(PK_MIND_REST) },
-            .equal_count = 3,
-            .is_reversed = true,
-            .cursor = cursor,
-        };
-        if (!pk_store_find(it->domain->books->store, &query, it->request->deadline_ns, &page,
-                           err)) {
+        if (!read_history(it, PK_MIND_REST, cursor, &page, err)) {
             return pk_wrap(err, "read the history of goals, beliefs and what was true just then");
         }
         for (size_t i = 0; i < page.count && !is_done; i++) {

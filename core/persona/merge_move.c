@@ -293,21 +293,28 @@ static bool is_left_to_do(const struct pk_doc *task)
     return false;
 }
 
+static bool read_tasks(const struct merging *merging, const char *person, const char *cursor,
+                       struct pk_page *out, struct pk_error *err)
+{
+    const struct pk_query query = { .collection = "outbox",
+                                    .index = "by_user",
+                                    .equal = { PK_TEXT(person) },
+                                    .equal_count = 1,
+                                    .limit = STEP_ROWS,
+                                    .cursor = cursor };
+    return pk_store_find(merging->domain->books->store, &query, merging->task->deadline_ns, out,
+                         err) ||
+           pk_wrap(err, "read the tasks of the person");
+}
+
 bool merging_take_tasks(struct merging *merging, struct pk_error *err)
 {
     PK_CLEANUP(pk_freep) char *cursor = NULL;
     do {
         PK_CLEANUP(pk_page_done) struct pk_page page = { 0 };
         PK_CLEANUP(pk_writes_done) struct pk_writes list = { 0 };
-        const struct pk_query query = { .collection = "outbox",
-                                        .index = "by_user",
-                                        .equal = { PK_TEXT(merging->from) },
-                                        .equal_count = 1,
-                                        .limit = STEP_ROWS,
-                                        .cursor = cursor };
-        if (!pk_store_find(merging->domain->books->store, &query, merging->task->deadline_ns, &page,
-                           err)) {
-            return pk_wrap(err, "read the tasks of the person");
+        if (!read_tasks(merging, merging->from, cursor, &page, err)) {
+            return false;
         }
         for (size_t i = 0; i < page.count; i++) {
             if (is_left_to_do(page.doc[i])) {
@@ -349,15 +356,8 @@ bool merging_give_tasks(struct merging *merging, struct pk_error *err)
     do {
         PK_CLEANUP(pk_page_done) struct pk_page page = { 0 };
         PK_CLEANUP(pk_writes_done) struct pk_writes list = { 0 };
-        const struct pk_query query = { .collection = "outbox",
-                                        .index = "by_user",
-                                        .equal = { PK_TEXT(merging->into) },
-                                        .equal_count = 1,
-                                        .limit = STEP_ROWS,
-                                        .cursor = cursor };
-        if (!pk_store_find(merging->domain->books->store, &query, merging->task->deadline_ns, &page,
-                           err)) {
-            return pk_wrap(err, "read the tasks of the person");
+        if (!read_tasks(merging, merging->into, cursor, &page, err)) {
+            return false;
         }
         for (size_t i = 0; i < page.count; i++) {
             bool is_his = false;

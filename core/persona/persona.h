@@ -102,7 +102,7 @@ void pk_persona_served(struct pk_personas *personas, const struct pk_doc *person
 char *pk_persona_canary_id(const struct pk_domain *domain, const char *id);
 /* Made by a version that is tried on some people. */
 bool pk_persona_is_canary(const struct pk_doc *persona);
-/* True when 'persona' is what a composite id stands for now: it has that id, or the id has no
+/* True when 'persona' is the one that a composite id names: it has that id, or the id has no
  * variant and a version is tried on the person. */
 bool pk_persona_is_named(const struct pk_doc *persona, const char *id);
 /* Writes what has been counted so far; the thread does so every 5 s. */
