@@ -81,27 +81,47 @@ static void await_waiting(struct bed *bed, size_t wanted)
     assert_true(count >= wanted);
 }
 
-static void await_asking(struct bed *bed)
+/* How often the server's fault has been met since the server was started. */
+static int faults_met(struct bed *bed)
 {
-    struct mongo_gets *gets = &mongo_of(bed->store)->gets;
-    const int64_t until_ns = in_ms(10000);
-    size_t asking = 0;
-    while (asking < MONGO_GETS_MAX && !pk_deadline_passed(pk_clock_system(), until_ns)) {
-        (void)pthread_mutex_lock(&gets->lock);
-        asking = gets->asking;
-        (void)pthread_mutex_unlock(&gets->lock);
-    }
-    assert_int_equal(asking, MONGO_GETS_MAX);
+    mongoc_client_t *client = mongo_pop(mongo_of(bed->store), NULL);
+    bson_t *command =
+        BCON_NEW("getParameter", BCON_INT32(1), "failpoint.failCommand", BCON_BOOL(true));
+    bson_t reply;
+    bson_iter_t iter;
+    bson_iter_t fault;
+    assert_true(mongoc_client_command_simple(client, "admin", command, NULL, &reply, NULL));
+    assert_true(bson_iter_init_find(&iter, &reply, "failpoint.failCommand") &&
+                bson_iter_recurse(&iter, &fault) && bson_iter_find(&fault, "timesEntered"));
+    const int count = (int)bson_iter_as_int64(&fault);
+    bson_destroy(&reply);
+    bson_destroy(command);
+    mongo_push(mongo_of(bed->store), client);
+    return count;
 }
 
-/* The next questions are answered late: so many, after so long. */
-static void hold_finds(struct bed *bed, int times, int ms)
+/* The next questions are answered late: so many, after so long. Returns how often the fault will
+ * have been met when all places are taken by such questions. */
+static int hold_finds(struct bed *bed, int times, int ms)
 {
     PK_CLEANUP(pk_freep)
     char *json = pk_strdupf("{'configureFailPoint':'failCommand','mode':{'times':%d},'data':{"
                             "'failCommands':['find'],'blockConnection':true,'blockTimeMS':%d,"
                             "'appName':'personakit'}}",
                             times, ms);
+    const int met = faults_met(bed);
+    run_admin(bed, "admin", json);
+    return met + MONGO_GETS_MAX;
+}
+
+/* Waits until the server holds the questions: one that is only on its way could be passed by the
+ * next caller's, which would be held in its place. */
+static void await_held(struct bed *bed, int met)
+{
+    PK_CLEANUP(pk_freep)
+    char *json = pk_strdupf("{'waitForFailPoint':'failCommand','timesEntered':%d,"
+                            "'maxTimeMS':10000}",
+                            met);
     run_admin(bed, "admin", json);
 }
 
@@ -167,12 +187,12 @@ TEST(callers_who_wait_together_share_a_question_and_each_gets_his_own)
     BED(bed);
     fill(&bed);
     stay_patient(&bed);
-    hold_finds(&bed, MONGO_GETS_MAX, 500);
+    const int held = hold_finds(&bed, MONGO_GETS_MAX, 500);
     const int64_t before = finds(&bed);
     for (size_t i = 0; i < MONGO_GETS_MAX; i++) {
         start(&first[i], &bed, "notes", "n00", 20000);
     }
-    await_asking(&bed);
+    await_held(&bed, held);
     start_crowd(&bed, crowd);
     start(&brief[0], &bed, "briefs", "n00", 20000);
     start(&brief[1], &bed, "briefs", "n01", 20000);
@@ -200,11 +220,11 @@ TEST(a_shared_question_that_fails_is_asked_again_by_each_alone)
     BED(bed);
     fill(&bed);
     stay_patient(&bed);
-    hold_finds(&bed, MONGO_GETS_MAX, 300);
+    const int held = hold_finds(&bed, MONGO_GETS_MAX, 300);
     for (size_t i = 0; i < MONGO_GETS_MAX; i++) {
         start(&first[i], &bed, "notes", "n00", 20000);
     }
-    await_asking(&bed);
+    await_held(&bed, held);
     start_crowd(&bed, crowd);
     await_waiting(&bed, CALLERS / 2);
     run_admin(&bed, "admin",
@@ -226,11 +246,11 @@ TEST(who_waits_for_a_question_leaves_at_his_own_deadline)
     BED(bed);
     fill(&bed);
     stay_patient(&bed);
-    hold_finds(&bed, MONGO_GETS_MAX + 1, 2000);
+    const int held = hold_finds(&bed, MONGO_GETS_MAX + 1, 2000);
     for (size_t i = 0; i < MONGO_GETS_MAX; i++) {
         start(&first[i], &bed, "notes", "n00", 20000);
     }
-    await_asking(&bed);
+    await_held(&bed, held);
     end_faults(&bed); /* Those that are held stay held. */
     start(&late, &bed, "notes", "n03", 100);
     join(&late);
@@ -248,12 +268,12 @@ TEST(questions_that_take_long_hold_up_nobody_for_long)
     struct caller other;
     BED(bed);
     fill(&bed);
-    hold_finds(&bed, MONGO_GETS_MAX, 3000);
+    const int held = hold_finds(&bed, MONGO_GETS_MAX, 3000);
     mongo_of(bed.store)->gets.slow_ns = INT64_MAX;
     for (size_t i = 0; i < MONGO_GETS_MAX; i++) {
         start(&first[i], &bed, "notes", "n00", 20000);
     }
-    await_asking(&bed);
+    await_held(&bed, held);
     mongo_of(bed.store)->gets.slow_ns = -1; /* They are slow now. */
     start(&other, &bed, "notes", "n03", 20000);
     join(&other);
