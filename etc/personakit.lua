@@ -103,7 +103,8 @@ return {
   },
 
   outbox = {
-    threads = 16,   -- tasks that run at the same time
+    threads = 16,       -- tasks that run at the same time
+    threads_quiet = 48, -- the same while no new ones come in, on the embedded store
   },
 
   access = {

@@ -51,7 +51,7 @@ static bool fail_errno(struct pk_error *err, int number, const char *verb, const
         { EROFS, PK_FORBIDDEN, "the file system is read-only; name a place that can be written" },
         { ENAMETOOLONG, PK_INVALID, "shorten the path" },
         { ELOOP, PK_INVALID, "the path has a loop of symbolic links" },
-        { ENOSPC, PK_FULL, "make room on the device" },
+        { ENOSPC, PK_FULL, "free some space on the device, then try again" },
         { EDQUOT, PK_FULL, "the quota of this user is used up" },
         { EFBIG, PK_FULL, "raise the file size limit of this process" },
     };

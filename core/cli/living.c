@@ -138,6 +138,7 @@ bool pk_living_open(struct pk_living *living, const struct pk_living_parts *part
         .ended = forget_hot,
         .context = parts->hot,
         .threads = (unsigned)pk_config_int(config, "outbox.threads"),
+        .threads_quiet = (unsigned)pk_config_int(config, "outbox.threads_quiet"),
         .keep_ms = pk_config_ms(config, "store.retention.outbox"),
     });
     domain->personas = pk_personas_new(domain);

@@ -65,6 +65,8 @@ static struct pk_task_type *copy_types(const struct pk_task_type *type, size_t *
 static void fill_options(struct pk_outbox_options *options)
 {
     options->threads = options->threads ? options->threads : THREADS;
+    options->threads_quiet =
+        options->threads_quiet > options->threads ? options->threads_quiet : options->threads;
     options->backoff_ms = options->backoff_ms ? options->backoff_ms : BACKOFF_MS;
     options->backoff_max_ms = options->backoff_max_ms ? options->backoff_max_ms : BACKOFF_MAX_MS;
     options->sweep_ms = options->sweep_ms ? options->sweep_ms : SWEEP_MS;
@@ -83,9 +85,12 @@ struct pk_outbox *pk_outbox_new(const struct pk_outbox_options *options)
         struct pk_task_type *type = (struct pk_task_type *)(uintptr_t)&outbox->options.type[i];
         type->running_max = type->running_max ? type->running_max : UINT_MAX;
     }
-    outbox->worker = pk_calloc(outbox->options.threads, sizeof(pthread_t));
     outbox->born = pk_born_new();
     outbox->is_alone = strcmp(pk_store_engine(options->books->store), "sqlite") == 0;
+    if (!outbox->is_alone) {
+        outbox->options.threads_quiet = outbox->options.threads;
+    }
+    outbox->worker = pk_calloc(outbox->options.threads_quiet, sizeof(pthread_t));
     pk_lines_init(&outbox->lines);
     outbox->ready_end = &outbox->ready;
     (void)pthread_mutex_init(&outbox->lock, NULL);
@@ -106,7 +111,7 @@ static bool fail_thread(struct pk_outbox *outbox, struct pk_error *err)
 bool pk_outbox_start(struct pk_outbox *outbox, struct pk_error *err)
 {
     assert(!outbox->is_running && !outbox->is_stopping);
-    for (size_t i = 0; i < outbox->options.threads; i++) {
+    for (size_t i = 0; i < outbox->options.threads_quiet; i++) {
         if (pthread_create(&outbox->worker[i], NULL, pk_outbox_run_worker, outbox) != 0) {
             return fail_thread(outbox, err);
         }

@@ -89,6 +89,8 @@ struct pk_task {
     const char *person;  /* Or NULL. */
     bson_t payload;      /* A view. */
     int64_t attempt;     /* From 1. */
+    unsigned tries;      /* How often its list conflicted in this attempt: what it supposed of the
+                          * store, unread, may be why. */
     int64_t deadline_ns; /* Of its lease. */
 };
 /* Reads, decides, and fills the empty list (of PK_WRITES_MAX - 1 writes at most) with the effects:
@@ -132,6 +134,7 @@ struct pk_outbox_options {
     void (*ended)(void *context, const char *person);
     void *context;          /* Of 'ended'. */
     unsigned threads;       /* 0: 16. */
+    unsigned threads_quiet; /* While no new tasks come in, on SQLite; 0: as many. */
     int64_t keep_ms;        /* store.retention.outbox: how long what is done stays visible. */
     int64_t backoff_ms;     /* Before the second attempt; doubles, with jitter; 0: 1 s. */
     int64_t backoff_max_ms; /* 0: 10 min. */

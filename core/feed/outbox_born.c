@@ -23,10 +23,12 @@
 #include "doc/doc.h"
 #include "feed/outbox_internal.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 enum {
     BUCKETS = 4096,
+    QUIET_MS = 100,
     LEASE_MS = 20000,   /* At most: beside other nodes a dead one's tasks wait so long. */
     ALONE_MAX = 200000, /* About 120 bytes each. */
     SHARED_MAX = 512,   /* Beside other nodes: as many as are claimed ahead. */
@@ -45,6 +47,7 @@ struct pk_born {
     pthread_mutex_t lock;
     struct row *bucket[BUCKETS];
     size_t count, docs;
+    _Atomic int64_t last_ns; /* When the last one was born, by the system's clock. */
 };
 
 /* ---- Rows ---- */
@@ -139,6 +142,8 @@ void pk_born_add(struct pk_outbox *outbox, const struct pk_task_type *type,
     (void)strncpy(row->id, pk_doc_id(task), sizeof(row->id) - 1);
     row->version = version;
     row->deadline_ns = pk_deadline_in_ms(pk_outbox_books(outbox)->clock, pk_born_lease_ms(type));
+    atomic_store_explicit(&born->last_ns, pk_clock_mono_ns(pk_clock_system()),
+                          memory_order_relaxed);
     (void)pthread_mutex_lock(&born->lock);
     if (born->docs < DOCS_MAX) {
         row->doc = pk_doc_new_versioned(&view, version);
@@ -149,6 +154,12 @@ void pk_born_add(struct pk_outbox *outbox, const struct pk_task_type *type,
     *link = row;
     born->count++;
     (void)pthread_mutex_unlock(&born->lock);
+}
+
+bool pk_born_is_quiet(const struct pk_outbox *outbox)
+{
+    const int64_t last_ns = atomic_load_explicit(&outbox->born->last_ns, memory_order_relaxed);
+    return pk_clock_mono_ns(pk_clock_system()) - last_ns > QUIET_MS * INT64_C(1000000);
 }
 
 /* ---- When its turn comes ---- */

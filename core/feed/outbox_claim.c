@@ -410,10 +410,8 @@ static void hand_on(struct pk_outbox *outbox, struct pk_job **job, size_t count)
         outbox->ready_end = &job[i]->next;
         outbox->ready_count++;
     }
-    if (count == 1) {
-        (void)pthread_cond_signal(&outbox->claimed);
-    } else if (count > 1) {
-        (void)pthread_cond_broadcast(&outbox->claimed);
+    if (count > 0) {
+        pk_outbox_wake_worker(outbox, outbox->running_count); /* He wakes the next. */
     }
 }
 
@@ -530,6 +528,7 @@ void *pk_outbox_run_dispatcher(void *context)
         } else if (max > 0 && outbox->lines.due.first) {
             claim(outbox, max);
         } else {
+            pk_outbox_wake_worker(outbox, outbox->running_count); /* It may be quiet by now. */
             const int64_t left_ms = wake_ms == INT64_MAX ? LOOK_MS : wake_ms - now_ms(outbox);
             pk_outbox_doze(outbox, left_ms < 1 ? 1 : left_ms > LOOK_MS ? LOOK_MS : left_ms);
         }

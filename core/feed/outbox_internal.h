@@ -56,6 +56,8 @@ void pk_born_free(struct pk_born *born);
 /* The type of a task that is to be born claimed; NULL: another one is to claim it. */
 const struct pk_task_type *pk_born_type(struct pk_outbox *outbox, const char *name);
 int64_t pk_born_lease_ms(const struct pk_task_type *type);
+/* None was born for a moment. */
+bool pk_born_is_quiet(const struct pk_outbox *outbox);
 /* It is in a list, and will be stored under 'version' when that is committed. */
 void pk_born_add(struct pk_outbox *outbox, const struct pk_task_type *type,
                  const struct pk_doc *task, int64_t version);
@@ -140,6 +142,8 @@ static inline const struct pk_books *pk_outbox_books(const struct pk_outbox *out
 void pk_outbox_unlock(struct pk_outbox *outbox);
 /* Under the lock. Wakes the dispatcher when it sleeps. */
 void pk_outbox_stir(struct pk_outbox *outbox);
+/* Under the lock. Wakes one that rests, when 'running' are at work and one more may be. */
+void pk_outbox_wake_worker(struct pk_outbox *outbox, size_t running);
 /* Under the lock. Sleeps on 'stirred' for at most 'ms'. */
 void pk_outbox_doze(struct pk_outbox *outbox, int64_t ms);
 /* Under the lock. Whoever waits for the entry need not any more; it is forgotten. */

@@ -311,6 +311,7 @@ static struct ending attempt(struct duty *duty)
     for (int tries = 0; may_try(duty, tries); tries++) {
         struct pk_error err = { 0 };
         pk_writes_clear(&list);
+        duty->task.tries = (unsigned)tries;
         if (!type->run(type->context, &duty->task, &list, &err)) {
             return fail(duty, &err);
         }
@@ -502,13 +503,30 @@ static void work(struct pk_outbox *outbox, struct pk_job *job)
     (void)pthread_mutex_lock(&outbox->lock);
 }
 
+/* While new ones come in most workers rest, so that those who send them are served; then all of
+ * them work, and more ends share a commit. */
+static bool has_place(const struct pk_outbox *outbox, size_t running)
+{
+    return running < outbox->options.threads ||
+           (running < outbox->options.threads_quiet && pk_born_is_quiet(outbox));
+}
+
+void pk_outbox_wake_worker(struct pk_outbox *outbox, size_t running)
+{
+    if (outbox->ready && has_place(outbox, running)) {
+        (void)pthread_cond_signal(&outbox->claimed);
+    }
+}
+
 void *pk_outbox_run_worker(void *context)
 {
     struct pk_outbox *outbox = context;
     (void)pthread_mutex_lock(&outbox->lock);
     while (!outbox->is_stopping) {
-        if (outbox->ready) {
-            work(outbox, take_ready(outbox));
+        if (outbox->ready && has_place(outbox, outbox->running_count)) {
+            struct pk_job *job = take_ready(outbox);
+            pk_outbox_wake_worker(outbox, outbox->running_count + 1);
+            work(outbox, job);
         } else {
             (void)pthread_cond_wait(&outbox->claimed, &outbox->lock);
         }

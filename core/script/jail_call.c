@@ -12,9 +12,11 @@
  * Both limits count from the CALL; the time that the caller takes to answer a
  * question is added to them, for it is not the script's. Nor is the time in
  * which its worker had no processor, while others had: when 'soft' has come and
- * the worker has used less, it is given the rest. 'hard' is on the wall's
- * clock, whatever was used. The stop signal is sent only while an answer is outstanding, and the
- * next call is sent after it, so a late signal meets a worker that is idle and ignores it.
+ * the worker has used less, it is given the rest. What it has used is counted from
+ * the first look at its clock, a millisecond after the CALL: most calls are over by
+ * then and cost no look, and the others get that millisecond on top. 'hard' is on the
+ * wall's clock, whatever was used. The stop signal is sent only while an answer is outstanding, and
+ * the next call is sent after it, so a late signal meets a worker that is idle and ignores it.
  *
  * Everything that comes back is checked here, before anybody sees it: sizes,
  * BSON with UTF-8, clean text.
@@ -31,6 +33,7 @@
 
 enum {
     WHERE_MS = 50,
+    LOOK_NS = 1000000,     /* After the CALL: when the worker's clock is read first. */
     SOFT_REST_NS = 500000, /* Less than that is not worth waiting for. */
     TEXTS_MAX = PK_WIRE_MESSAGE + PK_WIRE_TRACE,
     HELD_MAX_BYTES = 1 << 30, /* As much as a worker can take at all (lockdown.c). */
@@ -43,10 +46,11 @@ struct exchange {
     struct pk_jail_result *result;
     struct pk_error *err;
     int64_t start_ns;
-    int64_t start_cpu_ns; /* What the worker had used then. */
-    int64_t waited_ns;    /* For the caller's answers. */
-    bool has_source;      /* The texts were sent: it cannot need them again. */
-    bool is_stopping;     /* The stop signal was sent. */
+    int64_t looked_cpu_ns; /* What the worker had used at the first look; -1: nobody can tell. */
+    int64_t waited_ns;     /* For the caller's answers. */
+    bool has_looked;
+    bool has_source;  /* The texts were sent: it cannot need them again. */
+    bool is_stopping; /* The stop signal was sent. */
     bool is_asked_where;
     bool is_spent; /* The worker must be ended. */
 };
@@ -341,9 +345,23 @@ static int64_t cpu_ns(const struct jail_worker *worker)
 static int64_t left_ns(const struct exchange *exchange)
 {
     const int64_t now_cpu_ns = cpu_ns(exchange->worker);
-    return now_cpu_ns < 0 || exchange->start_cpu_ns < 0
+    return now_cpu_ns < 0 || exchange->looked_cpu_ns < 0
                ? 0
-               : exchange->call->limits.soft_ms * 1000000 - (now_cpu_ns - exchange->start_cpu_ns);
+               : exchange->call->limits.soft_ms * 1000000 - (now_cpu_ns - exchange->looked_cpu_ns);
+}
+
+/* The next frame, if it comes before the first look, which is taken when it does not. */
+static enum jail_io receive_early(struct exchange *exchange, size_t max, int64_t until,
+                                  enum pk_wire_kind *out_kind)
+{
+    const int64_t look = exchange->start_ns + exchange->waited_ns + LOOK_NS;
+    const enum jail_io io =
+        jail_receive(exchange->worker, max, look < until ? look : until, out_kind);
+    if (io == JAIL_IO_TIMEOUT) {
+        exchange->looked_cpu_ns = cpu_ns(exchange->worker);
+        exchange->has_looked = true;
+    }
+    return io;
 }
 
 /* The next frame until 'soft', which moves for as long as the worker had no processor. */
@@ -351,8 +369,12 @@ static enum jail_io receive_softly(struct exchange *exchange, size_t max, int64_
                                    int64_t hard, enum pk_wire_kind *out_kind)
 {
     for (;;) {
-        const enum jail_io io =
-            jail_receive(exchange->worker, max, soft < hard ? soft : hard, out_kind);
+        const int64_t until = soft < hard ? soft : hard;
+        enum jail_io io =
+            exchange->has_looked ? JAIL_IO_TIMEOUT : receive_early(exchange, max, until, out_kind);
+        if (io == JAIL_IO_TIMEOUT) {
+            io = jail_receive(exchange->worker, max, until, out_kind);
+        }
         const int64_t left = io == JAIL_IO_TIMEOUT && soft < hard ? left_ns(exchange) : 0;
         if (left < SOFT_REST_NS) {
             return io;
@@ -398,7 +420,6 @@ bool jail_exchange(struct jail_worker *worker, const struct pk_jail_call *call, 
         .result = result,
         .err = err,
         .start_ns = jail_now_ns(),
-        .start_cpu_ns = cpu_ns(worker),
     };
     bool is_ok = false, is_over = false;
 

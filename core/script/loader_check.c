@@ -1,5 +1,8 @@
 /* loader_check.c - What only 'mapper check' asks: the text itself, and whether calls are alike.
  *
+ * Types of observations that a processor accepts are its own to name, so one that
+ * is not built in is only remarked: a misspelt one would wait for ever.
+ *
  * The text is read by lua/personakit/lint.lua, in the jail like everything that
  * a stranger's text could lead astray. Then each example is run again: all of
  * them backwards, each half of a mapper alone, and with another seed. The jail
@@ -7,6 +10,8 @@
  * that 'core' sets and 'overlay' reads, or math.random. */
 /* SPDX-License-Identifier: MIT */
 #include "base/alloc.h"
+#include "base/text.h"
+#include "doc/schema_intake.h"
 #include "script/jail_internal.h"
 #include "script/loader_internal.h"
 
@@ -118,6 +123,60 @@ static bool lint_file(const struct work *work, const struct pk_bundle_file *file
         }
     }
     return true;
+}
+
+/* ---- Types of observations ---- */
+
+/* The built-in type that is most like it; NULL: none is. */
+static const char *nearest_type(const char *type)
+{
+    enum { FAR = 4 };
+    const char *nearest = NULL;
+    size_t best = FAR;
+    for (const char *const *known = pk_observation_type; *known; known++) {
+        const size_t far = pk_text_distance(type, *known, FAR);
+        if (far < best) {
+            best = far;
+            nearest = *known;
+        }
+    }
+    return nearest;
+}
+
+/* "feedback" is what POST /v1/feedback is handed over as. */
+static bool is_known_type(const char *type)
+{
+    const char *const *known = pk_observation_type;
+    while (*known && strcmp(*known, type) != 0) {
+        known++;
+    }
+    return *known || strcmp(type, "feedback") == 0;
+}
+
+static void check_types(const struct work *work)
+{
+    const struct pk_script *script = &work->made->script;
+    const struct pk_bundle *bundle = script->bundle;
+    for (char *const *type = script->accepts; type && *type; type++) {
+        const char *nearest = nearest_type(*type);
+        if (is_known_type(*type)) {
+            continue;
+        }
+        PK_CLEANUP(pk_freep)
+        char *message = pk_strdupf("'%s', which it accepts, is no built-in type of observation: "
+                                   "what is sent as one has no declared shape",
+                                   *type);
+        PK_CLEANUP(pk_freep)
+        char *hint = nearest ? pk_strdupf("did you mean '%s'? A type of your own is fine", nearest)
+                             : pk_strdup("a type of your own is fine: look whether senders spell "
+                                         "it so, too");
+        const struct finding_at at = {
+            .file = work->main,
+            .line = loader_line_of(bundle->file[bundle->main].text, "accepts"),
+            .hint = hint,
+        };
+        report_add(work->report, bundle, &at, message);
+    }
 }
 
 /* ---- Calls that should be alike ---- */
@@ -294,6 +353,7 @@ bool pk_loader_check(struct pk_loader *loader, const struct pk_script *script,
             return false;
         }
     }
+    check_types(&work);
     run_twice(&work);
     return true;
 }

@@ -26,6 +26,10 @@
  * little beside what it saves, who is alone waits for nobody, and who comes
  * later finds that the time is over.
  *
+ * Beside an open group another one is begun when that one is slow, or when many
+ * wait: what a group costs, it costs for two lists as for twenty, nearly. Who
+ * waits looks by himself whether the open ones have become slow.
+ *
  * Waiting is a futex on the job's own state: one system call to sleep, one to
  * wake, and no lock to fight for when sixty wake at once. A job lies on its
  * caller's stack, so it is not looked at any more once its state says DONE.
@@ -62,6 +66,7 @@ struct slot {
     bool is_open;
     struct pk_job **job; /* lists_max of them; the leader first. */
     size_t count;
+    int64_t begun_ns;      /* When its leader was chosen. */
     size_t crowd;          /* Of its last group: those it served, and those it left waiting. */
     int64_t crowd_end_ns;  /* When their time to come back is over. */
     size_t wanted;         /* Its leader sleeps until so many others wait; 0: it does not. */
@@ -205,8 +210,24 @@ static struct pk_job *unlink_job(struct pk_committer *committer, struct pk_job *
     return job;
 }
 
+/* False: what waits had better join the group after the open one. */
+static bool may_begin(const struct pk_committer *committer)
+{
+    const struct pk_committer_options *options = &committer->options;
+    const int64_t slow_ns = pk_clock_mono_ns(options->clock) - options->slow_ms * 1000000;
+    bool is_quick = false;
+    for (size_t s = 0; s < options->groups_max; s++) {
+        is_quick =
+            is_quick || (committer->slot[s].is_open && committer->slot[s].begun_ns > slow_ns);
+    }
+    return !is_quick || pk_committer_waiting(committer) >= options->beside_min;
+}
+
 static struct slot *free_slot(struct pk_committer *committer)
 {
+    if (!may_begin(committer)) {
+        return NULL;
+    }
     for (size_t s = 0; s < committer->options.groups_max; s++) {
         if (!committer->slot[s].is_open) {
             return &committer->slot[s];
@@ -245,6 +266,7 @@ static size_t dispatch(struct pk_committer *committer, struct pk_job **leader)
         slot->is_open = true;
         slot->job[0] = job;
         slot->count = 1;
+        slot->begun_ns = pk_clock_mono_ns(committer->options.clock);
         atomic_store_explicit(&job->state, JOB_LEADING, memory_order_release);
         leader[count++] = job;
         slot = free_slot(committer);
@@ -426,6 +448,31 @@ static bool take_back(struct pk_committer *committer, struct pk_job *job)
     return is_out;
 }
 
+/* The open groups may have become slow. */
+static void look_for_slow(struct pk_committer *committer)
+{
+    struct pk_job *leader[SLOTS_MAX];
+
+    (void)pthread_mutex_lock(&committer->lock);
+    const size_t count = dispatch(committer, leader);
+    (void)pthread_mutex_unlock(&committer->lock);
+    for (size_t i = 0; i < count; i++) {
+        wake(&leader[i]->state);
+    }
+}
+
+/* How long a job that waits sleeps at most; 0: for as long as it takes. */
+static int64_t doze_ms(const struct pk_committer *committer, const struct pk_job *job)
+{
+    const int64_t most_ms = committer->options.slow_ms ? committer->options.slow_ms : LOOK_MS;
+    if (!job->deadline_ns) {
+        return committer->options.slow_ms;
+    }
+    const int64_t left_ms =
+        pk_deadline_left_ms(committer->options.clock, job->deadline_ns, most_ms);
+    return left_ms < 1 ? 1 : left_ms < most_ms ? left_ms : most_ms;
+}
+
 /* Sleeps until the job leads or is done; false: its deadline passed first. */
 static bool await(struct pk_committer *committer, struct pk_job *job)
 {
@@ -434,17 +481,19 @@ static bool await(struct pk_committer *committer, struct pk_job *job)
         if (state == JOB_LEADING || state == JOB_DONE) {
             return true;
         }
-        int64_t timeout_ms = 0;
-        if (job->deadline_ns && state == JOB_WAITING) {
-            if (pk_deadline_passed(committer->options.clock, job->deadline_ns) &&
-                take_back(committer, job)) {
-                return false;
-            }
-            const int64_t left_ms =
-                pk_deadline_left_ms(committer->options.clock, job->deadline_ns, LOOK_MS);
-            timeout_ms = left_ms > 0 ? left_ms : 1;
+        if (state != JOB_WAITING) {
+            sleep_while(&job->state, state, 0);
+            continue;
         }
-        sleep_while(&job->state, state, timeout_ms * 1000000);
+        if (job->deadline_ns && pk_deadline_passed(committer->options.clock, job->deadline_ns) &&
+            take_back(committer, job)) {
+            return false;
+        }
+        sleep_while(&job->state, state, doze_ms(committer, job) * 1000000);
+        if (committer->options.slow_ms &&
+            atomic_load_explicit(&job->state, memory_order_relaxed) == JOB_WAITING) {
+            look_for_slow(committer);
+        }
     }
 }
 

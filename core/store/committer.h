@@ -51,9 +51,11 @@ struct pk_job {
 };
 
 struct pk_committer_options {
-    size_t groups_max;    /* Open at the same time: 1 on SQLite, 2 on MongoDB. */
-    size_t lists_max;     /* Per group. */
-    size_t bytes_max;     /* Per group; a single larger list goes alone. */
+    size_t groups_max; /* Open at the same time: 1 on SQLite, 2 on MongoDB. */
+    size_t beside_min; /* Beside an open group another one begins when so many lists wait... */
+    int64_t slow_ms;   /* ...or when all that are open have taken longer than that. 0: at once. */
+    size_t lists_max;  /* Per group. */
+    size_t bytes_max;  /* Per group; a single larger list goes alone. */
     int64_t crowd_max_ms; /* How long a leader waits, at most, for the callers of the commit before
                            * his to come back and join: a part of what that commit took, and never
                            * past his own deadline. 0: not at all. */

@@ -57,26 +57,35 @@ static bool check_event(const struct pk_write *write, const struct pk_target *ta
     return true;
 }
 
-/* '{ $inc: { path: n, ... }, $max: { path: date, ... } }' */
+enum { COUNT_ADDS, COUNT_RAISES, COUNT_SETS, COUNT_KINDS };
+
+static int kind_of_count(const struct pk_count *count)
+{
+    return count->text ? COUNT_SETS : count->is_date ? COUNT_RAISES : COUNT_ADDS;
+}
+
+/* '{ $inc: { path: n, ... }, $max: { path: date, ... }, $set: { path: text, ... } }' */
 static void describe_counts(const struct pk_write *write, bson_t *out)
 {
-    static const char *const operators[] = { "$inc", "$max" };
+    static const char *const operators[COUNT_KINDS] = { "$inc", "$max", "$set" };
 
-    for (int is_date = 0; is_date < 2; is_date++) {
+    for (int kind = 0; kind < COUNT_KINDS; kind++) {
         bson_t child = BSON_INITIALIZER;
         for (size_t i = 0; i < write->count_count; i++) {
             const struct pk_count *count = &write->count[i];
-            if (count->is_date != (is_date != 0)) {
+            if (kind_of_count(count) != kind) {
                 continue;
             }
-            if (is_date) {
+            if (count->text) {
+                BSON_APPEND_UTF8(&child, count->path, count->text);
+            } else if (count->is_date) {
                 BSON_APPEND_DATE_TIME(&child, count->path, count->amount);
             } else {
                 BSON_APPEND_INT64(&child, count->path, count->amount);
             }
         }
         if (!bson_empty(&child)) {
-            BSON_APPEND_DOCUMENT(out, operators[is_date], &child);
+            BSON_APPEND_DOCUMENT(out, operators[kind], &child);
         }
         bson_destroy(&child);
     }

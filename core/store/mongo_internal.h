@@ -46,7 +46,9 @@ enum {
     MONGO_COMMIT_MIN_MS = 1000,   /* A commit that was sent gets at least that long. */
     MONGO_CLOCK_EVERY_MS = 10000, /* The server is asked what time it is. */
     MONGO_GUARD_SECONDS = 3600,   /* Guard rows as old as that go; they come again. */
-    MONGO_GROUPS_MAX = 2,         /* Transactions at the same time. */
+    MONGO_GROUPS_MAX = 2,         /* Transactions at the same time... */
+    MONGO_GROUPS_SLOW_MS = 50,    /* ...when the open one takes longer than that... */
+    MONGO_BESIDE_MIN = 32,        /* ...or so many lists wait. */
     MONGO_GETS_MAX = 2,           /* Questions for ids at the same time... */
     MONGO_GETS_SLOW_MAX = 16,     /* ...while they take longer than... */
     MONGO_GETS_SLOW_MS = 20,      /* ...that. */

@@ -480,6 +480,8 @@ static bool make_pool(struct opening *opening, struct pk_error *err)
     (void)mongoc_client_pool_set_error_api(mongo->pool, MONGOC_ERROR_API_VERSION_2);
     mongo->committer = pk_committer_new(&(struct pk_committer_options){
         .groups_max = MONGO_GROUPS_MAX,
+        .beside_min = MONGO_BESIDE_MIN,
+        .slow_ms = MONGO_GROUPS_SLOW_MS,
         .lists_max = MONGO_LISTS_MAX,
         .bytes_max = MONGO_GROUP_BYTES,
         .crowd_max_ms = MONGO_CROWD_MAX_MS,

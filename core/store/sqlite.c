@@ -2,7 +2,7 @@
  *
  * One file, FOLDER/personakit.db, in WAL mode with synchronous=FULL. One
  * connection writes, under a lock, a group at a time; up to sixteen read
- * snapshots; one checkpoints. A commit is durable when COMMIT has returned.
+ * snapshots; two checkpoint. A commit is durable when COMMIT has returned.
  *
  * A failed sync is the end of writing: after it nobody knows what the device
  * has kept, and a second sync that succeeds proves nothing. The store stops,
@@ -177,7 +177,7 @@ static void sqlite_close(struct pk_store *store)
     }
     pk_committer_free(sqlite->committer);
     pk_sql_readers_close(sqlite);
-    (void)sqlite3_close(sqlite->keeper);
+    pk_sql_checkpoints_close(sqlite);
     pk_sql_writer_close(sqlite); /* Last: it empties the WAL into the file. */
     pk_sql_layout_done(&sqlite->layout);
     (void)pthread_mutex_destroy(&sqlite->write_lock);
@@ -213,8 +213,8 @@ static bool open_all(struct pk_sqlite *sqlite, const struct pk_store_options *op
     return pk_sql_connect(sqlite, is_read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE,
                           &sqlite->writer.db, err) &&
            pk_sql_schema_open(sqlite, options, pk_sql_steps, err) &&
-           (is_read_only || (pk_sql_connect(sqlite, SQLITE_OPEN_READWRITE, &sqlite->keeper, err) &&
-                             pk_sql_writer_open(sqlite, err)));
+           (is_read_only ||
+            (pk_sql_writer_open(sqlite, err) && pk_sql_checkpoints_open(sqlite, err)));
 }
 
 static bool sqlite_open(struct pk_store *store, const struct pk_store_options *options,

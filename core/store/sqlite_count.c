@@ -1,8 +1,9 @@
-/* sqlite_count.c - Counts: from a document to one with larger numbers and later dates.
+/* sqlite_count.c - Counts: from a document to one with larger numbers, later dates, other texts.
  *
  * A function of its input, so that it can be tested alone. A path that leads
  * nowhere is made: objects on the way, and at its end the amount itself. What
- * is there and is no number (no date, no object on the way) is refused. */
+ * is there and is no number (no date, no object on the way) is refused; a text
+ * takes the place of anything. */
 /* SPDX-License-Identifier: MIT */
 #include "store/sqlite_internal.h"
 
@@ -16,12 +17,15 @@ struct step {
 
 static bool refuse(const struct step *step, const char *what, struct pk_error *err)
 {
-    return pk_fail(err, PK_INVALID, "count numbers and raise dates only", "'%s' %s",
+    return pk_fail(err, PK_INVALID, "count numbers, raise dates and set texts only", "'%s' %s",
                    step->count->path, what);
 }
 
 static bool append_new(bson_t *out, const char *key, int length, const struct pk_count *count)
 {
+    if (count->text) {
+        return bson_append_utf8(out, key, length, count->text, -1);
+    }
     return count->is_date ? bson_append_date_time(out, key, length, count->amount)
                           : bson_append_int64(out, key, length, count->amount);
 }
@@ -35,7 +39,7 @@ static bool append_changed(bson_t *out, const bson_iter_t *iter, const struct st
     const bson_type_t type = bson_iter_type(iter);
     int64_t sum;
 
-    if (type == BSON_TYPE_NULL) {
+    if (type == BSON_TYPE_NULL || count->text) {
         return append_new(out, key, -1, count);
     }
     if (count->is_date) {

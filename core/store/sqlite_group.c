@@ -80,7 +80,6 @@ bool pk_sql_writer_open(struct pk_sqlite *sqlite, struct pk_error *err)
             return false;
         }
     }
-    pk_sql_watch_wal(sqlite);
     pk_sql_wal_open(sqlite);
     /* A group's pages stay in memory until it commits; the map would only be read past. */
     return pk_sql_exec(sqlite, writer->db, "PRAGMA cache_size=-65536; PRAGMA mmap_size=0;", err);

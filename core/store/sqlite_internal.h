@@ -9,7 +9,8 @@
  *     sqlite_group.c   one group of lists in one transaction
  *     sqlite_wal.c     the writer's log in large writes
  *     sqlite_count.c   counts, as a function from document to document
- *     sqlite_keep.c    checkpoint, reaping, backup
+ *     sqlite_checkpoint.c  from the log into the file
+ *     sqlite_keep.c    reaping, backup
  *     sqlite_feed.c    followers */
 /* SPDX-License-Identifier: MIT */
 #ifndef PK_STORE_SQLITE_INTERNAL_H
@@ -183,8 +184,8 @@ struct pk_sqlite {
 
     pthread_mutex_t write_lock; /* The writer: groups, reaping. */
     struct pk_sql_writer writer;
-    struct pk_sql_wal *wal; /* sqlite_wal.c's own; NULL: the writer has none yet. */
-    sqlite3 *keeper;        /* Checkpoints; the leader's, one at a time. */
+    struct pk_sql_wal *wal;                 /* sqlite_wal.c's own; NULL: the writer has none yet. */
+    struct pk_sql_checkpoints *checkpoints; /* sqlite_checkpoint.c's own; NULL: read only. */
 
     pthread_mutex_t read_lock;
     pthread_cond_t read_free;
@@ -197,8 +198,6 @@ struct pk_sqlite {
     int64_t feed_floor; /* Rows up to here have been reaped. */
 
     atomic_bool is_stopped;
-    atomic_int wal_pages; /* In the WAL after the last commit. */
-    atomic_int wal_due;   /* A checkpoint is due at that many. */
     atomic_ullong commits, groups, conflicts, unknowns, commit_ns, reads, reads_ns;
 };
 
@@ -299,13 +298,19 @@ void pk_sql_wal_free(struct pk_sqlite *sqlite); /* The writer is closed. */
 bool pk_sql_count(const bson_t *doc, const struct pk_count *count, size_t count_count, bson_t *out,
                   struct pk_error *err);
 
-/* ---- sqlite_keep.c ---- */
+/* ---- sqlite_checkpoint.c ---- */
 
-void pk_sql_watch_wal(struct pk_sqlite *sqlite);
+/* The writer is open; before it is closed. */
+bool pk_sql_checkpoints_open(struct pk_sqlite *sqlite, struct pk_error *err);
+void pk_sql_checkpoints_close(struct pk_sqlite *sqlite);
+/* The leader's part of one: asked between two groups. */
 bool pk_sql_is_checkpoint_due(void *engine);
 void pk_sql_checkpoint(void *engine);
-bool pk_sql_reap(struct pk_store *store, size_t limit, size_t *out_count, struct pk_error *err);
 bool pk_sql_settle(struct pk_store *store, int64_t deadline_ns, struct pk_error *err);
+
+/* ---- sqlite_keep.c ---- */
+
+bool pk_sql_reap(struct pk_store *store, size_t limit, size_t *out_count, struct pk_error *err);
 bool pk_sql_backup(struct pk_store *store, const char *folder, pk_progress_fn *progress,
                    void *context, struct pk_error *err);
 

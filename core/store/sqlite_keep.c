@@ -1,14 +1,4 @@
-/* sqlite_keep.c - Checkpoint, reaping, backup.
- *
- * Checkpoint: by the leader of a group, once the WAL has grown, after its
- * members were woken and before the next group starts. Writers stand still
- * for it, because SQLite starts the WAL anew only when a writer finds it wholly
- * copied; beside writers that never pause it would grow for ever. PASSIVE
- * waits for no reader.
- *
- * Settling: TRUNCATE, when something was erased, since the WAL has it still. It
- * waits for readers, bounded: the one that holds a snapshot for long (a backup)
- * is waited for by whoever asked.
+/* sqlite_keep.c - Reaping, backup.
  *
  * Reaping: expired rows in batches under the write lock, so that writers come
  * in between. The feed's floor is written with the rows that it stands for.
@@ -35,102 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum {
-    CHECKPOINT_PAGES = 4000, /* 16 MiB of WAL. */
-    SETTLE_WAIT_MS = 100,    /* For readers, while writers wait, too. */
-    SETTLE_PAUSE_MS = 20,
-    REAP_BATCH = 200,
-    BACKUP_STEP_PAGES = 256
-};
-
-/* ---- Checkpoint ---- */
-
-/* Told by SQLite after each commit of the writer. A WAL that is shorter than before has started
- * anew. */
-static int note_wal(void *context, sqlite3 *db, const char *name, int pages)
-{
-    struct pk_sqlite *sqlite = context;
-    (void)db;
-    (void)name;
-    if (pages < atomic_load_explicit(&sqlite->wal_pages, memory_order_relaxed)) {
-        atomic_store_explicit(&sqlite->wal_due, CHECKPOINT_PAGES, memory_order_relaxed);
-    }
-    atomic_store_explicit(&sqlite->wal_pages, pages, memory_order_relaxed);
-    return SQLITE_OK;
-}
-
-void pk_sql_watch_wal(struct pk_sqlite *sqlite)
-{
-    atomic_store_explicit(&sqlite->wal_due, CHECKPOINT_PAGES, memory_order_relaxed);
-    (void)sqlite3_wal_hook(sqlite->writer.db, note_wal, sqlite);
-}
-
-bool pk_sql_is_checkpoint_due(void *engine)
-{
-    struct pk_sqlite *sqlite = engine;
-    return atomic_load_explicit(&sqlite->wal_pages, memory_order_relaxed) >=
-               atomic_load_explicit(&sqlite->wal_due, memory_order_relaxed) &&
-           !atomic_load_explicit(&sqlite->is_stopped, memory_order_relaxed);
-}
-
-void pk_sql_checkpoint(void *engine)
-{
-    struct pk_sqlite *sqlite = engine;
-    struct pk_error ignored;
-    int in_wal = 0, copied = 0;
-    const int code = sqlite3_wal_checkpoint_v2(sqlite->keeper, "main", SQLITE_CHECKPOINT_PASSIVE,
-                                               &in_wal, &copied);
-    if (code != SQLITE_OK && code != SQLITE_BUSY) {
-        /* A failed sync stops the store. Anything else is tried again as the WAL grows on. */
-        (void)pk_sql_fail(sqlite, sqlite->keeper, &ignored, "checkpoint");
-    }
-    /* While a reader needs it, the WAL grows on: copy again after as much again. */
-    atomic_store_explicit(&sqlite->wal_due, in_wal + CHECKPOINT_PAGES, memory_order_relaxed);
-}
-
-/* ---- Settling ---- */
-
-/* One attempt, with writers kept out: once all is copied who begins to read needs no log, and those
- * who do are waited for a little. */
-static int empty_log(struct pk_sqlite *sqlite, sqlite3 *db)
-{
-    (void)pthread_mutex_lock(&sqlite->write_lock);
-    const int code = sqlite3_wal_checkpoint_v2(db, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-    if (code == SQLITE_OK) {
-        atomic_store_explicit(&sqlite->wal_pages, 0, memory_order_relaxed);
-        atomic_store_explicit(&sqlite->wal_due, CHECKPOINT_PAGES, memory_order_relaxed);
-    }
-    (void)pthread_mutex_unlock(&sqlite->write_lock);
-    return code;
-}
-
-/* By a connection of its own: the keeper is the committer's. */
-bool pk_sql_settle(struct pk_store *store, int64_t deadline_ns, struct pk_error *err)
-{
-    struct pk_sqlite *sqlite = store->impl;
-    const struct timespec pause = { .tv_nsec = SETTLE_PAUSE_MS * 1000000L };
-    sqlite3 *db = NULL;
-    int code;
-
-    if (!pk_sql_check_running(sqlite, err) ||
-        !pk_sql_connect(sqlite, SQLITE_OPEN_READWRITE, &db, err)) {
-        return false;
-    }
-    (void)sqlite3_busy_timeout(db, SETTLE_WAIT_MS);
-    while ((code = empty_log(sqlite, db)) != SQLITE_OK && (code & 0xff) == SQLITE_BUSY &&
-           pk_clock_mono_ns(store->clock) < deadline_ns) {
-        (void)nanosleep(&pause, NULL); /* Writers come in between. */
-    }
-    bool ok = code == SQLITE_OK;
-    if ((code & 0xff) == SQLITE_BUSY) {
-        (void)pk_fail(err, PK_BUSY, "it is tried again; a backup under way holds one",
-                      "somebody still reads an older state of the store");
-    } else if (!ok) {
-        (void)pk_sql_fail(sqlite, db, err, "empty the log");
-    }
-    (void)sqlite3_close(db);
-    return ok;
-}
+enum { REAP_BATCH = 200, BACKUP_STEP_PAGES = 256 };
 
 /* ---- Reaping ---- */
 
@@ -274,7 +169,7 @@ static bool copy_pages(struct pk_sqlite *sqlite, sqlite3 *from, sqlite3 *to,
     bool is_stopped = false;
     int code = SQLITE_OK;
     if (!backup) {
-        return pk_sql_fail(NULL, to, err, "back up");
+        return pk_sql_fail(NULL, to, err, "copy the pages");
     }
     while (code == SQLITE_OK && !is_stopped) {
         code = sqlite3_backup_step(backup, BACKUP_STEP_PAGES);
@@ -290,7 +185,7 @@ static bool copy_pages(struct pk_sqlite *sqlite, sqlite3 *from, sqlite3 *to,
     if (code != SQLITE_DONE) {
         /* Whichever side it was; a fault of the copy does not stop the store. */
         sqlite3 *at_fault = sqlite3_errcode(to) != SQLITE_OK ? to : from;
-        return pk_sql_fail(at_fault == from ? sqlite : NULL, at_fault, err, "back up");
+        return pk_sql_fail(at_fault == from ? sqlite : NULL, at_fault, err, "copy the pages");
     }
     return true;
 }
@@ -302,10 +197,10 @@ static bool give_epoch(sqlite3 *to, struct pk_error *err)
     pk_uuid_new(epoch);
     if (sqlite3_prepare_v2(to, "UPDATE \"pk.meta\" SET value = ?1 WHERE key = 'epoch'", -1, &stmt,
                            NULL) != SQLITE_OK) {
-        return pk_sql_fail(NULL, to, err, "back up");
+        return pk_sql_fail(NULL, to, err, "copy the pages");
     }
     (void)sqlite3_bind_text(stmt, 1, epoch, -1, SQLITE_STATIC);
-    return pk_sql_run(stmt) == SQLITE_DONE || pk_sql_fail(NULL, to, err, "back up");
+    return pk_sql_run(stmt) == SQLITE_DONE || pk_sql_fail(NULL, to, err, "copy the pages");
 }
 
 static bool sync_path(const char *path, int flags, struct pk_error *err)
@@ -328,7 +223,7 @@ static bool copy_store(struct pk_sqlite *sqlite, sqlite3 *from, const char *path
     if (sqlite3_open_v2(path, &to,
                         SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
                         NULL) != SQLITE_OK) {
-        (void)pk_sql_fail(NULL, to, err, "back up");
+        (void)pk_sql_fail(NULL, to, err, "copy the pages");
         (void)sqlite3_close(to);
         return false;
     }
@@ -336,7 +231,7 @@ static bool copy_store(struct pk_sqlite *sqlite, sqlite3 *from, const char *path
     /* Without a WAL it is one file, and can be read where nothing can be written; opening it as a
      * store gives it one again. */
     if (ok && sqlite3_exec(to, "PRAGMA journal_mode=DELETE", NULL, NULL, NULL) != SQLITE_OK) {
-        ok = pk_sql_fail(NULL, to, err, "back up");
+        ok = pk_sql_fail(NULL, to, err, "copy the pages");
     }
     if (sqlite3_close(to) != SQLITE_OK && ok) {
         ok = pk_fail(err, PK_UNAVAILABLE, "back up again", "the backup could not be closed");

@@ -148,14 +148,16 @@ enum pk_write_kind {
     PK_WRITE_COUNT
 };
 
-/* One number to add to, or one date to raise, without changing the document's version. Whatever is
- * stored is counted without a look at it, so a count that could take a document out of its schema
- * is PK_INVALID: of another type, against a limit, or in an object that would lack something. */
+/* One number to add to, one date to raise, or one text to set, without changing the document's
+ * version. Whatever is stored is counted without a look at it, so a count that could take a
+ * document out of its schema is PK_INVALID: of another type, against a limit, or in an object that
+ * would lack something. */
 struct pk_count {
     const char *path; /* Plain dot path; missing objects and numbers are made. */
     bool is_date;     /* Raise to 'amount' (wall ms) if that is later; else add 'amount', at most
                        * 2^31 - 1 where the schema has a limit. */
     int64_t amount;
+    const char *text; /* Instead: what the text becomes; the later of two lists wins. Or NULL. */
 };
 
 struct pk_write {

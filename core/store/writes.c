@@ -34,6 +34,7 @@ static void end_write(struct pk_write *write)
 {
     for (size_t i = 0; i < write->count_count; i++) {
         pk_free((char *)(uintptr_t)write->count[i].path);
+        pk_free((char *)(uintptr_t)write->count[i].text);
     }
     pk_free(write->count);
     pk_free(write->collection);
@@ -121,6 +122,7 @@ void pk_writes_count(struct pk_writes *list, const char *collection, const char 
     for (size_t i = 0; i < count_count; i++) {
         write->count[i] = count[i];
         write->count[i].path = pk_strdup(count[i].path);
+        write->count[i].text = count[i].text ? pk_strdup(count[i].text) : NULL;
     }
 }
 
@@ -288,6 +290,18 @@ static const char *fault_of_number(const struct pk_field *field, const struct pk
                                                                   : NULL;
 }
 
+/* Only what any text would do for, of the size that the schema has. */
+static const char *fault_of_text(const struct pk_field *field, const char *text)
+{
+    const double size = (double)strlen(text);
+    if (field->type != PK_TYPE_STRING || field->allowed || field->format != PK_FORMAT_NONE) {
+        return "is not any text";
+    }
+    return size < field->min || (field->max != 0 && size > field->max)
+               ? "is not as long as the text"
+               : NULL;
+}
+
 /* An object that is made for the count would lack what else it must have. */
 static bool may_be_made(const struct pk_field *field, const char *key, size_t length)
 {
@@ -318,7 +332,10 @@ static const char *fault_of_count(const struct pk_schema *schema, const struct p
     if (!field) {
         return "is no field of it";
     }
-    return field->type == PK_TYPE_FREE ? NULL : fault_of_number(field, count);
+    if (field->type == PK_TYPE_FREE) {
+        return NULL;
+    }
+    return count->text ? fault_of_text(field, count->text) : fault_of_number(field, count);
 }
 
 static bool is_plain_path(const char *path)
@@ -342,9 +359,9 @@ static bool check_counts(const struct pk_collection *collection, const struct pk
                             : collection->schema         ? fault_of_count(collection->schema, count)
                                                          : NULL;
         if (fault) {
-            return pk_fail(err, PK_INVALID, "count numbers and raise dates that the schema lets go",
-                           "'%s' of '%s' cannot be counted: it %s", count->path, write->collection,
-                           fault);
+            return pk_fail(
+                err, PK_INVALID, "count numbers, raise dates and set texts that the schema lets go",
+                "'%s' of '%s' cannot be counted: it %s", count->path, write->collection, fault);
         }
     }
     return true;

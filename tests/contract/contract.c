@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SOON_MS = 60000, THREADS_MAX = 128 };
+enum { SOON_MS = PK_TEST_PATIENCE_MS, THREADS_MAX = 128 };
 
 /* ---- Stores ---- */
 

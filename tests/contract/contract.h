@@ -120,15 +120,15 @@ void own_server_done(struct own_server *own);
     } while (0)
 
 /* Tries a condition until it holds; fails the case after 30 s. */
-#define wait_until(condition)                                                 \
-    do {                                                                      \
-        const int64_t wait_end = pk_deadline_in_ms(pk_clock_system(), 30000); \
-        while (!(condition)) {                                                \
-            if (pk_deadline_passed(pk_clock_system(), wait_end)) {            \
-                fail_msg("not within 30 s: %s", #condition);                  \
-            }                                                                 \
-            (void)sched_yield();                                              \
-        }                                                                     \
+#define wait_until(condition)                                                               \
+    do {                                                                                    \
+        const int64_t wait_end = pk_deadline_in_ms(pk_clock_system(), PK_TEST_PATIENCE_MS); \
+        while (!(condition)) {                                                              \
+            if (pk_deadline_passed(pk_clock_system(), wait_end)) {                          \
+                fail_msg("waited in vain for %s", #condition);                              \
+            }                                                                               \
+            (void)sched_yield();                                                            \
+        }                                                                                   \
     } while (0)
 
 #endif

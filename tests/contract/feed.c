@@ -27,7 +27,7 @@ static struct pk_feed *follow(struct bed *bed, const char *position)
  * does not answer is asked again when 'is_patient'. */
 static int64_t next_row(struct pk_feed *feed, char *out_position, bool is_patient)
 {
-    const int64_t end = pk_deadline_in_ms(pk_clock_system(), 60000);
+    const int64_t end = pk_deadline_in_ms(pk_clock_system(), PK_TEST_PATIENCE_MS);
     struct pk_feed_item item = { 0 };
     struct pk_error err = { 0 };
     do {
@@ -291,7 +291,7 @@ static void expect_passes(struct bed *bed, struct pk_feed *feed, const char *cur
     struct pk_error err = { 0 };
     struct pk_feed_item item = { 0 };
     assert_ok(pk_store_barrier(bed->store, &err), &err);
-    const int64_t end = pk_deadline_in_ms(pk_clock_system(), 30000);
+    const int64_t end = pk_deadline_in_ms(pk_clock_system(), PK_TEST_PATIENCE_MS);
     while (!has_passed(feed, cursor)) {
         assert_false(pk_deadline_passed(pk_clock_system(), end));
         assert_ok(pk_feed_next(feed, 100, &item, &err), &err);

@@ -328,6 +328,8 @@ TEST(counts_add_and_raise_and_change_no_version)
         { .path = "x", .amount = 1 },
         { .path = "seen", .is_date = true, .amount = 3000 },
         { .path = "use.last", .is_date = true, .amount = 4000 },
+        { .path = "use.by", .text = "ann" },
+        { .path = "who.last", .text = "ann" },
     };
     LIST(list);
     pk_writes_count(&list, "things", "a", count, PK_COUNT(count));
@@ -336,6 +338,7 @@ TEST(counts_add_and_raise_and_change_no_version)
     const struct pk_count again[] = {
         { .path = "use.n", .amount = -1 },
         { .path = "seen", .is_date = true, .amount = 2500 }, /* Earlier: stays. */
+        { .path = "use.by", .text = "bob" },
     };
     pk_writes_count(&list, "things", "a", again, PK_COUNT(again));
     must_commit(&bed, &list, NULL);
@@ -348,6 +351,8 @@ TEST(counts_add_and_raise_and_change_no_version)
     assert_true(pk_doc_number(found, "x", -1) == 2.5);
     assert_int_equal(pk_doc_date(found, "seen", -1), 3000);
     assert_int_equal(pk_doc_date(found, "use.last", -1), 4000);
+    assert_string_equal(pk_doc_text(found, "use.by"), "bob");
+    assert_string_equal(pk_doc_text(found, "who.last"), "ann");
 
     /* Whoever read it before the counts may still replace it. */
     pk_writes_clear(&list);

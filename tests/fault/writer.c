@@ -44,7 +44,7 @@
 enum {
     LINE_MAX_BYTES = 512, /* Below PIPE_BUF: a line reaches the pipe whole or not at all. */
     BACK_OFF_MS = 5,      /* A client whose store is away asks again after that time. */
-    CATCH_UP_MS = 30000,  /* How long the follower may take to see the last commit. */
+    CATCH_UP_MS = 120000, /* How long the follower may take to see the last commit. */
     REPEAT_MS = 60000,    /* How long "unknown" is repeated before the client gives up. */
     POLL_MS = 20
 };

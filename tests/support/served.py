@@ -25,7 +25,8 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("PK_BUILD", ROOT / "build/release"))
-PATIENCE_S = 20
+PATIENCE_S = 60
+SLOWER = float(os.environ.get("PK_TEST_PATIENCE", 10))  # So many times, than a quiet machine.
 SLACK_MS = 1.0  # p99 of some hundred requests on two busy cores is not finer than that.
 
 
@@ -45,6 +46,10 @@ class Tap:
         if not is_right:
             for line in why:
                 print(f"# {str(line)[:600]}")
+            print(f"# {time.strftime('%T')}, load {os.getloadavg()}")
+            for server in Server.running:  # What they logged last.
+                for line in server.said().splitlines()[-6:]:
+                    print(f"# {server.name}: {line[:300]}")
         sys.stdout.flush()
         return is_right
 
@@ -62,11 +67,19 @@ class Tap:
 
 
 def within(seconds, claim):
-    """Asks again and again; the last answer."""
-    end = time.monotonic() + seconds
+    """Asks again and again; the last answer. The seconds are those of a quiet machine: one that is
+    PK_TEST_PATIENCE (10) times slower passes, too."""
+    end = time.monotonic() + seconds * SLOWER
     while not (answer := claim()) and time.monotonic() < end:
         select.select([], [], [], 0.01)
     return answer
+
+
+def let_pass(seconds, claim=lambda: False):
+    """For what is to last so long, or until something else happens."""
+    end = time.monotonic() + seconds
+    while not claim() and (left := end - time.monotonic()) > 0:
+        select.select([], [], [], min(left, 0.01))
 
 
 @contextlib.contextmanager
@@ -194,6 +207,8 @@ class Client:
 class Server:
     """A server that runs; killed at the end of a 'with' if it still does."""
 
+    running = []
+
     def __init__(self, work, name, *options, files=None, environment=()):
         self.work, self.name, self.data = work, name, work / f"data-{name}"
         self.log = open(work / f"{name}.err", "a+b")
@@ -204,6 +219,7 @@ class Server:
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.log,
             env=dict({k: v for k, v in os.environ.items() if not k.startswith("PERSONAKIT_")},
                      **dict(environment)))
+        self.running.append(self)
         try:
             self.address = self.wait_ready()
         except BaseException:
@@ -287,6 +303,7 @@ class Server:
             self.process.wait()
         self.process.stdout.close()
         self.log.close()
+        self.running.remove(self)
         with contextlib.suppress(OSError):
             os.unlink(f"/dev/shm/mongoc-{self.process.pid}")  # libmongoc's counters.
 

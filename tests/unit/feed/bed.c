@@ -87,9 +87,9 @@ void announce(struct bed *bed, int number, struct pk_commit *out)
     BSON_APPEND_INT32(bson, "number", number);
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *doc = pk_doc_take(bson);
     pk_writes_announce(&list, doc);
-    assert_ok(
-        pk_store_commit(bed->store, &list, pk_deadline_in_ms(pk_clock_system(), 10000), out, &err),
-        &err);
+    assert_ok(pk_store_commit(bed->store, &list,
+                              pk_deadline_in_ms(pk_clock_system(), PK_TEST_PATIENCE_MS), out, &err),
+              &err);
 }
 
 void heard_init(struct heard *heard)

@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PATIENCE_MS = 20000 };
+enum { PATIENCE_MS = PK_TEST_PATIENCE_MS };
 
 static struct pk_collection collection[6];
 static struct pk_inventory inventory;
@@ -194,7 +194,8 @@ void add_task(struct outbox_bed *bed, struct pk_writes *list, const char *person
 
 void commit_list(struct outbox_bed *bed, struct pk_writes *list, struct pk_commit *out)
 {
-    assert_ok(pk_store_commit(bed->store, list, pk_deadline_in_ms(pk_clock_system(), 10000), out,
+    assert_ok(pk_store_commit(bed->store, list,
+                              pk_deadline_in_ms(pk_clock_system(), PK_TEST_PATIENCE_MS), out,
                               &bed->err),
               &bed->err);
 }

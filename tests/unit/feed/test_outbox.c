@@ -94,7 +94,7 @@ BOTH(a_task_waits_for_its_time_and_holds_nobody_up)
     PK_CLEANUP(pk_writes_done) struct pk_writes list = { 0 };
     char later[PK_UUID_TEXT];
     char now[PK_UUID_TEXT];
-    const int64_t due_ms = pk_clock_wall_ms(pk_clock_system()) + 400;
+    const int64_t due_ms = pk_clock_wall_ms(pk_clock_system()) + 3000;
     bed_work(&bed);
     add_task(&bed, &list, PERSON_A, "later", due_ms, later);
     commit_list(&bed, &list, NULL);
@@ -109,7 +109,7 @@ BOTH(a_task_waits_for_its_time_and_holds_nobody_up)
 /* Until the workers have counted what they committed. */
 static void bed_idle(struct outbox_bed *bed, struct pk_outbox_stats *out)
 {
-    const int64_t until_ns = pk_deadline_in_ms(pk_clock_system(), 20000);
+    const int64_t until_ns = pk_deadline_in_ms(pk_clock_system(), PK_TEST_PATIENCE_MS);
     do {
         pk_outbox_stats(bed->outbox, out);
         assert_false(pk_deadline_passed(pk_clock_system(), until_ns));
@@ -304,7 +304,7 @@ BOTH(the_task_of_a_dead_node_is_taken_over_and_holds_its_line)
     char next[PK_UUID_TEXT];
     ask(&bed, PERSON_A, "orphan", orphan);
     ask(&bed, PERSON_A, "next", next);
-    leave_behind(&bed, orphan, 600, 1);
+    leave_behind(&bed, orphan, 1500, 1);
     bed_work(&bed);
     await_status(&bed, next, "done");
     assert_string_equal(bed.seen[0], "orphan");

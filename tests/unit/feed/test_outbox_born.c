@@ -91,6 +91,25 @@ BOTH(those_born_claimed_keep_their_persons_order)
     assert_int_equal(counted(&bed, PERSON_A), EACH);
 }
 
+/* One runs, or as many as may when none come in; the others are done all the same. */
+TEST(while_none_come_in_more_run_at_the_same_time)
+{
+    BED(bed, ENGINE_SQLITE);
+    bed.options.threads = 1;
+    bed.options.threads_quiet = 3;
+    bed.run = effect_behind_gate;
+    bed.is_gate_shut = true;
+    begin(&bed);
+    for (int i = 0; i < 5; i++) {
+        ask(&bed, NULL, "nobody", NULL);
+    }
+    await_field(&bed, &bed.held, 3);
+    assert_int_equal(read_field(&bed, &bed.begun), 3);
+    open_gate(&bed);
+    await_nothing_open(&bed);
+    assert_int_equal(read_field(&bed, &bed.begun), 5);
+}
+
 static bool fail_once(void *context, const struct pk_task *task, struct pk_writes *list,
                       struct pk_error *err)
 {

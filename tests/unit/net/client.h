@@ -4,11 +4,12 @@
 #define PK_TEST_CLIENT_H
 
 #include "net/net.h"
+#include "test.h"
 
 #include <stddef.h>
 #include <stdint.h>
 
-enum { CLIENT_PATIENCE_MS = 10000 };
+enum { CLIENT_PATIENCE_MS = PK_TEST_PATIENCE_MS };
 
 /* One on a free port, for options.listener; pk_net_address(net, 0) is where. */
 extern const struct pk_net_listener client_listener[1];

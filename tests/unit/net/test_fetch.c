@@ -567,13 +567,17 @@ TEST(who_is_slow_is_cut_at_the_deadline)
     for (size_t i = 0; i < PK_COUNT(row); i++) {
         struct pk_error err;
         struct pk_fetch_answer answer;
-        const int64_t begun_ns = pk_clock_mono_ns(clock);
-        const struct pk_fetch_request request = { .deadline_ns = pk_deadline_in_ms(clock, 150) };
-        assert_int_equal(get_from(row[i].play, row[i].says, &request, &answer, &err), PK_TIMEOUT);
-        const int64_t took_ms = (pk_clock_mono_ns(clock) - begun_ns) / 1000000;
-        assert_true(took_ms >= 140 && took_ms < 5000);
-        assert_non_null(strstr(err.message, "no whole answer"));
-        pk_fetch_answer_done(&answer);
+        bool is_connected = false; /* Before the deadline, or there is more time. */
+        for (int64_t ms = 150; !is_connected; ms *= 4) {
+            assert_true(ms < PK_TEST_PATIENCE_MS);
+            const int64_t begun_ns = pk_clock_mono_ns(clock);
+            const struct pk_fetch_request request = { .deadline_ns = pk_deadline_in_ms(clock, ms) };
+            assert_int_equal(get_from(row[i].play, row[i].says, &request, &answer, &err),
+                             PK_TIMEOUT);
+            assert_true((pk_clock_mono_ns(clock) - begun_ns) / 1000000 >= ms - 10);
+            is_connected = strstr(err.message, "no whole answer") != NULL;
+            pk_fetch_answer_done(&answer);
+        }
     }
 }
 
@@ -593,20 +597,17 @@ TEST(a_deadline_that_has_passed_sends_nothing)
 
 TEST(a_resolver_that_hangs_is_left_behind)
 {
-    const struct pk_clock *clock = pk_clock_system();
     struct pk_error err;
     struct pk_fetch_answer answer;
-    const int64_t begun_ns = pk_clock_mono_ns(clock);
     is_hanging = true;
     struct pk_fetcher *fetcher = make_for("hang.test");
     const struct pk_fetch_request request = { .url = "http://hang.test/", .connect_ms = 100 };
     assert_int_equal(ask(fetcher, &request, &answer, &err), PK_TIMEOUT);
-    assert_true(pk_clock_mono_ns(clock) - begun_ns < INT64_C(5) * 1000000000);
     assert_non_null(strstr(err.message, "no connection"));
     assert_int_equal(hanging_done, 0); /* It does hang still. */
     pk_fetcher_free(fetcher);
     is_hanging = false;
-    for (int i = 0; hanging_done == 0 && i < 10000; i++) {
+    for (int i = 0; hanging_done == 0 && i < PK_TEST_PATIENCE_MS; i++) {
         (void)usleep(1000);
     }
     assert_int_equal(hanging_done, 1);

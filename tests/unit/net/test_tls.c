@@ -296,8 +296,15 @@ TEST(a_handshake_that_stalls_is_cut_in_time)
     static const char start[] = "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
     int silent = secure_dial(server.net, 0);
     int half = secure_dial(server.net, 0);
-    struct secure open;
-    secure_open(&open, server.net, server.certificate); /* Shakes hands, and asks nothing. */
+    struct secure open; /* Shakes hands in time, and asks nothing. */
+    bool is_open = false;
+    for (int tries = 0; !is_open; tries++) {
+        assert_true(tries < 100);
+        is_open = secure_start(&open, secure_dial(server.net, 0), server.certificate);
+        if (!is_open) {
+            secure_close(&open);
+        }
+    }
     client_say(half, start, sizeof(start) - 1);
     assert_string_equal(client_hear(silent, NULL), "");
     assert_string_equal(client_hear(half, NULL), "");

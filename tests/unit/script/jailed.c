@@ -56,13 +56,15 @@ static void run(struct pk_jail *jail, struct jailed *jailed, int64_t repeat_ms)
     pk_hash(script.hash, script.source, script.source_size, NULL, 0);
     pk_hash(script.preamble_hash, script.preamble, script.preamble_size, NULL, 0);
     fill_modules(jailed, &script, module);
+    struct pk_jail_limits limits = jailed->limits;
+    limits.hard_ms = limits.hard_ms ? limits.hard_ms : 20000; /* Of time, not of a processor's. */
     const struct pk_jail_call call = {
         .script = &script,
         .entry = jailed->entry ? jailed->entry : "",
         .input = bson_get_data(input),
         .input_size = input->len,
         .seed = jailed->seed,
-        .limits = jailed->limits,
+        .limits = limits,
         .ask = jailed->ask,
         .context = jailed->context,
     };

@@ -34,7 +34,7 @@ enum { IS_SANITIZED = 0, SLOWER = 1 };
 enum {
     SOFT_MS = 25 * SLOWER,
     HARD_MS = 75 * SLOWER,
-    LATE_MS = 50,
+    LATE_MS = 5000,
     MEMORY = 8 << 20,
     MIB = 1 << 20
 };

@@ -655,6 +655,30 @@ TEST(check_tells_of_trait_paths_with_the_nearest_name)
     take_done(&take);
 }
 
+#define ACCEPTS(types)                                                                \
+    "local pk = require \"personakit\"\n"                                             \
+    "return pk.processor { id = \"a\", version = \"1.0.0\",\n"                        \
+    "  accepts = { " types " }, process = function(obs, m, t)\n"                      \
+    "    t:set(\"a.b\", 1) end,\n"                                                    \
+    "  examples = { { given = {}, observation = { content = { structured = {} } },\n" \
+    "    expect = { operations = { { op = \"set\", path = \"a.b\", value = 1 } } } } } }\n"
+
+TEST(check_tells_of_types_of_observations_with_the_nearest_name)
+{
+    struct take take;
+    check_text(&take, ACCEPTS("\"work_sesion\", \"chat_log\", \"feedback\""), NULL, 0);
+    assert_says(&take, "test.lua:3: remark: 'work_sesion', which it accepts, is no built-in type");
+    assert_says(&take, "did you mean 'work_session'? A type of your own is fine");
+    assert_int_equal(take.report.count, 1);
+    take_done(&take);
+    check_text(&take, ACCEPTS("\"weather_report\""), NULL, 0);
+    assert_says(&take, "a type of your own is fine: look whether senders spell it so, too");
+    take_done(&take);
+    check_text(&take, ACCEPTS("\"chat_log\", \"feedback\""), NULL, 0);
+    assert_int_equal(take.report.count, 0);
+    take_done(&take);
+}
+
 TEST(check_tells_of_paths_that_are_written_as_fields)
 {
     struct take take;

@@ -259,7 +259,7 @@ TEST_WHEN(a_worker_dies_with_a_server_that_is_killed, !HOLDS_SIGNALS)
         assert_int_equal(kill(server, SIGKILL), 0);
         assert_int_equal(waitpid(server, &status, 0), server);
         pid_t ended = 0;
-        for (int tries = 0; ended == 0 && tries < 1000; tries++) {
+        for (int tries = 0; ended == 0 && tries < PK_TEST_PATIENCE_MS / 10; tries++) {
             ended = waitpid(worker, &status, WNOHANG);
             (void)poll(NULL, 0, 10);
         }

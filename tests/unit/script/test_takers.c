@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { PATIENCE_MS = 20000 };
+enum { PATIENCE_MS = PK_TEST_PATIENCE_MS };
 
 /* What was taken, in its order; paths that begin with '#' do not end before they are let go. */
 struct scene {

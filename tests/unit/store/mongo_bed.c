@@ -55,7 +55,7 @@ void run_admin(struct bed *bed, const char *database, const char *json)
     }
     pk_free(text);
     mongoc_client_t *client = mongo_pop(mongo_of(bed->store), NULL);
-    const int64_t until_ns = in_ms(10000);
+    const int64_t until_ns = in_ms(PK_TEST_PATIENCE_MS);
     bool ok = false;
     do { /* A fault may just have broken the connection. */
         ok = mongoc_client_command_simple(client, database, &command, NULL, NULL, &error);
@@ -141,7 +141,8 @@ bool is_there(struct bed *bed, const char *collection, const char *id)
 {
     struct pk_error err = { 0 };
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *doc = NULL;
-    assert_ok(pk_store_get(bed->store, collection, id, in_ms(10000), &doc, &err), &err);
+    assert_ok(pk_store_get(bed->store, collection, id, in_ms(PK_TEST_PATIENCE_MS), &doc, &err),
+              &err);
     return doc != NULL;
 }
 

@@ -146,12 +146,12 @@ static void job_init(struct marked_job *marked, char mark, uint64_t key, int64_t
     marked->job.touch_count = 1;
 }
 
-/* Waits until a condition holds; fails the case after ten seconds. */
+/* Waits until a condition holds; fails the case when patience ends. */
 #define AWAIT(condition)                                           \
     do {                                                           \
         for (int tries_ = 0; !(condition); tries_++) {             \
             const struct timespec pause_ = { .tv_nsec = 1000000 }; \
-            assert_true(tries_ < 10000);                           \
+            assert_true(tries_ < PK_TEST_PATIENCE_MS);             \
             (void)nanosleep(&pause_, NULL);                        \
         }                                                          \
     } while (0)
@@ -417,7 +417,7 @@ TEST(a_job_whose_deadline_passes_while_it_waits_is_busy_and_not_done)
 
 /* The clock is a test's, which commits alone move on; the leader's sleep is a real one. So a leader
  * who waits where he should not, or whom nobody wakes, is late by LONG_MS of real time. */
-enum { LONG_MS = 30000, CALLERS = 6 };
+enum { LONG_MS = 200 * 1000, CALLERS = 6 };
 
 struct crowd {
     struct recorder recorder;
@@ -554,6 +554,108 @@ TEST(a_leader_awaits_no_crowd_past_his_deadline)
     assert_int_equal(crowd.recorder.arrived, 2);
     assert_false(is_late(&crowd));
     pk_committer_free(crowd.committer);
+}
+
+/* ---- Beside an open group ---- */
+
+enum { BESIDE = 3, SLOW_MS = 20 };
+
+/* One group stands at the gate; those behind it touch other ids. */
+struct beside {
+    struct recorder recorder;
+    struct pk_clock_fake fake;
+    struct pk_committer *committer;
+    struct next {
+        struct pk_committer *committer;
+        struct marked_job marked;
+        pthread_t thread;
+    } next[BESIDE + 1];
+    size_t count;
+};
+
+static void *run_next(void *context)
+{
+    struct next *next = context;
+    pk_committer_run(next->committer, &next->marked.job);
+    return NULL;
+}
+
+static int arrived_at(struct beside *beside)
+{
+    (void)pthread_mutex_lock(&beside->recorder.lock);
+    const int count = beside->recorder.arrived;
+    (void)pthread_mutex_unlock(&beside->recorder.lock);
+    return count;
+}
+
+static void start_next(struct beside *beside, bool is_waiting)
+{
+    const size_t waiting = pk_committer_waiting(beside->committer) + 1;
+    const int arrived = arrived_at(beside) + 1;
+    struct next *next = &beside->next[beside->count];
+    next->committer = beside->committer;
+    job_init(&next->marked, 0, beside->count, 0);
+    assert_int_equal(pthread_create(&next->thread, NULL, run_next, next), 0);
+    if (is_waiting) { /* Who was not given a slot as he came has to be let in by somebody. */
+        AWAIT(pk_committer_waiting(beside->committer) == waiting);
+    } else {
+        AWAIT(arrived_at(beside) == arrived);
+    }
+    beside->count++;
+}
+
+static void beside_init(struct beside *beside)
+{
+    memset(beside, 0, sizeof(*beside));
+    recorder_init(&beside->recorder);
+    pk_clock_fake_init(&beside->fake, 1000);
+    beside->committer = pk_committer_new(&(struct pk_committer_options){
+        .groups_max = 2,
+        .beside_min = BESIDE,
+        .slow_ms = SLOW_MS,
+        .lists_max = 16,
+        .bytes_max = 1000000,
+        .is_exclusive = true,
+        .apply = record,
+        .engine = &beside->recorder,
+        .clock = &beside->fake.clock,
+    });
+    set_gate(&beside->recorder, true);
+    start_next(beside, false);
+}
+
+static void beside_end(struct beside *beside)
+{
+    set_gate(&beside->recorder, false);
+    for (size_t i = 0; i < beside->count; i++) {
+        (void)pthread_join(beside->next[i].thread, NULL);
+        assert_int_equal(beside->next[i].marked.outcomes, 1);
+    }
+    assert_int_equal(beside->recorder.open_max, 2);
+    pk_committer_free(beside->committer);
+}
+
+TEST(beside_an_open_group_another_begins_when_many_wait)
+{
+    struct beside beside;
+    beside_init(&beside);
+    start_next(&beside, true);
+    start_next(&beside, true);
+    assert_int_equal(arrived_at(&beside), 1);
+    start_next(&beside, false);
+    assert_int_equal(pk_committer_waiting(beside.committer), 0);
+    beside_end(&beside);
+}
+
+TEST(beside_a_slow_group_another_begins_though_nobody_comes)
+{
+    struct beside beside;
+    beside_init(&beside);
+    start_next(&beside, true);
+    assert_int_equal(arrived_at(&beside), 1);
+    pk_clock_fake_advance(&beside.fake, SLOW_MS);
+    AWAIT(arrived_at(&beside) == 2);
+    beside_end(&beside);
 }
 
 /* ---- Upkeep ---- */

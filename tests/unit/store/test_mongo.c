@@ -254,7 +254,7 @@ TEST(an_upgrade_that_was_stopped_in_the_middle_of_a_step_goes_on_with_that_step)
     for (int i = 0; i < 4; i++) {
         char json[64];
         (void)snprintf(json, sizeof(json), "{'_id':'n%d','shape':{'$numberLong':'1'}}", i);
-        assert_ok(write_one(&bed, "notes", json, in_ms(10000), NULL, &err), &err);
+        assert_ok(write_one(&bed, "notes", json, in_ms(PK_TEST_PATIENCE_MS), NULL, &err), &err);
     }
     assert_false(open_upgraded(&bed, stopped, &err));
     assert_non_null(strstr(err.message, "upgrade to schema version 3: the power went"));
@@ -426,7 +426,7 @@ TEST(a_stored_document_has_the_given_keys_and_types_and_a_version)
     assert_ok(write_one(&bed, "notes",
                         "{'_id':'a','n':{'$numberInt':'1'},'d':{'$date':"
                         "{'$numberLong':'5'}}}",
-                        in_ms(10000), &out, &err),
+                        in_ms(PK_TEST_PATIENCE_MS), &out, &err),
               &err);
     mongoc_client_t *client = mongo_pop(mongo_of(bed.store), NULL);
     mongoc_collection_t *notes = mongoc_client_get_collection(client, bed.database, "notes");

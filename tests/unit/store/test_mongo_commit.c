@@ -23,9 +23,24 @@ TEST(a_commit_without_an_answer_is_committed_again_and_nothing_is_written_twice)
     run_admin(&bed, "admin",
               "{'configureFailPoint':'failCommand','mode':{'times':3},'data':{'failCommands':"
               "['commitTransaction'],'closeConnection':true,'appName':'personakit'}}");
-    assert_ok(write_one(&bed, "notes", "{'_id':'a','user':'u'}", in_ms(10000), &out, &err), &err);
+    assert_ok(
+        write_one(&bed, "notes", "{'_id':'a','user':'u'}", in_ms(PK_TEST_PATIENCE_MS), &out, &err),
+        &err);
     assert_true(is_there(&bed, "notes", "a"));
     assert_int_equal(groups_of(&bed), 1);
+}
+
+/* The write is refused, as 'code'. One that is late before the server has been asked has another
+ * code: then there is more time. */
+static void expect_refused(struct bed *bed, const char *json, int64_t ms, enum pk_code code,
+                           struct pk_error *err)
+{
+    struct pk_commit out;
+    do {
+        assert_false(write_one(bed, "notes", json, in_ms(ms), &out, err));
+        ms *= 6;
+    } while (err->code != code && ms < PK_TEST_PATIENCE_MS);
+    assert_int_equal(err->code, code);
 }
 
 TEST(a_commit_that_is_never_answered_is_unknown_and_is_not_run_again)
@@ -36,30 +51,28 @@ TEST(a_commit_that_is_never_answered_is_unknown_and_is_not_run_again)
     run_admin(&bed, "admin",
               "{'configureFailPoint':'failCommand','mode':'alwaysOn','data':{'failCommands':"
               "['commitTransaction'],'closeConnection':true,'appName':'personakit'}}");
-    assert_false(write_one(&bed, "notes", "{'_id':'a','user':'u'}", in_ms(500), &out, &err));
-    assert_int_equal(err.code, PK_UNKNOWN);
+    expect_refused(&bed, "{'_id':'a','user':'u'}", 500, PK_UNKNOWN, &err);
     run_admin(&bed, "admin", "{'configureFailPoint':'failCommand','mode':'off'}");
     struct pk_store_stats stats;
     pk_store_stats(bed.store, &stats);
     assert_int_equal(stats.unknowns, 1);
     assert_int_equal(stats.groups, 0);
-    /* The server holds it open for a minute, unless the next group ends it. */
-    assert_ok(
-        write_one(&bed, "notes", "{'_id':'a','user':'u','slug':'s'}", in_ms(5000), &out, &err),
-        &err);
+    /* The server holds it open for a minute, unless the next group ends it: half of it is enough.
+     */
+    assert_ok(write_one(&bed, "notes", "{'_id':'a','user':'u','slug':'s'}",
+                        in_ms(PK_TEST_PATIENCE_MS / 4), &out, &err),
+              &err);
 }
 
 TEST(a_majority_that_has_not_confirmed_is_not_success)
 {
     struct pk_error err = { 0 };
-    struct pk_commit out;
     BED(bed);
     run_admin(&bed, "admin",
               "{'configureFailPoint':'failCommand','mode':'alwaysOn','data':{'failCommands':"
               "['commitTransaction'],'writeConcernError':{'code':64,'errmsg':'waiting for "
               "replication timed out'},'appName':'personakit'}}");
-    assert_false(write_one(&bed, "notes", "{'_id':'a','user':'u'}", in_ms(500), &out, &err));
-    assert_int_equal(err.code, PK_UNKNOWN);
+    expect_refused(&bed, "{'_id':'a','user':'u'}", 500, PK_UNKNOWN, &err);
 }
 
 TEST(a_transaction_that_the_server_aborted_is_run_again)
@@ -71,12 +84,16 @@ TEST(a_transaction_that_the_server_aborted_is_run_again)
               "{'configureFailPoint':'failCommand','mode':{'times':2},'data':{'failCommands':"
               "['insert'],'errorCode':112,'errorLabels':['TransientTransactionError'],"
               "'appName':'personakit'}}");
-    assert_ok(write_one(&bed, "notes", "{'_id':'a','user':'u'}", in_ms(10000), &out, &err), &err);
+    assert_ok(
+        write_one(&bed, "notes", "{'_id':'a','user':'u'}", in_ms(PK_TEST_PATIENCE_MS), &out, &err),
+        &err);
     run_admin(&bed, "admin",
               "{'configureFailPoint':'failCommand','mode':{'times':1},'data':{'failCommands':"
               "['commitTransaction'],'errorCode':251,'errorLabels':['TransientTransactionError'],"
               "'appName':'personakit'}}");
-    assert_ok(write_one(&bed, "notes", "{'_id':'b','user':'u'}", in_ms(10000), &out, &err), &err);
+    assert_ok(
+        write_one(&bed, "notes", "{'_id':'b','user':'u'}", in_ms(PK_TEST_PATIENCE_MS), &out, &err),
+        &err);
     assert_true(is_there(&bed, "notes", "a") && is_there(&bed, "notes", "b"));
 }
 
@@ -88,13 +105,14 @@ TEST(a_server_that_goes_before_the_commit_is_tried_until_the_deadline_and_then_n
     run_admin(&bed, "admin",
               "{'configureFailPoint':'failCommand','mode':'alwaysOn','data':{'failCommands':"
               "['insert'],'closeConnection':true,'appName':'personakit'}}");
-    assert_false(write_one(&bed, "notes", "{'_id':'a','user':'u'}", in_ms(500), &out, &err));
-    assert_int_equal(err.code, PK_UNAVAILABLE);
+    expect_refused(&bed, "{'_id':'a','user':'u'}", 500, PK_UNAVAILABLE, &err);
     run_admin(&bed, "admin",
               "{'configureFailPoint':'failCommand','mode':{'times':1},'data':{'failCommands':"
               "['insert'],'closeConnection':true,'appName':'personakit'}}");
     assert_false(is_there(&bed, "notes", "a"));
-    assert_ok(write_one(&bed, "notes", "{'_id':'a','user':'u'}", in_ms(10000), &out, &err), &err);
+    assert_ok(
+        write_one(&bed, "notes", "{'_id':'a','user':'u'}", in_ms(PK_TEST_PATIENCE_MS), &out, &err),
+        &err);
 }
 
 TEST(a_transaction_that_is_gone_is_not_done_only_if_the_server_vouches_for_it)
@@ -117,13 +135,13 @@ TEST(a_transaction_that_is_gone_is_not_done_only_if_the_server_vouches_for_it)
                        "'appName':'personakit'}}",
                        row[i].labels);
         run_admin(&bed, "admin", command);
-        assert_false(write_one(&bed, "notes", "{'_id':'a','user':'u'}", in_ms(300), &out, &err));
-        assert_int_equal(err.code, row[i].code);
+        expect_refused(&bed, "{'_id':'a','user':'u'}", 300, row[i].code, &err);
         assert_non_null(err.hint);
         assert_true(err.message[0]);
         run_admin(&bed, "admin", "{'configureFailPoint':'failCommand','mode':'off'}");
         assert_false(is_there(&bed, "notes", "a"));
-        assert_ok(write_one(&bed, "notes", "{'_id':'a'}", in_ms(10000), &out, &err), &err);
+        assert_ok(write_one(&bed, "notes", "{'_id':'a'}", in_ms(PK_TEST_PATIENCE_MS), &out, &err),
+                  &err);
     }
 }
 
@@ -134,16 +152,16 @@ TEST(a_transaction_that_a_broken_connection_left_open_is_in_nobodys_way)
     BED(bed);
     /* The row of the first try is in a transaction that the driver cannot abort. */
     run_admin(&bed, "admin",
-              "{'configureFailPoint':'failCommand','mode':{'times':6},'data':{'failCommands':"
+              "{'configureFailPoint':'failCommand','mode':'alwaysOn','data':{'failCommands':"
               "['commitTransaction','abortTransaction'],'closeConnection':true,"
               "'appName':'personakit'}}");
-    assert_false(write_one(&bed, "notes", "{'_id':'a'}", in_ms(100), &out, &err));
-    assert_int_equal(err.code, PK_UNKNOWN);
+    expect_refused(&bed, "{'_id':'a'}", 100, PK_UNKNOWN, &err);
     run_admin(&bed, "admin", "{'configureFailPoint':'failCommand','mode':'off'}");
     run_admin(&bed, "admin",
               "{'configureFailPoint':'failCommand','mode':{'times':1},'data':{'failCommands':"
               "['killSessions'],'closeConnection':true,'appName':'personakit'}}");
-    assert_ok(write_one(&bed, "notes", "{'_id':'a'}", in_ms(10000), &out, &err), &err);
+    assert_ok(write_one(&bed, "notes", "{'_id':'a'}", in_ms(PK_TEST_PATIENCE_MS), &out, &err),
+              &err);
 }
 
 /* What a node that was killed leaves behind: a transaction with a write, and nobody at it. */
@@ -183,7 +201,8 @@ static void *write_late(void *context)
 {
     struct pk_error err = { 0 };
     struct pk_commit out;
-    assert_ok(write_one(context, "notes", "{'_id':'b'}", in_ms(15000), &out, &err), &err);
+    assert_ok(write_one(context, "notes", "{'_id':'b'}", in_ms(PK_TEST_PATIENCE_MS), &out, &err),
+              &err);
     return NULL;
 }
 
@@ -199,11 +218,12 @@ TEST(a_transaction_that_a_dead_node_left_open_is_ended_by_who_needs_what_it_hold
     leave_open(&bed, "b", &b);
     const int64_t start_ns = pk_clock_mono_ns(pk_clock_system());
     assert_int_equal(pthread_create(&other, NULL, write_late, &bed), 0);
-    assert_ok(write_one(&bed, "notes", "{'_id':'a'}", in_ms(15000), &out, &err), &err);
+    assert_ok(write_one(&bed, "notes", "{'_id':'a'}", in_ms(PK_TEST_PATIENCE_MS), &out, &err),
+              &err);
     assert_int_equal(pthread_join(other, NULL), 0);
     const int64_t took_ms = (pk_clock_mono_ns(pk_clock_system()) - start_ns) / 1000000;
-    assert_true(took_ms >= MONGO_STALE_MS / 2); /* It was in the way. */
-    assert_true(took_ms < 5000);
+    assert_true(took_ms >= MONGO_STALE_MS / 2);     /* It was in the way. */
+    assert_true(took_ms < PK_TEST_PATIENCE_MS / 3); /* The server would wait for a minute. */
 }
 
 TEST(every_refusal_of_the_server_says_what_happened_and_what_to_do)
@@ -257,7 +277,7 @@ TEST(a_joined_list_is_refused_at_its_own_deadline_and_the_others_go_on)
     struct pk_error err = { 0 };
     BED(bed);
     static const char *const json[] = { "{'_id':'hasty'}", "{'_id':'patient'}" };
-    static const int64_t deadline_ms[] = { 100, 30000 };
+    static const int64_t deadline_ms[] = { 100, PK_TEST_PATIENCE_MS };
     struct pk_writes list[2] = { 0 };
     struct pk_job job[2] = { 0 };
     struct pk_job *group[2];
@@ -330,7 +350,7 @@ TEST(a_backup_whose_snapshot_is_gone_is_made_by_majority_reads_and_says_so)
         PK_CLEANUP(pk_doc_unrefp) struct pk_doc *doc = json_doc(json);
         pk_writes_insert(&list, "notes", doc);
     }
-    assert_ok(pk_store_commit(bed.store, &list, in_ms(10000), NULL, &err), &err);
+    assert_ok(pk_store_commit(bed.store, &list, in_ms(PK_TEST_PATIENCE_MS), NULL, &err), &err);
     expect_backup(&bed, NULL, "\"consistent\": true");
     lose_the_snapshot(&bed);
     expect_backup(&bed, NULL, "\"consistent\": false");

@@ -25,7 +25,7 @@ static struct pk_feed *follow(struct bed *bed, const char *position)
 static void next_item(struct pk_feed *feed, struct pk_feed_item *out)
 {
     struct pk_error err = { 0 };
-    const int64_t until_ns = in_ms(10000);
+    const int64_t until_ns = in_ms(PK_TEST_PATIENCE_MS);
     do {
         assert_false(pk_deadline_passed(pk_clock_system(), until_ns));
         assert_ok(pk_feed_next(feed, 100, out, &err), &err);
@@ -53,7 +53,7 @@ static void announce_three(struct bed *bed, struct pk_commit *out)
         PK_CLEANUP(pk_doc_unrefp) struct pk_doc *doc = json_doc(json[i]);
         pk_writes_announce(&list, doc);
     }
-    assert_ok(pk_store_commit(bed->store, &list, in_ms(10000), out, &err), &err);
+    assert_ok(pk_store_commit(bed->store, &list, in_ms(PK_TEST_PATIENCE_MS), out, &err), &err);
 }
 
 TEST(a_commits_operation_time_is_the_cluster_time_of_its_rows)
@@ -139,7 +139,7 @@ TEST(a_commit_of_many_oplog_entries_has_one_time_and_is_passed_behind_its_last_r
         }
         pk_free(json);
     }
-    assert_ok(pk_store_commit(bed.store, &list, in_ms(30000), &out, &err), &err);
+    assert_ok(pk_store_commit(bed.store, &list, in_ms(PK_TEST_PATIENCE_MS), &out, &err), &err);
     expect_event(feed, "e1", NULL);
     expect_event(feed, "e2", NULL);
     assert_false(has_passed(feed, out.cursor));
@@ -157,7 +157,9 @@ TEST(a_barrier_moves_a_feed_past_a_commit_that_announced_nothing)
     struct pk_feed_item item;
     BED(bed);
     struct pk_feed *feed = follow(&bed, NULL);
-    assert_ok(write_one(&bed, "notes", "{'_id':'a','user':'u'}", in_ms(10000), &out, &err), &err);
+    assert_ok(
+        write_one(&bed, "notes", "{'_id':'a','user':'u'}", in_ms(PK_TEST_PATIENCE_MS), &out, &err),
+        &err);
     assert_false(has_passed(feed, out.cursor));
     assert_ok(pk_store_barrier(bed.store, &err), &err);
     assert_ok(pk_feed_next(feed, 10000, &item, &err), &err);
@@ -181,7 +183,7 @@ TEST(a_broken_stream_is_told_and_resumes_without_loss)
     run_admin(&bed, "admin",
               "{'configureFailPoint':'failCommand','mode':{'times':1},'data':{'failCommands':"
               "['getMore'],'closeConnection':true,'appName':'personakit'}}");
-    assert_ok(write_one(&bed, NULL, "{'_id':'e1'}", in_ms(10000), &out, &err), &err);
+    assert_ok(write_one(&bed, NULL, "{'_id':'e1'}", in_ms(PK_TEST_PATIENCE_MS), &out, &err), &err);
     assert_false(pk_feed_next(feed, 100, &item, &err));
     assert_int_equal(err.code, PK_UNAVAILABLE);
     expect_event(feed, "e1", NULL);
@@ -200,7 +202,7 @@ TEST(a_lost_history_is_one_gap_and_the_feed_goes_on)
               "['getMore'],'errorCode':286,'appName':'personakit'}}");
     assert_ok(pk_feed_next(feed, 100, &item, &err), &err);
     assert_int_equal(item.kind, PK_FEED_GAP);
-    assert_ok(write_one(&bed, NULL, "{'_id':'e1'}", in_ms(10000), &out, &err), &err);
+    assert_ok(write_one(&bed, NULL, "{'_id':'e1'}", in_ms(PK_TEST_PATIENCE_MS), &out, &err), &err);
     expect_event(feed, "e1", NULL);
     pk_feed_close(feed);
 }
@@ -225,7 +227,7 @@ TEST(a_position_that_is_none_of_ours_is_one_gap)
         assert_int_equal(item.kind, PK_FEED_GAP);
         (void)snprintf(id, sizeof(id), "e%zu", i);
         (void)snprintf(json, sizeof(json), "{'_id':'%s'}", id);
-        assert_ok(write_one(&bed, NULL, json, in_ms(10000), &out, &err), &err);
+        assert_ok(write_one(&bed, NULL, json, in_ms(PK_TEST_PATIENCE_MS), &out, &err), &err);
         expect_event(feed, id, NULL);
         pk_feed_close(feed);
         pk_free(position[i]);
@@ -242,7 +244,7 @@ TEST(a_dropped_feed_is_one_gap)
     run_admin(&bed, bed.database, "{'drop':'events'}");
     next_item(feed, &item);
     assert_int_equal(item.kind, PK_FEED_GAP);
-    assert_ok(write_one(&bed, NULL, "{'_id':'e1'}", in_ms(10000), &out, &err), &err);
+    assert_ok(write_one(&bed, NULL, "{'_id':'e1'}", in_ms(PK_TEST_PATIENCE_MS), &out, &err), &err);
     expect_event(feed, "e1", NULL);
     pk_feed_close(feed);
 }

@@ -215,6 +215,8 @@ TEST(counts_that_could_break_the_schema_are_refused)
         { .path = "served", .amount = INT64_C(1) << 40 }, /* Could pass the end in few steps. */
         { .path = "usage.times", .amount = 1 },           /* Made alone, it would lack 'by'. */
         { .path = "usage.other", .amount = 1 },           /* Not declared. */
+        { .path = "uses", .text = "x" },                  /* A number. */
+        { .path = "tags", .text = "x" },                  /* A list. */
     };
     static const struct pk_count good[] = {
         { .path = "uses", .amount = INT64_C(1) << 40 },
@@ -223,6 +225,7 @@ TEST(counts_that_could_break_the_schema_are_refused)
         { .path = "at", .is_date = true, .amount = 7 },
         { .path = "expiresAt", .is_date = true, .amount = INT64_C(1) << 45 },
         { .path = "metadata.seen", .amount = 1 },
+        { .path = "name", .text = "x" },
         { .path = "undeclared.deep", .amount = 1 }, /* The schema is open. */
     };
     for (size_t i = 0; i < PK_COUNT(bad); i++) {
