@@ -8,6 +8,7 @@
 #include "doc/json.h"
 #include "doc/names.h"
 #include "doc/path.h"
+#include "persona/sight.h"
 
 #include <assert.h>
 #include <stdarg.h>
@@ -69,21 +70,30 @@ bool pk_call_answer(struct pk_api_call *call, const bson_t *doc, int64_t version
     return true;
 }
 
-/* 'out' as HTTP spells it; ended by the caller, on success only. */
-static bool respell(const char *collection, const struct pk_doc *doc, bson_t *out,
-                    struct pk_error *err)
+bool pk_call_spell(const struct pk_api_call *call, const char *collection, const bson_t *stored,
+                   bson_t *out, struct pk_error *err)
+{
+    bson_t seen;
+    pk_sight_show(call->who, stored, &seen);
+    const bool ok =
+        pk_names_translate(collection, PK_SPELLING_STORED, PK_SPELLING_HTTP, &seen, out, err);
+    bson_destroy(&seen);
+    return ok || pk_wrap(err, "spell the answer");
+}
+
+static bool respell(const struct pk_api_call *call, const char *collection,
+                    const struct pk_doc *doc, bson_t *out, struct pk_error *err)
 {
     bson_t view;
     pk_doc_view(doc, &view);
-    return pk_names_translate(collection, PK_SPELLING_STORED, PK_SPELLING_HTTP, &view, out, err) ||
-           pk_wrap(err, "spell the answer");
+    return pk_call_spell(call, collection, &view, out, err);
 }
 
 bool pk_call_answer_doc(struct pk_api_call *call, const char *collection, const struct pk_doc *doc,
                         struct pk_error *err)
 {
     bson_t shown;
-    if (!respell(collection, doc, &shown, err)) {
+    if (!respell(call, collection, doc, &shown, err)) {
         return false;
     }
     const bool ok = pk_call_answer(call, &shown, pk_doc_version(doc), err);
@@ -153,7 +163,7 @@ bool pk_call_list_add_doc(struct pk_api_call *call, const char *collection,
                           const struct pk_doc *doc, struct pk_error *err)
 {
     bson_t shown;
-    if (!respell(collection, doc, &shown, err)) {
+    if (!respell(call, collection, doc, &shown, err)) {
         return false;
     }
     const bool ok = pk_call_list_add(call, &shown, err);

@@ -16,6 +16,7 @@
 #include "doc/doc.h"
 #include "doc/json.h"
 #include "doc/path.h"
+#include "persona/sight.h"
 
 #include <bson/bson.h>
 #include <string.h>
@@ -47,6 +48,19 @@ static bool is_list_of_types(const char *text)
     }
 }
 
+bool pk_event_filter_look(struct pk_event_filter *filter, const struct pk_domain *domain,
+                          const struct pk_principal *who, int64_t deadline_ns, struct pk_error *err)
+{
+    struct pk_sight_ids *ids = filter->person ? pk_alloc(sizeof(*ids)) : NULL;
+    if (ids && !pk_sight_ids(domain, who, filter->person, deadline_ns, ids, err)) {
+        pk_free(ids);
+        return false;
+    }
+    pk_free(filter->ids);
+    filter->ids = ids;
+    return true;
+}
+
 bool pk_event_filter_init(struct pk_event_filter *out, const char *types, const char *person,
                           struct pk_error *err)
 {
@@ -57,6 +71,7 @@ bool pk_event_filter_init(struct pk_event_filter *out, const char *types, const 
     }
     out->types = types ? pk_strdup(types) : NULL;
     out->person = person ? pk_strdup(person) : NULL;
+    out->ids = NULL;
     return true;
 }
 
@@ -64,6 +79,7 @@ void pk_event_filter_done(struct pk_event_filter *filter)
 {
     pk_free(filter->types);
     pk_free(filter->person);
+    pk_free(filter->ids);
     *filter = (struct pk_event_filter){ 0 };
 }
 
@@ -83,6 +99,15 @@ static bool is_type_in(const char *types, const char *type)
     }
 }
 
+bool pk_event_is_turning(const struct pk_event_filter *filter, const struct pk_principal *who,
+                         const struct pk_doc *event)
+{
+    const char *person = pk_doc_text(event, "userId");
+    return filter->person && pk_sight_is_moving(event) &&
+           (pk_sight_is_limited(who) || !filter->ids ||
+            (person && pk_sight_ids_have(filter->ids, person)));
+}
+
 bool pk_event_is_wanted(const struct pk_event_filter *filter, const struct pk_doc *event)
 {
     const char *type = pk_doc_text(event, "eventType");
@@ -90,7 +115,7 @@ bool pk_event_is_wanted(const struct pk_event_filter *filter, const struct pk_do
         return false;
     }
     const char *person = filter->person ? pk_doc_text(event, "userId") : NULL;
-    return !filter->person || (person && strcmp(person, filter->person) == 0);
+    return !filter->person || (person && filter->ids && pk_sight_ids_have(filter->ids, person));
 }
 
 /* ---- Who may see it ---- */
@@ -197,11 +222,11 @@ static bool put_paths(bson_t *bson, const bson_t *event, const struct pk_princip
     return count > 0 || !is_cut;
 }
 
-static void put_facts(bson_t *bson, const bson_t *event)
+static void put_facts(bson_t *bson, const bson_t *event, const struct pk_principal *who)
 {
     bson_iter_t iter;
     if (pk_path_find(event, "payload.metadata", &iter) && BSON_ITER_HOLDS_DOCUMENT(&iter)) {
-        bson_append_iter(bson, "facts", -1, &iter);
+        pk_sight_put_facts(who, &iter, bson);
     } else {
         bson_t none;
         BSON_APPEND_DOCUMENT_BEGIN(bson, "facts", &none);
@@ -225,7 +250,7 @@ bool pk_event_write(struct pk_buf *out, const struct pk_principal *who, const st
         BSON_APPEND_INT64(&bson, "version", version);
     }
     BSON_APPEND_DATE_TIME(&bson, "occurredAt", pk_doc_date(event, "timestamp", 0));
-    put_facts(&bson, &view);
+    put_facts(&bson, &view, who);
     const bool ok = has_some && pk_json_write(out, &bson, PK_JSON_COMPACT, NULL);
     bson_destroy(&bson);
     return ok;

@@ -21,9 +21,9 @@
  * position whether it was told; however the two feeds run against each other.
  * A client that comes back with the id of something held needs no feed at all.
  *
- * Whoever's key may have changed goes to a replayer, which may wait for the
- * store, and comes back to the place it had. Each item of the watcher, quiet
- * ones too (every 500 ms), is an occasion to look at all keys.
+ * Whoever's key may have changed, or who follows a person that was merged or
+ * parted, goes to a replayer, which may wait for the store, and comes back to the place it had.
+ * Each item of the watcher, quiet ones too (every 500 ms), is an occasion to look at all keys.
  *
  * 'lock' is held for a few instructions at a time. */
 /* SPDX-License-Identifier: MIT */
@@ -39,6 +39,7 @@
 #include "doc/doc.h"
 #include "feed/watch.h"
 #include "net/sse.h"
+#include "persona/sight.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -222,7 +223,8 @@ static const struct pk_buf *see(const struct follower *follower, const struct pk
                                 struct pk_buf *cache, struct pk_buf *own)
 {
     const struct pk_names_set *hidden = &follower->who->hidden;
-    const bool is_common = cache && !hidden->is_all && hidden->name_count == 0;
+    const bool is_common =
+        cache && !hidden->is_all && hidden->name_count == 0 && !pk_sight_is_limited(follower->who);
     struct pk_buf *out = is_common ? cache : own;
     if (!pk_event_is_wanted(&follower->filter, doc) || !pk_event_is_shown(follower->who, doc)) {
         return NULL;
@@ -246,6 +248,18 @@ bool follower_tell(struct pk_events *events, struct follower *follower, enum pk_
     }
     (void)snprintf(follower->position, sizeof(follower->position), "%s", position);
     return ok;
+}
+
+bool follower_turns(struct follower *follower, enum pk_feed_kind kind, const struct pk_doc *doc,
+                    const char *position)
+{
+    if (kind != PK_FEED_EVENT || strcmp(follower->turned, position) == 0 ||
+        !pk_event_is_turning(&follower->filter, follower->who, doc)) {
+        return false;
+    }
+    (void)snprintf(follower->turned, sizeof(follower->turned), "%s", position);
+    follower->must_look = true;
+    return true;
 }
 
 static bool was_told(struct pk_events *events, struct follower *follower, const char *position)
@@ -291,6 +305,10 @@ static enum serve serve(struct pk_events *events, struct follower *follower)
         }
         bool ok = true;
         const bool is_told = news && has_room;
+        if (is_told && follower_turns(follower, news->kind, news->doc, news->position)) {
+            news_unref(news);
+            return SERVE_REPLAY; /* Who is meant now, the store must say. */
+        }
         if (is_told && !was_told(events, follower, news->position)) {
             ok =
                 follower_tell(events, follower, news->kind, news->doc, news->position, &news->json);

@@ -23,6 +23,7 @@
 
 struct pk_api_table;
 struct pk_clock;
+struct pk_domain;
 struct pk_error;
 struct pk_event_filter;
 struct pk_events; /* Opaque. */
@@ -39,7 +40,8 @@ struct pk_events_options { /* All outlive it. */
     struct pk_store *store;
     struct pk_keyring *keyring;
     struct pk_watch *watch;
-    const struct pk_clock *clock; /* Of expiry. */
+    const struct pk_domain *domain; /* Who is one person: for filters by person. */
+    const struct pk_clock *clock;   /* Of expiry. */
     struct pk_log *log;
     size_t held;        /* Latest events kept in memory; 0: 4,096. */
     size_t replays_max; /* Clients that are read to from the store at the same time; 0: 256. */

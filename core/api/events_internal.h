@@ -28,13 +28,15 @@ struct follower {
     struct pk_principal *who;
     struct pk_event_filter filter;
     char position[PK_POSITION_TEXT]; /* It has been told everything up to here. */
-    bool has_place;                  /* 'next_news' means something. */
-    uint64_t next_news;              /* The number of the first of 'held' that it has not seen. */
-    struct pk_feed *feed;            /* While it is read to from the store. */
-    bool has_mark;                   /* What 'mark' has passed was told already. */
-    struct pk_feed_mark mark;        /* Of the feed that it was read to from. */
-    bool is_behind;                  /* It had not taken what was sent, when last looked at. */
-    int64_t rest_until_ns;           /* Monotonic: no replayer takes it before. */
+    char turned[PK_POSITION_TEXT]; /* The latest event from which on somebody else may be meant. */
+    bool must_look;                /* Who is meant by its filter is to be looked at. */
+    bool has_place;                /* 'next_news' means something. */
+    uint64_t next_news;            /* The number of the first of 'held' that it has not seen. */
+    struct pk_feed *feed;          /* While it is read to from the store. */
+    bool has_mark;                 /* What 'mark' has passed was told already. */
+    struct pk_feed_mark mark;      /* Of the feed that it was read to from. */
+    bool is_behind;                /* It had not taken what was sent, when last looked at. */
+    int64_t rest_until_ns;         /* Monotonic: no replayer takes it before. */
 };
 struct followers { /* A queue. */
     struct follower *first;
@@ -86,6 +88,10 @@ enum follower_may follower_ask(struct pk_events *events, const struct follower *
 /* Tells the client why its stream ends, when its key does not hold any more. */
 void follower_revoke(struct pk_events *events, struct follower *follower);
 
+/* Whether somebody else may be meant by its filter from this event on, which it has not been told:
+ * then it must look first. */
+bool follower_turns(struct follower *follower, enum pk_feed_kind kind, const struct pk_doc *doc,
+                    const char *position);
 /* Whether there is room for one more event; false, too, when the client has gone. */
 bool follower_has_room(struct follower *follower, bool *out_is_there);
 /* Sends it what the item says, as far as it may know, and moves its position. 'cache' is the text

@@ -17,7 +17,7 @@
 
 enum {
     SLICE = 256,     /* Events for one client, before another has its turn. */
-    RENEW_MS = 2000, /* For reading a key. */
+    RENEW_MS = 2000, /* For reading a key, or who is one person. */
     QUIET_MS = 20    /* For a feed with nothing new, which may be short of what was heard. */
 };
 
@@ -53,17 +53,33 @@ static enum replay renew(struct pk_events *events, struct follower *follower)
     }
     pk_principal_unref(follower->who);
     follower->who = who;
+    follower->must_look = follower->filter.person != NULL; /* It may see others now. */
+    return REPLAY_ON;
+}
+
+/* ---- Whom it follows ---- */
+
+static enum replay look(struct pk_events *events, struct follower *follower)
+{
+    const int64_t deadline_ns = pk_deadline_in_ms(pk_clock_system(), RENEW_MS);
+    if (follower->must_look && !pk_event_filter_look(&follower->filter, events->options.domain,
+                                                     follower->who, deadline_ns, NULL)) {
+        return rest(follower, PK_EVENTS_WAIT_MS);
+    }
+    follower->must_look = false;
     return REPLAY_ON;
 }
 
 /* REPLAY_ON when it may be sent something. */
 static enum replay check(struct pk_events *events, struct follower *follower)
 {
+    enum replay then = REPLAY_ON;
     switch (follower_ask(events, follower)) {
     case FOLLOWER_MAY:
-        return REPLAY_ON;
+        return look(events, follower);
     case FOLLOWER_RENEW:
-        return renew(events, follower);
+        then = renew(events, follower);
+        return then == REPLAY_ON ? look(events, follower) : then;
     case FOLLOWER_WAIT:
         return rest(follower, PK_EVENTS_WAIT_MS);
     case FOLLOWER_MAY_NOT:
@@ -112,6 +128,7 @@ static enum replay tell_next(struct pk_events *events, struct follower *follower
     if (!pk_feed_next(follower->feed, QUIET_MS, &item, NULL)) {
         return rest(follower, PK_EVENTS_WAIT_MS);
     }
+    (void)follower_turns(follower, item.kind, item.doc, item.position);
     enum replay then = check(events, follower); /* It may have taken its time. */
     if (then == REPLAY_ON) {
         then = follower_tell(events, follower, item.kind, item.doc, item.position, NULL)

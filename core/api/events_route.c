@@ -20,7 +20,7 @@ static const struct pk_param follow_param[] = {
     { .name = "person",
       .type = PK_PARAM_UUID,
       .fallback = "everybody whom the actor may see",
-      .help = "Only what is about this person." },
+      .help = "Only what is about this person, under any of his ids that the actor may see." },
     { .name = "from",
       .type = PK_PARAM_TEXT,
       .min = 1,
@@ -55,6 +55,7 @@ static bool follow(struct pk_api_call *call, struct pk_error *err)
 
     if (!check_person(call, person, err) ||
         !pk_event_filter_init(&filter, pk_call_value(call, "type"), person, err) ||
+        !pk_event_filter_look(&filter, call->parts->domain, call->who, call->deadline_ns, err) ||
         !pk_events_find(events, position_of(call), &place, err)) {
         return false;
     }

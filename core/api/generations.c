@@ -141,7 +141,7 @@ static bool add_barred(bson_t *out, struct pk_registry *registry, struct pk_erro
 {
     PK_CLEANUP(pk_page_done) struct pk_page page = { 0 };
     bson_t list, item;
-    if (!pk_registry_barred(registry, PK_PAGE_MAX, &page, err)) {
+    if (!pk_registry_barred(registry, NULL, PK_PAGE_MAX, &page, err)) {
         return false;
     }
     BSON_APPEND_ARRAY_BEGIN(out, "barred", &list);

@@ -11,6 +11,7 @@
 #include "doc/schema_privacy.h"
 #include "persona/merge.h"
 #include "persona/people.h"
+#include "persona/sight.h"
 #include "store/store.h"
 
 #include <string.h>
@@ -25,12 +26,12 @@ static bool show(struct pk_api_call *call, const struct pk_doc *made, struct pk_
 static bool answer_task(struct pk_api_call *call, const struct pk_merged *merged,
                         struct pk_error *err)
 {
-    const char *task = merged->task;
+    const char *const task[] = { merged->task, merged->part };
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *doc = pk_merge_doc(merged);
     if (!pk_call_show(call, doc, err)) {
         return false;
     }
-    pk_call_wait_tasks(call, &task, 1, NULL, NULL);
+    pk_call_wait_in_turn(call, task, merged->part[0] ? 2 : 1);
     return true;
 }
 
@@ -93,7 +94,7 @@ static bool merge(struct pk_api_call *call, struct pk_error *err)
 
 /* ---- POST /v1/people/{person}/merges/{merge}/undo ---- */
 
-/* One who was erased is there to be told so. */
+/* One who was erased is there to be told so, and of one who was merged then to who may see whom. */
 static bool find_or_erased(struct pk_api_call *call, struct pk_object *object, struct pk_error *err)
 {
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *tombstone = NULL;
@@ -105,7 +106,8 @@ static bool find_or_erased(struct pk_api_call *call, struct pk_object *object, s
                           call->deadline_ns, &tombstone, err)) {
             return pk_wrap(err, "read the person");
         }
-        object->is_missing = tombstone == NULL;
+        object->is_missing =
+            !tombstone || !pk_sight_has(call->who, pk_doc_text(tombstone, "mergedInto"));
     }
     return true;
 }
@@ -113,7 +115,7 @@ static bool find_or_erased(struct pk_api_call *call, struct pk_object *object, s
 static bool undo(struct pk_api_call *call, struct pk_error *err)
 {
     struct pk_merged merged = { .id = "" };
-    return pk_merge_undo(call->parts->domain, &call->by, pk_call_value(call, "person"),
+    return pk_merge_undo(call->parts->domain, &call->by, call->who, pk_call_value(call, "person"),
                          pk_call_value(call, "merge"), &merged, err) &&
            answer_task(call, &merged, err);
 }

@@ -102,10 +102,6 @@ static bool read_view(const struct pk_api_call *call, struct pk_mindscape_view *
     read_include(pk_call_value(call, "include"), out);
     const int64_t at_ms = pk_call_number(call, "at", 0);
     if (pk_call_value(call, "at") && at_ms < out->now_ms) {
-        if (out->has_embeddings || out->has_knowledge) {
-            return pk_fail_field(err, PK_INVALID, "include", "ask for it without 'at'",
-                                 "what lies beside the mindscape is known as it is now only");
-        }
         out->at_ms = at_ms != 0 ? at_ms : 1;
         out->now_ms = out->at_ms;
     }
@@ -138,7 +134,7 @@ static const struct pk_param param[] = {
       .type = PK_PARAM_TIME,
       .fallback = "now",
       .help = "All as it was before anything that took effect later was taken in: traits, goals, "
-              "beliefs, the narrative and what was true just then. Not with 'include'. What is "
+              "beliefs, the narrative, what was true just then, and what 'include' joins. What is "
               "still to come is now, and 'asOf' is left out." },
     { .name = "shape",
       .type = PK_PARAM_WORD,

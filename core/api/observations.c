@@ -19,7 +19,6 @@
 #include "doc/doc.h"
 #include "doc/json.h"
 #include "doc/json_put.h"
-#include "doc/names.h"
 #include "doc/schema_intake.h"
 #include "persona/observation.h"
 
@@ -36,12 +35,18 @@ enum {
 
 /* ---- Who may, and how often ---- */
 
+static bool may_name(void *context, const char *person, struct pk_error *err)
+{
+    const struct pk_api_call *call = context;
+    const struct pk_object object = { .person = person };
+    return pk_access_check(call->who, call->row->action, &object, err);
+}
+
 static bool may(void *context, const char *person, struct pk_error *err)
 {
     struct pk_api_call *call = context;
-    const struct pk_object object = { .person = person };
     struct pk_rate_state state = { 0 };
-    if (!pk_access_check(call->who, call->row->action, &object, err)) {
+    if (!may_name(context, person, err)) {
         return false;
     }
     if (!pk_rate_take(call->parts->rate, PK_RATE_PERSON, person, strlen(person), 1, &state, err)) {
@@ -67,8 +72,7 @@ static bool show_sent(struct pk_api_call *call, const struct pk_doc *doc, struct
     call->object.person = pk_arena_strdup(&call->request->arena, pk_doc_text(doc, "userId"));
     pk_doc_view(doc, &view);
     if (!pk_call_made(call, err, "/v1/observations/%s", pk_doc_id(doc)) ||
-        !pk_names_translate("observations", PK_SPELLING_STORED, PK_SPELLING_HTTP, &view, &shown,
-                            err)) {
+        !pk_call_spell(call, "observations", &view, &shown, err)) {
         return false;
     }
     if (sent->task[0]) {
@@ -107,7 +111,7 @@ static void wait_for(struct pk_api_call *call, struct sent *sent, const struct p
 
 static bool post_one(struct pk_api_call *call, const bson_t *said, struct pk_error *err)
 {
-    const struct pk_accept_rules rules = { may, call };
+    const struct pk_accept_rules rules = { may, may_name, call };
     PK_CLEANUP(pk_accepted_done) struct pk_accepted accepted = { .is_ok = false };
     struct sent *sent = pk_arena_alloc(&call->request->arena, sizeof(*sent));
     const struct pk_sent one = { bson_get_data(said), said->len };
@@ -223,7 +227,7 @@ static void chunk_freep(struct chunk **chunk)
 static bool accept_chunk(struct chunk *chunk, struct results *results, struct pk_error *err)
 {
     struct pk_api_call *call = results->call;
-    const struct pk_accept_rules rules = { may, call };
+    const struct pk_accept_rules rules = { may, may_name, call };
     PK_CLEANUP(pk_freep) struct pk_sent *sent = pk_calloc(chunk->count + 1, sizeof(*sent));
     PK_CLEANUP(pk_freep)
     struct pk_accepted *accepted = pk_calloc(chunk->count + 1, sizeof(*accepted));

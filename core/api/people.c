@@ -1,4 +1,7 @@
-/* people.c - /v1/people: who is known, what others call them, and what was sent of each. */
+/* people.c - /v1/people: who is known, what others call them, and what was sent of each.
+ *
+ * Of one who was merged it is said that he is; into whom, to who may see that
+ * one, too (persona/sight.h). */
 /* SPDX-License-Identifier: MIT */
 #include "persona/people.h"
 #include "api/resources.h"
@@ -8,6 +11,7 @@
 #include "doc/doc.h"
 #include "doc/schema_intake.h"
 #include "persona/observation.h"
+#include "persona/sight.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -16,8 +20,33 @@
 
 static bool add(struct pk_api_call *call, const struct pk_doc *person, struct pk_error *err)
 {
-    return !pk_principal_may_see(call->who, pk_doc_id(person)) ||
-           pk_call_list_add_doc(call, "people", person, err);
+    bson_t view, shown;
+    if (!pk_sight_has(call->who, pk_doc_id(person))) {
+        return true;
+    }
+    pk_doc_view(person, &view);
+    if (!pk_call_spell(call, "people", &view, &shown, err)) {
+        return false;
+    }
+    if (pk_doc_text(person, "mergedInto")) {
+        BSON_APPEND_BOOL(&shown, "isMerged", true);
+    }
+    const bool ok = pk_call_list_add(call, &shown, err);
+    bson_destroy(&shown);
+    return ok;
+}
+
+/* Merges followed, for who may see both: whose name it is, and whom that one is now. */
+static bool find_external(struct pk_api_call *call, const struct pk_person_ref *ref,
+                          struct pk_doc **out, struct pk_error *err)
+{
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *named = NULL;
+    const struct pk_domain *domain = call->parts->domain;
+    if (!pk_person_named(domain, ref, call->deadline_ns, &named, err)) {
+        return false;
+    }
+    return !named || !pk_sight_has(call->who, pk_doc_id(named)) ||
+           pk_person_find(domain, ref, call->deadline_ns, out, err);
 }
 
 static bool list_external(struct pk_api_call *call, const char *external, struct pk_error *err)
@@ -32,7 +61,7 @@ static bool list_external(struct pk_api_call *call, const char *external, struct
         .source = pk_arena_strndup(&call->request->arena, external, source),
         .external = external + source + 1,
     };
-    if (!pk_person_find(call->parts->domain, &ref, call->deadline_ns, &person, err)) {
+    if (!find_external(call, &ref, &person, err)) {
         return false;
     }
     pk_call_list_begin(call);
@@ -59,7 +88,7 @@ static bool list_named(struct pk_api_call *call, struct pk_error *err)
                           &person, err)) {
             return pk_wrap(err, "read the person");
         }
-        if (person && !pk_call_list_add_doc(call, "people", person, err)) {
+        if (person && !add(call, person, err)) {
             return false;
         }
         count++;

@@ -30,7 +30,7 @@
 /* Stored fields that no answer has. */
 static bool is_inward(const char *name)
 {
-    static const char *const inward[] = { "coreBasis", "overlayBasis", "explanation",
+    static const char *const inward[] = { "coreBasis", "overlayBasis", "explanation", "insteadOf",
                                           "variantValues" };
     for (size_t i = 0; i < PK_COUNT(inward); i++) {
         if (strcmp(inward[i], name) == 0) {
@@ -82,22 +82,23 @@ static void fill_object(struct pk_api_call *call, const struct pk_persona_name *
 
 static bool find_wanted(struct pk_api_call *call, struct pk_object *object, struct pk_error *err)
 {
-    const struct pk_person_ref ref = { .id = pk_call_text(call, "personaId") };
-    object->person = ref.id;
+    const char *asked = pk_call_text(call, "personaId");
+    char own[PK_UUID_TEXT];
+    object->person = asked;
     object->mapper = pk_call_text(call, "mapperId");
     object->detail = pk_detail_find(pk_call_text(call, "detailLevel"));
     if (!pk_access_check(call->who, call->row->action, object, NULL)) {
         return true; /* Refused whoever is there; so not even the time says whether he is. */
     }
-    if (!pk_person_find(call->parts->domain, &ref, call->deadline_ns, &call->found, err)) {
+    if (!pk_person_find_id(call->parts->domain, asked, call->deadline_ns, own, err)) {
         return false;
     }
-    if (!call->found && call->who->people.is_all) { /* It tells him nothing that he may not see. */
+    if (!*own && call->who->people.is_all) { /* It tells him nothing that he may not see. */
         return pk_fail(err, PK_NOT_FOUND, "the first observation of a person makes him known",
-                       "there is no person '%s'", ref.id);
+                       "there is no person '%s'", asked);
     }
-    object->is_missing = call->found == NULL;
-    object->person = call->found ? pk_doc_id(call->found) : ref.id;
+    object->is_missing = !*own;
+    object->person = *own ? pk_arena_strdup(&call->request->arena, own) : asked;
     return true;
 }
 
@@ -168,6 +169,26 @@ static void wake(void *parked)
     pk_parked_unref(parked);
 }
 
+/* Whom nothing is found of was perhaps merged before this node has heard it: then he who may see
+ * the other one asks for that one. */
+static bool find_merged(struct pk_api_call *call, struct pk_map_request *wanted)
+{
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *person = NULL;
+    struct pk_object object = call->object;
+    const struct pk_person_ref ref = { .id = wanted->person };
+    if (!pk_person_find(call->parts->domain, &ref, call->deadline_ns, &person, NULL) || !person ||
+        strcmp(pk_doc_id(person), wanted->person) == 0) {
+        return false;
+    }
+    object.person = pk_arena_strdup(&call->request->arena, pk_doc_id(person));
+    if (!pk_access_check(call->who, call->row->action, &object, NULL)) {
+        return false;
+    }
+    call->object = object;
+    wanted->person = object.person;
+    return true;
+}
+
 static bool map(struct pk_api_call *call, struct pk_error *err)
 {
     PK_CLEANUP(pk_mapped_done) struct pk_mapped mapped = { 0 };
@@ -193,7 +214,9 @@ static bool map(struct pk_api_call *call, struct pk_error *err)
             wanted.context = &context;
         }
     }
-    if (!pk_persona_map(call->parts->domain->personas, &wanted, &mapped, err)) {
+    if (!pk_persona_map(call->parts->domain->personas, &wanted, &mapped, err) &&
+        (err->code != PK_NOT_FOUND || !find_merged(call, &wanted) ||
+         !pk_persona_map(call->parts->domain->personas, &wanted, &mapped, err))) {
         return false;
     }
     call->is_over = mapped.is_parked;

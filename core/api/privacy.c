@@ -4,6 +4,7 @@
  * status has been sent, so the last line says so instead of a summary. */
 /* SPDX-License-Identifier: MIT */
 #include "api/known.h"
+#include "api/pages.h"
 #include "api/resources.h"
 #include "base/alloc.h"
 #include "base/arena.h"
@@ -16,12 +17,9 @@
 #include "persona/access_log.h"
 #include "persona/erase.h"
 #include "persona/export.h"
-#include "persona/merge.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-enum { READS_MAX = 20 };
 static const char lines_type[] = "application/x-ndjson";
 
 /* ---- Erasing ---- */
@@ -32,7 +30,8 @@ struct erasing {
     char task[PK_UUID_TEXT];
 };
 
-/* One who was erased is there to be erased: the answer is the same. */
+/* One who was erased is there to be erased: the answer is the same. The receipt is that of whom he
+ * was merged into. */
 static bool find_or_erased(struct pk_api_call *call, struct pk_object *object, struct pk_error *err)
 {
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *tombstone = NULL;
@@ -45,6 +44,9 @@ static bool find_or_erased(struct pk_api_call *call, struct pk_object *object, s
             return false;
         }
         object->is_missing = tombstone == NULL;
+        if (tombstone) {
+            object->person = pk_arena_strdup(&call->request->arena, pk_doc_id(tombstone));
+        }
     }
     return true;
 }
@@ -134,8 +136,8 @@ static bool export(struct pk_api_call *call, struct pk_error *err)
         return pk_fail(err, PK_FORBIDDEN, "ask with a key from which nothing is hidden",
                        "an export shows everything, and some traits are hidden from this key");
     }
-    if (pk_export_person(call->parts->domain, &call->by, call->object.person, send, &sending,
-                         &why)) {
+    if (pk_export_person(call->parts->domain, &call->by, call->who, call->object.person, send,
+                         &sending, &why)) {
         return true;
     }
     if (!sending.has_begun) {
@@ -148,105 +150,39 @@ static bool export(struct pk_api_call *call, struct pk_error *err)
 
 /* ---- Who read what ---- */
 
-static bool add_reads(struct pk_api_call *call, const struct pk_page *page, size_t *count,
-                      struct pk_error *err)
+static bool is_read(const struct pk_api_call *call, void *context, const struct pk_doc *audit)
 {
-    for (size_t i = 0; i < page->count; i++) {
-        if (pk_access_log_is_read(page->doc[i])) {
-            (*count)++;
-            if (!pk_call_list_add_doc(call, "audit", page->doc[i], err)) {
-                return false;
-            }
-        }
-    }
-    return true;
+    (void)call;
+    (void)context;
+    return pk_access_log_is_read(audit);
 }
 
-/* Where a page begins: which of the person's ids, and the store's cursor within it. Before the
- * store's stands "<id's number>:", but for the first id. */
-struct place {
-    size_t id;
-    char *cursor; /* NULL: from the start. */
-};
-
-static void place_done(struct place *place)
+static bool read_rows(struct pk_api_call *call, void *context, const char *person, size_t limit,
+                      const char *cursor, struct pk_page *out, struct pk_error *err)
 {
-    pk_free(place->cursor);
-}
-
-static struct place read_place(const char *cursor, size_t ids)
-{
-    const size_t digits = cursor ? strspn(cursor, "0123456789") : 0;
-    struct place place = { 0, NULL };
-    if (digits > 0 && digits < 5 && cursor[digits] == ':') {
-        place.id = strtoul(cursor, NULL, 10);
-        cursor = cursor + digits + 1;
-    }
-    if (place.id >= ids) { /* None of ours: for the store to refuse. */
-        place.id = 0;
-        cursor = "?";
-    }
-    place.cursor = cursor && *cursor ? pk_strdup(cursor) : NULL;
-    return place;
-}
-
-/* The page behind it: within the same id, or at the next one's start. */
-static void move_place(struct place *place, char *next)
-{
-    pk_free(place->cursor);
-    place->cursor = next;
-    place->id += next == NULL;
-}
-
-/* Rows of one id, as many as there is room for. */
-static bool read_page(struct pk_api_call *call, const char *person, struct place *place,
-                      size_t *count, struct pk_error *err)
-{
-    PK_CLEANUP(pk_page_done) struct pk_page page = { 0 };
     char hash[PK_HASH_TEXT];
+    (void)context;
     pk_audit_person(call->parts->books->peppers, person, hash);
     const struct pk_query query = { .collection = "audit",
                                     .index = "by_user",
                                     .equal = { PK_TEXT(hash) },
                                     .equal_count = 1,
-                                    .limit = call->limit - *count,
-                                    .cursor = place->cursor };
-    if (!pk_store_find(call->parts->books->store, &query, call->deadline_ns, &page, err)) {
-        return pk_wrap(err, "read who read what");
-    }
-    if (!add_reads(call, &page, count, err)) {
-        return false;
-    }
-    move_place(place, page.next);
-    page.next = NULL;
-    return true;
+                                    .limit = limit,
+                                    .cursor = cursor };
+    return pk_store_find(call->parts->books->store, &query, call->deadline_ns, out, err) ||
+           pk_wrap(err, "read who read what");
 }
 
-/* Other rows of the person are passed over, so a page may take several reads. What was read of
- * people before they were merged into this one comes behind his own. */
+/* What was read of people before they were merged into this one comes behind his own. */
 static bool list_reads(struct pk_api_call *call, struct pk_error *err)
 {
-    struct pk_person_ids ids;
-    size_t count = 0;
-    if (!pk_person_ids(call->parts->domain, call->object.person, call->deadline_ns, &ids, err)) {
-        return false;
-    }
-    PK_CLEANUP(place_done) struct place place = read_place(call->cursor, ids.count);
-    bool ok = true;
-    pk_call_list_begin(call);
-    for (int reads = 0; ok && place.id < ids.count && count < call->limit && reads < READS_MAX;
-         reads++) {
-        ok = read_page(call, pk_doc_id(ids.doc[place.id]), &place, &count, err);
-    }
-    const char *next = place.id >= ids.count ? NULL
-                       : place.id == 0       ? place.cursor
-                                       : pk_arena_printf(&call->request->arena, "%zu:%s", place.id,
-                                                         place.cursor ? place.cursor : "");
-    if (ok) {
-        pk_call_list_end(call, next);
-    }
-    pk_person_ids_done(&ids);
-    return ok;
+    struct pk_sight_ids ids;
+    const struct pk_pages pages = {
+        .collection = "audit", .read = read_rows, .is_shown = is_read, .ids = &ids
+    };
+    return pk_sight_ids(call->parts->domain, call->who, call->object.person, call->deadline_ns,
+                        &ids, err) &&
+           pk_call_list_pages(call, &pages, err);
 }
 
 /* ---- Routes ---- */

@@ -185,6 +185,11 @@ bool pk_call_answer(struct pk_api_call *call, const bson_t *doc, int64_t version
 /* The same with a stored document, spelt as its collection is over HTTP. */
 bool pk_call_answer_doc(struct pk_api_call *call, const char *collection, const struct pk_doc *doc,
                         struct pk_error *err);
+/* Makes 'out', on success only, which the caller ends: a stored document as HTTP spells it, without
+ * what is out of the key's sight (persona/sight.h). Every stored document that is shown comes
+ * through here. */
+bool pk_call_spell(const struct pk_api_call *call, const char *collection, const bson_t *stored,
+                   bson_t *out, struct pk_error *err);
 /* Has row->show answer with what was read or made, unless it has done so already: for the row of
  * an Idempotency-Key the answer is made before the commit. */
 bool pk_call_show(struct pk_api_call *call, const struct pk_doc *doc, struct pk_error *err);
@@ -209,6 +214,10 @@ void pk_call_wrote(struct pk_api_call *call, const char *cursor);
  * a client sends the cursor to the read that follows. */
 void pk_call_wait_tasks(struct pk_api_call *call, const char *const *task, size_t count,
                         pk_run_fn *finish, void *own);
+
+/* The same for tasks of which each is made by the one before it, or not at all: they are waited for
+ * one after the other. */
+void pk_call_wait_in_turn(struct pk_api_call *call, const char *const *task, size_t count);
 
 /* A page: begin, add each item in HTTP's spelling, end. 'next' NULL: it was the last. */
 void pk_call_list_begin(struct pk_api_call *call);

@@ -1,16 +1,16 @@
 /* tasks.c - /v1/tasks/{task}: how far work has got; /v1/admin/outbox: all of it, for operators.
  *
  * Everybody may look at what he asked for himself; operators look at all, try
- * again what has failed, and give up what nobody needs any more. */
+ * again what has failed, and give up what nobody needs any more. A task of a
+ * person whom the key may not see is not there. */
 /* SPDX-License-Identifier: MIT */
+#include "api/pages.h"
 #include "api/resources.h"
 #include "base/alloc.h"
 #include "base/error.h"
 #include "doc/doc.h"
 #include "doc/schema_task.h"
 #include "feed/outbox.h"
-
-enum { READS_MAX = 20 };
 
 /* ---- What it is done to ---- */
 
@@ -22,7 +22,8 @@ static bool subject(struct pk_api_call *call, struct pk_object *object, struct p
         *err = why;
         return false;
     }
-    object->is_missing = call->found == NULL;
+    object->is_missing =
+        !call->found || !pk_sight_has(call->who, pk_doc_text(call->found, "userId"));
     object->owner = call->found ? pk_doc_text(call->found, "actorId") : NULL;
     return true;
 }
@@ -39,42 +40,35 @@ static bool show_found(struct pk_api_call *call, struct pk_error *err)
     return pk_call_show(call, call->found, err);
 }
 
-static bool add_page(struct pk_api_call *call, const struct pk_page *page, struct pk_error *err)
-{
-    for (size_t i = 0; i < page->count; i++) {
-        if (!pk_call_list_add_doc(call, "outbox", page->doc[i], err)) {
-            return false;
-        }
-    }
-    return true;
-}
-
 /* What the index has not filtered is filtered behind it: so a page may take several reads. */
-static bool list(struct pk_api_call *call, struct pk_error *err)
+static bool read_tasks(struct pk_api_call *call, void *context, const char *person, size_t limit,
+                       const char *cursor, struct pk_page *out, struct pk_error *err)
 {
     const struct pk_outbox_filter filter = { .status = pk_call_value(call, "status"),
                                              .type = pk_call_value(call, "type"),
-                                             .person = pk_call_value(call, "person") };
-    PK_CLEANUP(pk_freep) char *next = call->cursor ? pk_strdup(call->cursor) : NULL;
-    size_t count = 0;
+                                             .person = person };
+    (void)context;
+    return pk_outbox_list(call->parts->books, &filter, limit, cursor, out, err);
+}
 
-    pk_call_list_begin(call);
-    for (int reads = 0; count < call->limit && reads < READS_MAX; reads++) {
-        PK_CLEANUP(pk_page_done) struct pk_page page = { 0 };
-        if (!pk_outbox_list(call->parts->books, &filter, call->limit - count, next, &page, err) ||
-            !add_page(call, &page, err)) {
+static bool is_shown(const struct pk_api_call *call, void *context, const struct pk_doc *task)
+{
+    (void)context;
+    return pk_sight_has(call->who, pk_doc_text(task, "userId"));
+}
+
+static bool list(struct pk_api_call *call, struct pk_error *err)
+{
+    const char *person = pk_call_value(call, "person");
+    struct pk_sight_ids ids;
+    struct pk_pages pages = { .collection = "outbox", .read = read_tasks, .is_shown = is_shown };
+    if (person) {
+        pages.ids = &ids;
+        if (!pk_sight_ids(call->parts->domain, call->who, person, call->deadline_ns, &ids, err)) {
             return false;
         }
-        count += page.count;
-        pk_free(next);
-        next = page.next;
-        page.next = NULL;
-        if (!next) {
-            break;
-        }
     }
-    pk_call_list_end(call, next);
-    return true;
+    return pk_call_list_pages(call, &pages, err);
 }
 
 /* ---- Deciding ---- */
@@ -113,7 +107,8 @@ static const struct pk_param list_param[] = {
     { .name = "person",
       .type = PK_PARAM_UUID,
       .fallback = "all",
-      .help = "Only tasks of this person, in the order in which they were asked for." },
+      .help = "Only tasks of this person, in the order in which they were asked for; behind them "
+              "those under his other ids." },
     { .name = NULL },
 };
 static const enum pk_code conflict[] = { PK_CONFLICT, PK_OK };
@@ -126,9 +121,10 @@ static const struct pk_api_row row[] = {
     { PK_ROW(GET, "/v1/admin/outbox", OUTBOX_MANAGE), .lane = PK_LANE_STORE,
       .flags = PK_ROW_LIST | PK_ROW_AFTER, .param = list_param, .run = list,
       .answer = &pk_schema_task_view, .id = "listTasks", .tag = "admin",
-      .help = "Lists what waits, is under way, is done and has failed, by the instant it is due. "
-              "With several filters a page may have fewer items than asked for, and still a "
-              "next." },
+      .help =
+          "Lists what waits, is under way, is done and has failed, by the instant it is due, of "
+          "nobody whom the key may not see. A page may have fewer items than asked for, and "
+          "still a next." },
     { PK_ROW(GET, "/v1/admin/outbox/{task}", OUTBOX_MANAGE), .lane = PK_LANE_STORE,
       .flags = PK_ROW_AFTER, .param = task_param, .subject = subject, .run = show_found,
       .show = show, .answer = &pk_schema_task_view, .id = "getOutboxTask", .tag = "admin",

@@ -165,18 +165,45 @@ static void add_canary(const struct pk_doc *doc, const struct pk_doc *active, bs
     }
 }
 
-/* What is known of a version alone, and whether it is tried. */
+/* Says of a version that its content may not run; 'bars' are those of its script. */
+static void add_bar(const struct pk_doc *doc, const struct pk_page *bars, bson_t *out)
+{
+    const char *hash = pk_doc_text(doc, "contentHash");
+    for (size_t i = 0; hash && i < bars->count; i++) {
+        const struct pk_doc *bar = bars->doc[i];
+        const char *reason = pk_doc_text(bar, "reason");
+        bson_t child;
+        if (strcmp(pk_doc_id(bar), hash) == 0) {
+            BSON_APPEND_DOCUMENT_BEGIN(out, "bar", &child);
+            BSON_APPEND_UTF8(&child, "reason", reason ? reason : "it was rolled back");
+            BSON_APPEND_DATE_TIME(&child, "since", pk_doc_date(bar, "createdAt", 0));
+            bson_append_document_end(out, &child);
+            return;
+        }
+    }
+}
+
+static bool find_bars(const struct pk_api_call *call, const char *id, struct pk_page *out,
+                      struct pk_error *err)
+{
+    return pk_registry_barred(registry_of(call), id, PK_PAGE_MAX, out, err);
+}
+
+/* What is known of a version alone, and whether it is tried, or barred. */
 static bool view_one(const struct pk_api_call *call, const struct pk_doc *doc, bson_t *out,
                      struct pk_error *err)
 {
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *active = NULL;
+    PK_CLEANUP(pk_page_done) struct pk_page bars = { 0 };
     const char *status = pk_doc_text(doc, "status");
     const bool may_be_tried = status && strcmp(status, "draft") == 0;
     if (!view_of(call, doc, call->row->answer, out, err) ||
+        !find_bars(call, id_of(call), &bars, err) ||
         (may_be_tried && !find_active(call, &active, err))) {
         return false;
     }
     add_canary(doc, active, out);
+    add_bar(doc, &bars, out);
     return true;
 }
 
@@ -230,8 +257,9 @@ static bool is_shown(const struct pk_api_call *call, const struct pk_doc *doc)
 static bool answer_list(struct pk_api_call *call, const char *id, struct pk_error *err)
 {
     PK_CLEANUP(pk_page_done) struct pk_page page = { 0 };
+    PK_CLEANUP(pk_page_done) struct pk_page bars = { 0 };
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *active = NULL;
-    if ((id && !find_active(call, &active, err)) ||
+    if ((id && !find_active(call, &active, err)) || !find_bars(call, id, &bars, err) ||
         !pk_registry_list(registry_of(call), kind_of(call), id, call->limit, call->cursor, &page,
                           err)) {
         return false;
@@ -246,6 +274,7 @@ static bool answer_list(struct pk_api_call *call, const char *id, struct pk_erro
             return false;
         }
         add_canary(page.doc[i], active, &item);
+        add_bar(page.doc[i], &bars, &item);
         if (!pk_call_list_add(call, &item, err)) {
             return false;
         }

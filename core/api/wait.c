@@ -97,6 +97,7 @@ struct kept {
     void *own;
     const char **task; /* Those of which it is told whether they have failed. */
     size_t count;
+    size_t next;     /* Of tasks that are waited for in turn, the one that comes now. */
     bool is_refused; /* Not all tasks could be waited for. */
 };
 /* What the tasks' ends share. */
@@ -145,7 +146,8 @@ static bool has_failed(const struct pk_api_call *call, const struct kept *kept)
 static void tell(struct pk_api_call *call, const struct kept *kept)
 {
     struct pk_answer *answer = call->answer;
-    const bool has_ended = !call->request->is_timed_out && !kept->is_refused;
+    const bool was_last = kept->next == 0 || kept->next == kept->count;
+    const bool has_ended = was_last && !call->request->is_timed_out && !kept->is_refused;
     const bool is_done = has_ended && !has_failed(call, kept);
     if (!has_ended && (answer->status == 200 || answer->status == 201)) {
         answer->status = 202;
@@ -159,45 +161,85 @@ static void tell(struct pk_api_call *call, const struct kept *kept)
                            NULL);
 }
 
+static void park_for(struct pk_api_call *call, struct kept *kept, const char *const *task,
+                     size_t count, int64_t wait_ms);
+
+/* Another task comes behind the one that has ended: it may be there now. */
+static bool wait_for_next(struct pk_api_call *call, struct kept *kept)
+{
+    const int64_t left_ms = PK_AFTER_MAX_MS - call->request->times.park_ns / (1000 * 1000);
+    if (kept->next == 0 || kept->next == kept->count || kept->is_refused || left_ms <= 0 ||
+        call->request->is_timed_out) {
+        return false;
+    }
+    park_for(call, kept, &kept->task[kept->next++], 1, left_ms);
+    return true;
+}
+
 static void go_on(void *context, struct pk_request *request, struct pk_answer *answer)
 {
     PK_CLEANUP(pk_call_end) struct pk_api_call call = { .round = 2 };
-    const struct kept *kept = request->kept;
+    struct kept *kept = request->kept;
     const int64_t store_ns = pk_store_thread_ns();
 
     pk_call_begin(&call, context, request, answer);
     call.own = kept->own;
-    tell(&call, kept);
-    if (kept->finish && pk_call_read_params(&call, NULL)) {
-        make_anew(&call, kept->finish);
+    if (!wait_for_next(&call, kept)) {
+        tell(&call, kept);
+        if (kept->finish && pk_call_read_params(&call, NULL)) {
+            make_anew(&call, kept->finish);
+        }
     }
     request->times.store_ns += pk_store_thread_ns() - store_ns;
 }
 
-void pk_call_wait_tasks(struct pk_api_call *call, const char *const *task, size_t count,
-                        pk_run_fn *finish, void *own)
+static void park_for(struct pk_api_call *call, struct kept *kept, const char *const *task,
+                     size_t count, int64_t wait_ms)
 {
-    struct pk_outbox *outbox = outbox_of(call);
-    if (!call->is_wait_asked || count == 0 || !outbox) {
-        return;
-    }
-    struct kept *kept = pk_arena_alloc(&call->request->arena, sizeof(*kept));
     struct count *shared = pk_alloc(sizeof(*shared));
-    *kept = (struct kept){ .finish = finish, .own = own };
-    kept->count = count < ASKED_MAX ? count : ASKED_MAX;
-    kept->task = pk_arena_alloc(&call->request->arena, kept->count * sizeof(*kept->task));
-    for (size_t i = 0; i < kept->count; i++) {
-        kept->task[i] = pk_arena_strdup(&call->request->arena, task[i]);
-    }
     call->request->kept = kept;
-    shared->parked =
-        pk_answer_park(call->request, call->answer, PK_AFTER_MAX_MS, call->row->lane, go_on);
+    shared->parked = pk_answer_park(call->request, call->answer, wait_ms, call->row->lane, go_on);
     shared->left = count;
     for (size_t i = 0; i < count; i++) {
-        if (!pk_outbox_wait(outbox, task[i], count_down, shared, NULL)) {
+        if (!pk_outbox_wait(outbox_of(call), task[i], count_down, shared, NULL)) {
             kept->is_refused = true;
             count_down(shared);
         }
     }
     call->is_over = true;
+}
+
+/* NULL: nothing is to be waited for. */
+static struct kept *keep(struct pk_api_call *call, const char *const *task, size_t count)
+{
+    if (!call->is_wait_asked || count == 0 || !outbox_of(call)) {
+        return NULL;
+    }
+    struct kept *kept = pk_arena_alloc(&call->request->arena, sizeof(*kept));
+    *kept = (struct kept){ .count = count < ASKED_MAX ? count : ASKED_MAX };
+    kept->task = pk_arena_alloc(&call->request->arena, kept->count * sizeof(*kept->task));
+    for (size_t i = 0; i < kept->count; i++) {
+        kept->task[i] = pk_arena_strdup(&call->request->arena, task[i]);
+    }
+    return kept;
+}
+
+void pk_call_wait_tasks(struct pk_api_call *call, const char *const *task, size_t count,
+                        pk_run_fn *finish, void *own)
+{
+    struct kept *kept = keep(call, task, count);
+    if (kept) {
+        kept->finish = finish;
+        kept->own = own;
+        park_for(call, kept, task, count, PK_AFTER_MAX_MS);
+    }
+}
+
+void pk_call_wait_in_turn(struct pk_api_call *call, const char *const *task, size_t count)
+{
+    struct kept *kept = keep(call, task, count);
+    if (kept) {
+        kept->next = 1;
+        park_for(call, kept, kept->task, 1, PK_AFTER_MAX_MS);
+    }
 }

@@ -105,11 +105,17 @@ enum pk_open_how {
     PK_OPEN_USE,     /* Create what is missing. */
     PK_OPEN_READ,    /* Change nothing. */
     PK_OPEN_UPGRADE, /* Raise it to this program's schema version. */
+    PK_OPEN_RESTORE, /* As PK_OPEN_USE, also where a restore has left its mark. */
 };
 /* 'held_folder' (may be NULL) is one that the caller has locked himself. */
 bool pk_cli_store_open(const struct pk_app *app, const char *url, const char *held_folder,
                        enum pk_open_how how, struct pk_open_store *out, struct pk_error *err);
 void pk_cli_store_close(struct pk_open_store *open); /* '{ NULL, -1 }' is fine. */
+/* A restore marks the data folder from before it deletes or makes anything until the store itself
+ * says that it is half restored: meanwhile nobody else opens a store there, or from there.
+ * '*out_is_marked': it had the mark already. */
+bool pk_cli_restore_mark(const char *folder, bool *out_is_marked, struct pk_error *err);
+bool pk_cli_restore_unmark(const char *folder, struct pk_error *err);
 /* The folder of "sqlite:FOLDER", or NULL. Points into 'url'. */
 const char *pk_cli_store_folder(const char *url);
 /* The URL without its password, for messages; freed with pk_free. */

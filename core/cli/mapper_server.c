@@ -40,13 +40,19 @@ struct listing {
     struct pk_table table;
 };
 
-/* "active", "draft on 10 %" of one that is tried, "active, 1.2.0 on 10 %" of the one beside it. */
+/* "active", "draft on 10 %" of one that is tried, "active, 1.2.0 on 10 %" of the one beside it;
+ * "draft, barred" of one that may not run. */
 static const char *status_of(const struct pk_doc *item, char *out, size_t size)
 {
     const char *status = pk_doc_text(item, "status");
     const char *tried = pk_doc_text(item, "canary.version");
     const char *version = pk_doc_text(item, "version");
+    const bool is_barred = pk_doc_text(item, "bar.reason") != NULL;
     const double percent = pk_doc_number(item, "canary.share", 0) * 100;
+    if (status && is_barred) {
+        (void)snprintf(out, size, "%s, barred", status);
+        return out;
+    }
     if (!status || !tried || !version) {
         return status;
     }

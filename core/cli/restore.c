@@ -1,9 +1,11 @@
 /* restore.c - 'personakit restore': a backup becomes a store again.
  *
- *     the backup is whole? ─▶ erasures.log, pepper ─▶ (--replace) ─▶ load, compare, erase
+ *     the backup is whole? ─▶ erasures.log, pepper ─▶ mark ─▶ (--replace) ─▶ load, compare, erase
  *
- * Everything that can be refused is looked at before anything is written. The
- * work is in ops/restore.c. */
+ * Everything that can be refused is looked at before anything is written. From
+ * the mark in the folder on, a restore that is killed is seen as an unfinished
+ * one; it goes when the store itself says so (the note of ops/move.c), or when
+ * nothing was changed. The work is in ops/restore.c. */
 /* SPDX-License-Identifier: MIT */
 #include "ops/restore.h"
 
@@ -56,6 +58,10 @@ struct restore {
     struct pk_erase_log erasures;
     bool has_erasures;
     struct pk_backup_info info;
+    bool is_marked;         /* The data folder is. */
+    bool is_old_mark;       /* Of a restore before this one. */
+    bool has_deleted;       /* The store that was there. */
+    struct pk_error unmark; /* Why the mark could not be taken away. */
 };
 
 static bool stopped(struct restore *restore)
@@ -76,10 +82,20 @@ static bool on_checked(void *context, enum pk_backup_step step, const char *what
     return !stopped(restore);
 }
 
+static bool unmark(struct restore *restore)
+{
+    const bool was_marked = restore->is_marked;
+    restore->is_marked = false;
+    return !was_marked || pk_cli_restore_unmark(restore->data, &restore->unmark);
+}
+
 static bool on_progress(void *context, enum pk_restore_step step, const char *what, int64_t done,
                         int64_t all)
 {
     struct restore *restore = context;
+    if (!unmark(restore)) { /* The store has its note before it tells of the first step. */
+        return false;
+    }
     restore->progress.unit = step == PK_RESTORE_ERASING ? "people" : "documents";
     pk_progress_show(&restore->progress, step_name[step], what, done, all);
     return !stopped(restore);
@@ -146,10 +162,8 @@ static bool check_apart(const char *from, const char *store, struct pk_error *er
                    "the backup lies in the folder of the store that is to be replaced");
 }
 
-/* The embedded store's files, and no others. */
-static bool replace(struct restore *restore, struct pk_error *err)
+static bool may_replace(struct restore *restore, struct pk_error *err)
 {
-    static const char *const file[] = { "personakit.db-wal", "personakit.db-shm", "personakit.db" };
     const char *folder = pk_cli_store_folder(restore->url);
     if (!pk_call_option(restore->call, "--replace")) {
         return true;
@@ -159,10 +173,25 @@ static bool replace(struct restore *restore, struct pk_error *err)
                        "drop the database with MongoDB's own tools, or name another one",
                        "--replace is for the embedded store");
     }
-    if (!check_apart(restore->call->argument[0], folder, err) ||
-        !pk_call_confirm(restore->call, "Delete the store that is there now?", err)) {
-        return false;
+    return check_apart(restore->call->argument[0], folder, err) &&
+           pk_call_confirm(restore->call, "Delete the store that is there now?", err);
+}
+
+static bool mark(struct restore *restore, struct pk_error *err)
+{
+    restore->is_marked = pk_cli_restore_mark(restore->data, &restore->is_old_mark, err);
+    return restore->is_marked;
+}
+
+/* The embedded store's files, and no others. */
+static bool replace(struct restore *restore, struct pk_error *err)
+{
+    static const char *const file[] = { "personakit.db-wal", "personakit.db-shm", "personakit.db" };
+    const char *folder = pk_cli_store_folder(restore->url);
+    if (!pk_call_option(restore->call, "--replace")) {
+        return true;
     }
+    restore->has_deleted = true;
     for (size_t i = 0; i < PK_COUNT(file); i++) {
         PK_CLEANUP(pk_freep) char *path = pk_strdupf("%s/%s", folder, file[i]);
         if (unlink(path) != 0 && errno != ENOENT) {
@@ -179,8 +208,8 @@ static bool prepare(struct restore *restore, struct pk_error *err)
     restore->url = pk_cli_store_url(restore->config);
     return check_backup(restore, err) && pk_folder_make(restore->data, 0700, err) &&
            pk_folder_lock(restore->data, &restore->lock_fd, err) && read_erasures(restore, err) &&
-           replace(restore, err) &&
-           pk_cli_store_open(restore->call->app, restore->url, restore->data, PK_OPEN_USE,
+           may_replace(restore, err) && mark(restore, err) && replace(restore, err) &&
+           pk_cli_store_open(restore->call->app, restore->url, restore->data, PK_OPEN_RESTORE,
                              &restore->open, err);
 }
 
@@ -293,7 +322,15 @@ static bool restore_all(struct restore *restore, struct pk_error *err)
 {
     struct pk_restore_result result = { .erased = 0 };
     pk_progress_init(&restore->progress, restore->call->app->clock, restore->call->is_json);
-    const bool is_ok = prepare(restore, err) && load(restore, &result, err);
+    bool is_ok = prepare(restore, err) && load(restore, &result, err);
+    /* A store that has documents of its own, or is done, says itself what it is. */
+    if ((is_ok || err->code == PK_CONFLICT || !(restore->is_old_mark || restore->has_deleted)) &&
+        !unmark(restore)) {
+        is_ok = false;
+    }
+    if (restore->unmark.code != PK_OK) {
+        *err = restore->unmark;
+    }
     pk_progress_done(&restore->progress);
     if (is_ok) {
         print_result(restore, &result);

@@ -145,6 +145,7 @@ static bool open_feed(struct pk_server *server, struct pk_error *err)
     server->events = pk_events_new(&(struct pk_events_options){ .store = server->open.store,
                                                                 .keyring = server->keyring,
                                                                 .watch = server->watch,
+                                                                .domain = &server->living.domain,
                                                                 .clock = server->app->clock,
                                                                 .log = server->log });
     pk_watch_tell(server->watch, hear_keys, server->keyring);

@@ -1,4 +1,5 @@
-/* store_open.c - A store as commands open it: its folder locked first, so that no two do. */
+/* store_open.c - A store as commands open it: its folder locked first, so that no two do; and no
+ * folder in which a restore was interrupted before the store could say so. */
 /* SPDX-License-Identifier: MIT */
 #include "base/alloc.h"
 #include "base/buf.h"
@@ -7,6 +8,7 @@
 #include "cli/cli.h"
 #include "store/store.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,6 +43,35 @@ static bool is_same_folder(const char *a, const char *b)
     return realpath(a, buffer_a) && realpath(b, buffer_b) && strcmp(buffer_a, buffer_b) == 0;
 }
 
+static char *mark_path(const char *folder)
+{
+    return pk_strdupf("%s/restore.begun", folder);
+}
+
+bool pk_cli_restore_mark(const char *folder, bool *out_is_marked, struct pk_error *err)
+{
+    static const char text[] = "A restore into this store was begun. Run it again to finish it.\n";
+    PK_CLEANUP(pk_freep) char *path = mark_path(folder);
+    *out_is_marked = access(path, F_OK) == 0;
+    return *out_is_marked || pk_file_write(path, text, sizeof(text) - 1, 0600, err);
+}
+
+bool pk_cli_restore_unmark(const char *folder, struct pk_error *err)
+{
+    PK_CLEANUP(pk_freep) char *path = mark_path(folder);
+    return unlink(path) == 0 || errno == ENOENT ||
+           pk_fail(err, PK_UNAVAILABLE, "check who may write there, and run the restore again",
+                   "'%s' cannot be deleted: %s", path, strerror(errno));
+}
+
+static bool check_mark(const char *folder, struct pk_error *err)
+{
+    PK_CLEANUP(pk_freep) char *path = mark_path(folder);
+    return access(path, F_OK) != 0 ||
+           pk_fail(err, PK_PRECONDITION, "run the same 'personakit restore' again to finish it",
+                   "a restore into this store was begun and is not finished");
+}
+
 bool pk_cli_store_open(const struct pk_app *app, const char *url, const char *held_folder,
                        enum pk_open_how how, struct pk_open_store *out, struct pk_error *err)
 {
@@ -55,6 +86,10 @@ bool pk_cli_store_open(const struct pk_app *app, const char *url, const char *he
     struct pk_open_store open = { .lock_fd = -1 };
 
     if (folder && how != PK_OPEN_READ && !pk_folder_make(folder, 0700, err)) {
+        return false;
+    }
+    if (how != PK_OPEN_RESTORE && (folder || held_folder) &&
+        !check_mark(folder ? folder : held_folder, err)) {
         return false;
     }
     if (folder && !(held_folder && is_same_folder(folder, held_folder))) {

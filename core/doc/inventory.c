@@ -321,7 +321,7 @@ static const struct pk_collection collection_table[] = {
       .is_exported = true,
       .erase = PK_ERASE_DELETE,
       .merge = PK_MERGE_GOES,
-      .help = "Every change of every trait: what it was, what it became, and why." },
+      .help = "Every change of every trait and of what is beside them: what it became, and why." },
     { .name = "personas",
       .schema = &pk_schema_persona,
       INDEXES(personas_index),

@@ -145,7 +145,7 @@ static const struct pk_field evidence_field[] = {
 static const struct pk_schema evidence_schema = {
     .name = "EvidenceOfTrait",
     FIELDS(evidence_field),
-    .help = "An observation behind a trait.",
+    .help = "An observation behind a trait or a fact.",
 };
 static const struct pk_field evidence_item =
     ROW_OBJECT(NULL, OPT, &evidence_schema, "One observation.");
@@ -180,6 +180,21 @@ static const struct pk_schema trait_read_schema = {
 };
 static const struct pk_field trait_read_item =
     ROW_OBJECT(NULL, OPT, &trait_read_schema, "One trait.");
+static const struct pk_field fact_read_field[] = {
+    ROW_TEXT("key", REQ, TEXT_WORD, "Its name."),
+    ROW_FREE("value", REQ, "What it said when it was read."),
+    ROW_UNIT("confidence", REQ, "How sure that was."),
+    ROW_DATE("updatedAt", REQ, "The instant from which it held."),
+    ROW_BOOL("isHeld", REQ, "Whether there is such a fact now."),
+    ROW_FREE("valueNow", OPT, "What it says now, when that is another thing."),
+    ROW_ARRAY("sources", REQ, LIST_SHORT, &evidence_item, "The observations that told it."),
+};
+static const struct pk_schema fact_read_schema = {
+    .name = "FactOfPersona",
+    FIELDS(fact_read_field),
+    .help = "A fact that was read.",
+};
+static const struct pk_field fact_read_item = ROW_OBJECT(NULL, OPT, &fact_read_schema, "One fact.");
 static const struct pk_field read_item = ROW_OBJECT(NULL, OPT, &pk_schema_read_key, "One thing.");
 
 static const struct pk_field effect_field[] = {
@@ -225,6 +240,7 @@ static const struct pk_field explanation_field[] = {
     ROW_ARRAY("lines", REQ, LIST_LONG, &said_line_item, "Where each line comes from."),
     ROW_ARRAY("rules", REQ, LIST_LONG, &rule_seen_item, "Rules that fired and rules that did not."),
     ROW_ARRAY("traits", REQ, LIST_SOME * 3, &trait_read_item, "What was read."),
+    ROW_ARRAY("facts", REQ, LIST_LONG, &fact_read_item, "Facts that were read."),
     ROW_ARRAY("reads", REQ, LIST_HUGE, &read_item, "Other reads, and what was missed."),
     ROW_OBJECT("staleness", OPT, &stale_schema, "What has changed since; absent: hypothetical."),
 };

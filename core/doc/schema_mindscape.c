@@ -208,8 +208,8 @@ static const struct pk_field history_field[] = {
              "The trait before; absent when it was new. Of '*': goals, "
              "beliefs, narrative and now, by id or key, as they were."),
     ROW_FREE("after", PK_FIELD_NULLABLE,
-             "The trait after; absent when it was removed. Of '*', "
-             "likewise."),
+             "The trait after; absent when it was removed. Of '*', likewise, and facts, nodes and "
+             "edges that were made, as they became, and ids of texts and narratives."),
     ROW_UUID("obsId", REQ, "The observation that changed it."),
     ROW_STRING("processorId", PK_FORMAT_SCRIPT_ID, OPT, "The processor; absent for curations."),
     ROW_STRING("processorVersion", PK_FORMAT_SEMVER, OPT, "The processor's version."),
@@ -219,7 +219,7 @@ static const struct pk_field history_field[] = {
 const struct pk_schema pk_schema_trait_history = {
     .name = "TraitChange",
     FIELDS(history_field),
-    .help = "One change of one trait, or of what is beside traits.",
+    .help = "One change of one trait, or all of an observation's beside traits.",
 };
 
 /* ---- reviews ---- */

@@ -278,15 +278,22 @@ static const struct pk_schema generation_schema = {
 static const struct pk_field usage_field[] = {
     ROW_COUNT("accessCount", REQ, "How often it was served."),
     ROW_DATE("lastAccessedAt", OPT, "When it was last served."),
-    ROW_TEXT("lastAccessedBy", OPT, TEXT_WORD,
-             "The actor it was last made for; who has read it since is "
-             "in the access log."),
+    ROW_TEXT("lastAccessedBy", OPT, TEXT_WORD, "The actor it was last served to."),
     ROW_BOOL("feedbackReceived", REQ, "Whether anybody has said how it was."),
 };
 static const struct pk_schema usage_schema = {
     .name = "UsageMetadata",
     FIELDS(usage_field),
     .help = "What became of it.",
+};
+static const struct pk_field instead_field[] = {
+    ROW_STRING("mapperVersion", PK_FORMAT_SEMVER, REQ, "The version that was tried."),
+    ROW_COUNT("mindscapeVersion", REQ, "The version of the mindscape on which it failed."),
+};
+static const struct pk_schema instead_schema = {
+    .name = "InsteadOf",
+    FIELDS(instead_field),
+    .help = "What it stands in for.",
 };
 
 static const struct pk_field persona_field[] = {
@@ -308,6 +315,8 @@ static const struct pk_field persona_field[] = {
     ROW_OBJECT("coreBasis", REQ, &half_schema, "What the core rests on."),
     ROW_OBJECT("overlayBasis", REQ, &half_schema, "What the overlay rests on."),
     ROW_OBJECT("explanation", OPT, &explanation_schema, "Why it is as it is."),
+    ROW_OBJECT("insteadOf", OPT, &instead_schema,
+               "Of the version that is tried on the person: it failed, so this one serves."),
     ROW_ARRAY("warnings", OPT, LIST_SOME, &pk_item_line, "What is missing or doubtful."),
     ROW_OBJECT("generationMetadata", REQ, &generation_schema, "How it was made."),
     ROW_OBJECT("usageMetadata", REQ, &usage_schema, "What became of it."),

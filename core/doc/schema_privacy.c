@@ -61,6 +61,8 @@ static const struct pk_field moved_item = ROW_COUNT(NULL, OPT, "So many document
 static const struct pk_field merge_view_field[] = {
     ROW_UUID("mergeId", OPT, "The merge: what undo names."),
     ROW_UUID("taskId", OPT, "The task that carries it out: /v1/tasks/{taskId}."),
+    ROW_UUID("partTaskId", OPT,
+             "Of an undo: the task behind it, which makes the mindscape of who is parted."),
     ROW_UUID("from", REQ, "Who is merged, or parted again."),
     ROW_UUID("into", REQ, "Who it is merged into."),
     ROW_BOOL("dryRun", REQ, "Whether nothing was done."),

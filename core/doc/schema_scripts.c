@@ -116,11 +116,22 @@ static const struct pk_schema activation_schema = {
 static const char *const format[] = { "lua", "rules", NULL };
 static const char *const kind[] = { "processor", "condition", NULL };
 
+static const struct pk_field bar_field[] = {
+    ROW_TEXT("reason", REQ, TEXT_LINE, "Why."),
+    ROW_DATE("since", REQ, "Since when."),
+};
+static const struct pk_schema bar_schema = {
+    .name = "Bar",
+    FIELDS(bar_field),
+    .help = "Its content may not run until it changes, or somebody lifts the bar.",
+};
+
 #define STATE_ROWS                                                                     \
     ROW_STRING("contentHash", PK_FORMAT_HASH, REQ, "The hash of what it is made of."), \
         ROW_STRING("previousVersion", PK_FORMAT_SEMVER, OPT,                           \
                    "The version that was active before it: a rollback goes there."),   \
         ROW_ENUM("status", REQ, pk_allowed_lifecycle, "One version is active."),       \
+        ROW_OBJECT("bar", OPT, &bar_schema, "That it is barred, and why."),            \
         ROW_DATE("activatedAt", OPT, "When it last became active."),                   \
         ROW_DATE("createdAt", REQ, "When it was uploaded."),                           \
         ROW_TEXT("createdBy", REQ, TEXT_WORD, "The actor who uploaded it."),           \

@@ -34,9 +34,9 @@ const struct pk_schema pk_schema_span = {
 };
 
 /* What a mindscape's versions count and what a persona's read set names: the same kinds. */
-static const char *const read_kind[] = { "trait", "goals",      "beliefs", "narrative",
-                                         "hot",   "narratives", "warm",    "graph",
-                                         "model", "consent",    NULL };
+static const char *const read_kind[] = { "trait", "goals", "beliefs",    "narrative",
+                                         "hot",   "facts", "narratives", "warm",
+                                         "graph", "model", "consent",    NULL };
 static const char *const read_match[] = { "exact", "prefix", "miss", NULL };
 static const struct pk_field read_key_field[] = {
     ROW_ENUM("kind", REQ, read_kind, "What sort of thing it is."),

@@ -1,7 +1,7 @@
 /* move.c - One list after the other, each with the note of how far it brings us.
  *
- *     check ──▶ count ──▶ copy ──▶ compare ──▶ note "finished"
- *               (note)    (note with every list)
+ *     check ──▶ note ──▶ count ──▶ copy ──▶ compare ──▶ note "finished"
+ *                                  (note with every list)
  *
  * A list that fails for a passing reason, or whose outcome nobody knows, costs
  * nothing: the note is read again, and it says which documents are there.
@@ -169,6 +169,20 @@ static bool check_empty(const struct pk_move_options *options, struct pk_error *
 
 /* ---- Counting ---- */
 
+/* The note as it is now. */
+static bool save(const struct pk_move_options *options, struct pk_move_state *state,
+                 struct pk_error *err)
+{
+    PK_CLEANUP(pk_writes_done) struct pk_writes list = { 0 };
+    pk_move_state_save(state, &list);
+    if (!pk_store_commit(options->to, &list, pk_deadline_in_ms(options->clock, PK_MOVE_CALL_MS),
+                         NULL, err)) {
+        return false;
+    }
+    state->version = list.write[0].version;
+    return true;
+}
+
 static bool is_note(const struct pk_move_part *part, const struct pk_doc *doc)
 {
     return strcmp(part->collection->name, PK_MOVE_COLLECTION) == 0 &&
@@ -202,28 +216,32 @@ static const char *name_of(const struct pk_move_options *options)
     return options->from_name ? options->from_name : pk_store_epoch(options->from);
 }
 
-/* Counts the source and writes the first note. */
+/* Writes the first note, before anything takes long: from here on the target is not a new one. */
 static bool begin(const struct pk_move_options *options, struct pk_move_state *state,
                   struct pk_error *err)
 {
-    PK_CLEANUP(pk_writes_done) struct pk_writes list = { 0 };
-    int64_t counted = 0;
-
     if (!check_empty(options, err)) {
         return false;
     }
+    (void)snprintf(state->from_epoch, sizeof(state->from_epoch), "%s", name_of(options));
+    state->is_restore = options->is_restore;
+    state->is_counting = true;
+    state->started_at_ms = pk_clock_wall_ms(options->clock);
+    return save(options, state, err);
+}
+
+static bool count_all(const struct pk_move_options *options, struct pk_move_state *state,
+                      struct pk_error *err)
+{
+    int64_t counted = 0;
     for (size_t i = 0; i < state->count; i++) {
+        state->part[i].all = 0;
         if (!count_part(options, &state->part[i], &counted, err)) {
             return pk_wrap(err, "count the source");
         }
     }
-    (void)snprintf(state->from_epoch, sizeof(state->from_epoch), "%s", name_of(options));
-    state->is_restore = options->is_restore;
-    state->started_at_ms = pk_clock_wall_ms(options->clock);
-    pk_move_state_save(state, &list);
-    return pk_store_commit(options->to, &list, pk_deadline_in_ms(options->clock, PK_MOVE_CALL_MS),
-                           NULL, err) &&
-           pk_move_state_load(state, options->to, options->clock, err);
+    state->is_counting = false;
+    return save(options, state, err);
 }
 
 /* ---- Copying ---- */
@@ -350,19 +368,6 @@ static bool copy(const struct pk_move_options *options, struct pk_move_state *st
 
 /* ---- The whole ---- */
 
-static bool save(const struct pk_move_options *options, struct pk_move_state *state,
-                 struct pk_error *err)
-{
-    PK_CLEANUP(pk_writes_done) struct pk_writes list = { 0 };
-    pk_move_state_save(state, &list);
-    if (!pk_store_commit(options->to, &list, pk_deadline_in_ms(options->clock, PK_MOVE_CALL_MS),
-                         NULL, err)) {
-        return false;
-    }
-    state->version = list.write[0].version;
-    return true;
-}
-
 static bool check_source(const struct pk_move_options *options, struct pk_error *err)
 {
     if (!options->from) {
@@ -382,6 +387,7 @@ static bool move_all(const struct pk_move_options *options, struct pk_move_state
 {
     int64_t all;
     if (!check_quiet(options, err) || (!state->version && !begin(options, state, err)) ||
+        (state->is_counting && !count_all(options, state, err)) ||
         !copy(options, state, result, err)) {
         return false;
     }

@@ -34,6 +34,7 @@ struct pk_move_state {
     int64_t started_at_ms, finished_at_ms; /* Finished 0: not yet. */
     int64_t compared_at_ms;                /* Of a restore: all is there. 0: not yet. */
     bool is_restore;
+    bool is_counting;          /* The source is not counted yet, and nothing copied. */
     struct pk_move_part *part; /* One per collection, in the inventory's order. */
     size_t count;
     int64_t version; /* Of the stored document; 0: there is none. */

@@ -1,7 +1,7 @@
 /* move_state.c - The document in the target that says how far a move has got.
  *
  *     { _id: "move", value: { fromEpoch, startedAtMs, finishedAtMs (0: not yet),
- *       isRestore?, comparedAtMs? (both of a restore alone),
+ *       isRestore?, comparedAtMs? (both of a restore alone), isCounting?,
  *       collections: [ { name, all, done, last?, lastMs?, isDone } ... ] }, ... }
  *
  * It is written with the documents it counts, in one list. Thread: the move's. */
@@ -82,6 +82,7 @@ bool pk_move_state_load(struct pk_move_state *state, struct pk_store *store,
     state->finished_at_ms = pk_doc_int(doc, "value.finishedAtMs", 0);
     state->compared_at_ms = pk_doc_int(doc, "value.comparedAtMs", 0);
     state->is_restore = pk_doc_bool(doc, "value.isRestore", false);
+    state->is_counting = pk_doc_bool(doc, "value.isCounting", false);
     state->version = pk_doc_version(doc);
     while (read_part(state, doc, i)) {
         i++;
@@ -119,6 +120,9 @@ void pk_move_state_save(const struct pk_move_state *state, struct pk_writes *lis
     if (state->is_restore) {
         BSON_APPEND_BOOL(&value, "isRestore", true);
         BSON_APPEND_INT64(&value, "comparedAtMs", state->compared_at_ms);
+    }
+    if (state->is_counting) {
+        BSON_APPEND_BOOL(&value, "isCounting", true);
     }
     BSON_APPEND_ARRAY_BEGIN(&value, "collections", &array);
     for (size_t i = 0; i < state->count; i++) {

@@ -1,8 +1,8 @@
 /* explain.c - What is explained: the cached persona, or what would have been.
  *
- *     cached     the persona; the mindscape put back to what it read; the version that made it
- *     as of T    the mindscape as of T; the version active at T, or a given one; made at T
- *     version    the mindscape as it is; the given version; made now
+ *     cached     the persona; mindscape and facts put back to what it read; the version that made
+ * it as of T    mindscape and facts as of T; the version active at T, or a given one; made at T
+ *     version    mindscape and facts as they are; the given version; made now
  *
  * What would have been is made as every persona is (persona_run.c, persona_made.c)
  * but on scripts apart, so that it counts for nobody and is written nowhere.
@@ -53,8 +53,8 @@ static void fill_request(const struct explaining *it, struct pk_map_request *out
 }
 
 bool explain_make(const struct explaining *it, struct pk_script *mapper,
-                  const struct pk_doc *mindscape, int64_t at_ms, struct pk_doc **out,
-                  struct pk_error *err)
+                  const struct pk_doc *mindscape, const bson_t *knowledge, int64_t at_ms,
+                  struct pk_doc **out, struct pk_error *err)
 {
     PK_CLEANUP(made_done) struct made made = { 0 };
     struct pk_domain domain = *it->domain;
@@ -66,7 +66,8 @@ bool explain_make(const struct explaining *it, struct pk_script *mapper,
                                .request = &request,
                                .now_ms = at_ms,
                                .started_ns = pk_clock_mono_ns(domain.books->clock),
-                               .mapper = mapper };
+                               .mapper = mapper,
+                               .knowledge = knowledge };
 
     fill_request(it, &request, &context);
     domain.scripts = pk_scripts_apart(it->domain->scripts);
@@ -179,7 +180,7 @@ static bool make_persona(struct explaining *it, struct pk_error *err)
     if (!it->is_made) {
         return true;
     }
-    if (!explain_make(it, it->mapper, it->then, it->then_ms, &made, err)) {
+    if (!explain_make(it, it->mapper, it->then, it->knowledge, it->then_ms, &made, err)) {
         return pk_wrap(err, "make what would have been");
     }
     pk_doc_unref(it->persona);
@@ -206,82 +207,13 @@ static void add_head(const struct explaining *it, bson_t *out)
     BSON_APPEND_DATE_TIME(out, "explainedAt", it->now_ms);
 }
 
-/* ---- Warnings ---- */
-
-struct reading {
-    const char *key;
-    bool is_read;
-};
-
-static void look_at_read(void *context, const bson_t *row)
+static void add_warnings(const struct explaining *it, bson_t *out)
 {
-    struct reading *reading = context;
-    reading->is_read =
-        reading->is_read || (strcmp(pk_peek_text(row, "kind", ""), "hot") == 0 &&
-                             (strcmp(pk_peek_text(row, "key", ""), reading->key) == 0 ||
-                              strcmp(pk_peek_text(row, "match", ""), "prefix") == 0));
-}
-
-static void warn_of_fact(const struct explaining *it, const struct pk_doc *fact, bson_t *list,
-                         uint32_t *count)
-{
-    struct reading reading = { .key = pk_doc_text(fact, "key") };
-    char text[400], time[PK_TIME_TEXT], room[16];
-    const int64_t told_ms = pk_doc_date(fact, "updatedAt", 0);
-    if (!reading.key || told_ms <= it->then_ms) {
-        return;
-    }
-    explain_each_read(it->persona, look_at_read, &reading);
-    if (reading.is_read) {
-        pk_time_format(told_ms, time);
-        (void)snprintf(text, sizeof(text),
-                       "the fact '%s' is taken as it is now: it was told at %s, and facts have no "
-                       "history",
-                       reading.key, time);
-        BSON_APPEND_UTF8(list, explain_key(count, room), text);
-    }
-}
-
-/* A mindscape has a past; what is remembered beside it has none. */
-static bool warn_of_facts(const struct explaining *it, bson_t *list, uint32_t *count,
-                          struct pk_error *err)
-{
-    PK_CLEANUP(pk_page_done) struct pk_page page = { 0 };
-    const struct pk_query query = { .collection = "knowledge",
-                                    .index = "by_user_key",
-                                    .equal = { PK_TEXT(it->name.person) },
-                                    .equal_count = 1,
-                                    .limit = PK_PAGE_MAX };
-    if (it->request->as_of_ms == 0) {
-        return true;
-    }
-    if (!pk_store_find(it->domain->books->store, &query, it->request->deadline_ns, &page, err)) {
-        return pk_wrap(err, "read the facts");
-    }
-    for (size_t i = 0; i < page.count; i++) {
-        warn_of_fact(it, page.doc[i], list, count);
-    }
-    return true;
-}
-
-static bool add_warnings(const struct explaining *it, bson_t *out, struct pk_error *err)
-{
-    bson_t view, said, list = BSON_INITIALIZER;
-    bson_iter_t each;
-    char room[16];
-    uint32_t count = 0;
+    bson_t view, said;
     pk_doc_view(it->persona, &view);
-    if (explain_view(&view, "warnings", &said) && bson_iter_init(&each, &said)) {
-        while (bson_iter_next(&each)) {
-            (void)bson_append_iter(&list, explain_key(&count, room), -1, &each);
-        }
+    if (explain_view(&view, "warnings", &said) && !bson_empty(&said)) {
+        BSON_APPEND_ARRAY(out, "warnings", &said);
     }
-    const bool ok = warn_of_facts(it, &list, &count, err);
-    if (ok && count > 0) {
-        BSON_APPEND_ARRAY(out, "warnings", &list);
-    }
-    bson_destroy(&list);
-    return ok;
 }
 
 /* What was said, when it is said nowhere else. */
@@ -300,13 +232,14 @@ static void add_content(const struct explaining *it, bson_t *out)
 static bool explain_all(struct explaining *it, bson_t *out, struct pk_error *err)
 {
     if (!find_persona(it, err) || !find_mapper(it, err) || !find_mindscape(it, err) ||
-        !make_persona(it, err)) {
+        !explain_find_facts(it, err) || !make_persona(it, err)) {
         return false;
     }
     add_head(it, out);
     add_content(it, out);
-    return add_warnings(it, out, err) && explain_add_lines(it, out, err) &&
-           explain_add_traits(it, out, err) && explain_add_stale(it, out, err);
+    add_warnings(it, out);
+    return explain_add_lines(it, out, err) && explain_add_traits(it, out, err) &&
+           explain_add_facts(it, out, err) && explain_add_stale(it, out, err);
 }
 
 bool pk_persona_explain(struct pk_personas *personas, const struct pk_explain_request *request,
@@ -322,6 +255,7 @@ bool pk_persona_explain(struct pk_personas *personas, const struct pk_explain_re
         bson_copy_to(&made, out);
     }
     bson_destroy(&made);
+    explain_facts_done(&it);
     pk_doc_unref(it.persona);
     pk_doc_unref(it.now);
     pk_doc_unref(it.then);

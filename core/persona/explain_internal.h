@@ -4,6 +4,7 @@
  *     explain_past.c    the mindscape as it was read, and the mapper that was active
  *     explain_lines.c   lines, rules, and the lines of the mapper's source
  *     explain_traits.c  what was read, and what that rests on
+ *     explain_facts.c   facts as they were read, and who told them
  *     explain_stale.c   what has changed since, and what it would do
  *     explain_print.c   for people */
 /* SPDX-License-Identifier: MIT */
@@ -13,6 +14,7 @@
 #include "doc/peek.h"
 #include "persona/explain.h"
 #include "persona/persona_internal.h"
+#include "store/store.h"
 
 /* One explanation under way. */
 struct explaining {
@@ -26,6 +28,11 @@ struct explaining {
     struct pk_doc *now;      /* The mindscape as it is, ... */
     struct pk_doc *then;     /* ... and as it was read; both without what is hidden. */
     struct pk_script *mapper;
+    struct pk_page facts;    /* As they were read, by key. */
+    const bson_t *knowledge; /* The same as scripts get them; NULL: as they are now. */
+    bson_t knowledge_made;   /* What 'knowledge_view' is a view of, when there is one. */
+    bool has_knowledge_made;
+    bson_t knowledge_view;
 };
 
 /* ---- explain.c ---- */
@@ -34,10 +41,11 @@ struct explaining {
 bool explain_view(const bson_t *doc, const char *path, bson_t *out);
 /* An array under construction: its next element's key. */
 const char *explain_key(uint32_t *count, char room[16]);
-/* What 'mapper' makes of a mindscape at an instant; '*out' is a reference. Nothing is written. */
+/* What 'mapper' makes of a mindscape and facts (NULL: those of now) at an instant; '*out' is a
+ * reference. Nothing is written. */
 bool explain_make(const struct explaining *it, struct pk_script *mapper,
-                  const struct pk_doc *mindscape, int64_t at_ms, struct pk_doc **out,
-                  struct pk_error *err);
+                  const struct pk_doc *mindscape, const bson_t *knowledge, int64_t at_ms,
+                  struct pk_doc **out, struct pk_error *err);
 
 /* ---- explain_past.c ---- */
 
@@ -80,6 +88,19 @@ void explain_reads_of(const struct pk_doc *persona, bool has_misses, struct expl
 void explain_reads_sort(struct explain_reads *reads); /* After adding to it by hand. */
 void explain_reads_done(struct explain_reads *reads);
 bool explain_reads_have(const struct explain_reads *reads, const char *path);
+
+/* Appends 'observationId' and, unless it 'is_name_only' or has gone, of what sort the observation
+ * is and from when. */
+bool explain_put_observation(const struct explaining *it, const char *id, bool is_name_only,
+                             bson_t *out, struct pk_error *err);
+
+/* ---- explain_facts.c ---- */
+
+/* Once 'then' is known: facts as they were read, or as of then. */
+bool explain_find_facts(struct explaining *it, struct pk_error *err);
+void explain_facts_done(struct explaining *it);
+/* Appends 'facts', those that were read. */
+bool explain_add_facts(const struct explaining *it, bson_t *out, struct pk_error *err);
 
 /* ---- explain_stale.c ---- */
 

@@ -315,7 +315,7 @@ static bool make_input(const struct explaining *it, bson_t *input, struct pk_err
     pk_script_check_input(it->mapper, input);
     BSON_APPEND_DATE_TIME(input, "now", it->then_ms);
     BSON_APPEND_UTF8(input, "detail", detail);
-    return pk_input_mindscape(it->domain, it->mapper, it->then, detail, it->then_ms, NULL,
+    return pk_input_mindscape(it->domain, it->mapper, it->then, detail, it->then_ms, it->knowledge,
                               it->request->deadline_ns, input, err);
 }
 

@@ -253,6 +253,54 @@ static void put_rules(struct pk_buf *out, const bson_t *explanation)
     }
 }
 
+/* ---- Facts ---- */
+
+/* "nickname = Bo (0.70, now Ann) from observation f5fe... (user_input)" */
+static void put_fact(struct pk_buf *out, const bson_t *fact)
+{
+    bson_t list, source;
+    bson_iter_t item, now;
+    size_t count = 0;
+    pk_buf_printf(out, "  %s = ", pk_peek_text(fact, "key", ""));
+    put_at(out, fact, "value");
+    pk_buf_printf(out, " (%.2f", number_at(fact, "confidence", 0));
+    if (bson_iter_init_find(&now, fact, "valueNow")) {
+        pk_buf_add_text(out, ", now ");
+        put_value(out, &now);
+    } else if (!is_true(fact, "isHeld")) {
+        pk_buf_add_text(out, ", now gone");
+    }
+    pk_buf_add_char(out, ')');
+    if (explain_view(fact, "sources", &list)) {
+        for (bool more = bson_iter_init(&item, &list); more && bson_iter_next(&item);) {
+            if (count < SOURCES_SHOWN && pk_peek_view(&item, &source)) {
+                const char *type = pk_peek_text(&source, "sourceType", "");
+                pk_buf_printf(out, "%s%s (%s)", count++ ? ", " : " from observation ",
+                              pk_peek_text(&source, "observationId", ""),
+                              *type ? type : "forgotten");
+            }
+        }
+    }
+    pk_buf_add_char(out, '\n');
+}
+
+static void put_facts(struct pk_buf *out, const bson_t *explanation)
+{
+    bson_t list, fact;
+    bson_iter_t item;
+    const char *title = "\nFacts that it read\n";
+    if (!explain_view(explanation, "facts", &list)) {
+        return;
+    }
+    for (bool more = bson_iter_init(&item, &list); more && bson_iter_next(&item);) {
+        if (pk_peek_view(&item, &fact)) {
+            pk_buf_add_text(out, title);
+            title = "";
+            put_fact(out, &fact);
+        }
+    }
+}
+
 /* ---- The rest ---- */
 
 /* Rows of 'reads' that were looked for in vain, or were not, behind 'title'. */
@@ -368,6 +416,7 @@ void pk_explain_print(const bson_t *explanation, struct pk_buf *out)
     put_warnings(out, explanation);
     put_lines(out, explanation);
     put_rules(out, explanation);
+    put_facts(out, explanation);
     put_reads(out, explanation, false, "\nAlso read: ");
     put_reads(out, explanation, true, "\nLooked for in vain: ");
     put_stale(out, explanation);

@@ -11,7 +11,6 @@
 #include "base/alloc.h"
 #include "doc/doc.h"
 #include "doc/path.h"
-#include "persona/canary.h"
 #include "persona/registry.h"
 
 #include <stdio.h>
@@ -155,8 +154,7 @@ static const char *const freshness_name[] = {
 static void find_serving(const struct explaining *it, char out[PK_SCRIPT_VERSION])
 {
     struct pk_generation *pinned = pk_scripts_pin(it->domain->scripts);
-    const struct pk_script *serving =
-        pk_canary_mapper(pinned, it->name.mapper, it->name.person, NULL);
+    const struct pk_script *serving = persona_serving(pinned, it->persona, it->now);
     (void)snprintf(out, PK_SCRIPT_VERSION, "%s", serving ? serving->version : "");
     pk_generation_unpin(pinned);
 }
@@ -169,7 +167,7 @@ static void try_anew(const struct explaining *it, const char *version, bson_t *o
     if (*version &&
         pk_registry_load(it->domain->registry, PK_SCRIPT_MAPPER, it->name.mapper, version,
                          it->request->deadline_ns, &mapper, &why) &&
-        explain_make(it, mapper, it->now, it->now_ms, &anew, &why)) {
+        explain_make(it, mapper, it->now, NULL, it->now_ms, &anew, &why)) {
         add_effect(it, anew, out);
     } else {
         BSON_APPEND_UTF8(out, "problem",

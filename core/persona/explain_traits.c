@@ -171,24 +171,35 @@ static void copy_field(bson_t *out, const char *as, const bson_t *from, const ch
     }
 }
 
-static void put_source(struct adding *adding, const bson_t *source, bson_t *out)
+bool explain_put_observation(const struct explaining *it, const char *id, bool is_name_only,
+                             bson_t *out, struct pk_error *err)
 {
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *observation = NULL;
-    const char *id = pk_peek_text(source, "obsId", "");
     bson_t view;
     BSON_APPEND_UTF8(out, "observationId", id);
-    copy_field(out, "weight", source, "weight");
-    if (adding->has_failed || adding->looked_up++ >= SOURCES_MAX) {
-        return;
+    if (is_name_only) {
+        return true;
     }
-    if (!pk_store_get(adding->it->domain->books->store, "observations", id,
-                      adding->it->request->deadline_ns, &observation, adding->err)) {
-        adding->has_failed = true;
-    } else if (observation) {
+    if (!pk_store_get(it->domain->books->store, "observations", id, it->request->deadline_ns,
+                      &observation, err)) {
+        return false;
+    }
+    if (observation) {
         pk_doc_view(observation, &view);
         copy_field(out, "sourceType", &view, "sourceType");
         copy_field(out, "source", &view, "sourceMetadata.source");
         copy_field(out, "effectiveAt", &view, "effectiveAt");
+    }
+    return true;
+}
+
+static void put_source(struct adding *adding, const bson_t *source, bson_t *out)
+{
+    const char *id = pk_peek_text(source, "obsId", "");
+    copy_field(out, "weight", source, "weight");
+    const bool is_name_only = adding->has_failed || adding->looked_up++ >= SOURCES_MAX;
+    if (!explain_put_observation(adding->it, id, is_name_only, out, adding->err)) {
+        adding->has_failed = true;
     }
 }
 

@@ -12,8 +12,9 @@
 #include "doc/inventory.h"
 #include "doc/json.h"
 #include "doc/names.h"
-#include "persona/merge.h"
+#include "persona/people.h"
 #include "persona/person_rows.h"
+#include "persona/sight.h"
 #include "store/store.h"
 
 enum {
@@ -24,7 +25,8 @@ enum {
 struct export
 {
     const struct pk_domain *domain;
-    struct pk_person_ids ids; /* Who is one person: what stays under an id is exported, too. */
+    const struct pk_principal *who;
+    struct pk_sight_ids ids; /* Who is one person: what stays under an id is exported, too. */
     pk_export_put_fn *put;
     void *context;
     struct pk_buf text; /* Lines that were not handed on yet. */
@@ -54,11 +56,14 @@ static bool add_line(struct export *export, const bson_t *line, struct pk_error 
 static bool add_doc(struct export *export, const struct pk_collection *collection,
                     const struct pk_doc *doc, struct pk_error *err)
 {
-    bson_t view, shown;
+    bson_t view, seen, shown;
     bson_t line = BSON_INITIALIZER;
     pk_doc_view(doc, &view);
-    if (!pk_names_translate(collection->name, PK_SPELLING_STORED, PK_SPELLING_HTTP, &view, &shown,
-                            err)) {
+    pk_sight_show(export->who, &view, &seen);
+    const bool is_spelt = pk_names_translate(collection->name, PK_SPELLING_STORED, PK_SPELLING_HTTP,
+                                             &seen, &shown, err);
+    bson_destroy(&seen);
+    if (!is_spelt) {
         return pk_wrap(err, "spell a document of '%s'", collection->name);
     }
     BSON_APPEND_UTF8(&line, "collection", collection->name);
@@ -95,7 +100,7 @@ static bool add_collection(struct export *export, const struct pk_collection *co
 {
     int64_t count = 0;
     for (size_t i = 0; i < export->ids.count; i++) {
-        if (!add_rows(export, collection, pk_doc_id(export->ids.doc[i]), &count, err)) {
+        if (!add_rows(export, collection, export->ids.id[i], &count, err)) {
             return false;
         }
     }
@@ -109,7 +114,7 @@ static bool add_summary(struct export *export, struct pk_error *err)
     bson_t line = BSON_INITIALIZER;
     bson_t summary;
     BSON_APPEND_DOCUMENT_BEGIN(&line, "summary", &summary);
-    BSON_APPEND_UTF8(&summary, "personId", pk_doc_id(export->ids.doc[0]));
+    BSON_APPEND_UTF8(&summary, "personId", export->ids.id[0]);
     BSON_APPEND_DATE_TIME(&summary, "exportedAt", pk_clock_wall_ms(export->domain->books->clock));
     BSON_APPEND_INT64(&summary, "documents", export->documents);
     BSON_APPEND_DOCUMENT(&summary, "counts", &export->counts);
@@ -129,16 +134,29 @@ static bool add_audit(const struct pk_domain *domain, const struct pk_by *by, co
            pk_wrap(err, "note who exports");
 }
 
-bool pk_export_person(const struct pk_domain *domain, const struct pk_by *by, const char *person,
-                      pk_export_put_fn *put, void *context, struct pk_error *err)
+/* Whether there is such a person at all. */
+static bool find_ids(struct export *export, const char *person, int64_t deadline_ns,
+                     struct pk_error *err)
 {
-    const struct pk_inventory *inventory = pk_inventory_builtin();
-    struct export export = { .domain = domain, .put = put, .context = context };
-    if (!pk_person_ids(domain, person, by->deadline_ns, &export.ids, err)) {
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *found = NULL;
+    const struct pk_person_ref ref = { .id = person };
+    if (!pk_person_find(export->domain, &ref, deadline_ns, &found, err)) {
         return false;
     }
-    if (export.ids.count == 0) {
+    if (!found) {
         return pk_fail(err, PK_NOT_FOUND, "check the id", "there is no such person");
+    }
+    return pk_sight_ids(export->domain, export->who, person, deadline_ns, &export->ids, err);
+}
+
+bool pk_export_person(const struct pk_domain *domain, const struct pk_by *by,
+                      const struct pk_principal *who, const char *person, pk_export_put_fn *put,
+                      void *context, struct pk_error *err)
+{
+    const struct pk_inventory *inventory = pk_inventory_builtin();
+    struct export export = { .domain = domain, .who = who, .put = put, .context = context };
+    if (!find_ids(&export, person, by->deadline_ns, err)) {
+        return false;
     }
     bson_init(&export.counts);
     bool ok = add_audit(domain, by, person, err);
@@ -149,7 +167,6 @@ bool pk_export_person(const struct pk_domain *domain, const struct pk_by *by, co
     }
     ok = ok && add_summary(&export, err);
     bson_destroy(&export.counts);
-    pk_person_ids_done(&export.ids);
     pk_buf_done(&export.text);
     return ok;
 }

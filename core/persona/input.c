@@ -3,7 +3,7 @@
  * The stored document is copied field by field: traits get their half-life, so
  * that confidence can be computed without knowing policies; what only the
  * server reads ('versions') is left out. Hot knowledge is read when the
- * mindscape says that there is some: 'versions' names each hot key.
+ * mindscape says that there is some, in 'versions'.
  *
  * The retrieval pipeline's hot queries look at traits (a 'targetField' with a
  * dot) or at hot knowledge (one without). What they found is a list of { key,
@@ -29,6 +29,7 @@
 #include "doc/path.h"
 #include "doc/writer.h"
 #include "persona/joined.h"
+#include "persona/mind.h"
 #include "persona/trait.h"
 #include "script/scripts.h"
 
@@ -94,11 +95,28 @@ static void add_traits(const struct pk_domain *domain, const bson_iter_t *traits
 
 /* ---- Hot knowledge ---- */
 
-/* Each hot key has its row in 'versions', as long as it is there. */
+static const char *text_of(const bson_t *doc, const char *name)
+{
+    bson_iter_t iter;
+    return bson_iter_init_find(&iter, doc, name) && BSON_ITER_HOLDS_UTF8(&iter)
+               ? bson_iter_utf8(&iter, NULL)
+               : NULL;
+}
+
+static bool is_true_now(const bson_t *mindscape, const char *key)
+{
+    bson_iter_t iter, entry;
+    return bson_iter_init_find(&iter, mindscape, "highVolatileCache") &&
+           BSON_ITER_HOLDS_DOCUMENT(&iter) && bson_iter_recurse(&iter, &entry) &&
+           bson_iter_find(&entry, key);
+}
+
+/* 'versions' has a line for each hot key, of facts as of what is true just now; and one that says
+ * that there are facts, unless they were kept before there was such a line. */
 static bool has_hot(const struct pk_doc *mindscape)
 {
     bson_t view, row;
-    bson_iter_t iter, each, kind;
+    bson_iter_t iter, each;
     const uint8_t *data;
     uint32_t size;
     pk_doc_view(mindscape, &view);
@@ -110,8 +128,10 @@ static bool has_hot(const struct pk_doc *mindscape)
             continue;
         }
         bson_iter_document(&each, &size, &data);
-        if (bson_init_static(&row, data, size) && bson_iter_init_find(&kind, &row, "kind") &&
-            BSON_ITER_HOLDS_UTF8(&kind) && strcmp(bson_iter_utf8(&kind, NULL), "hot") == 0) {
+        const char *kind = bson_init_static(&row, data, size) ? text_of(&row, "kind") : NULL;
+        const char *key = kind ? text_of(&row, "key") : NULL;
+        if (kind && (strcmp(kind, PK_MIND_FACTS) == 0 ||
+                     (strcmp(kind, "hot") == 0 && !(key && is_true_now(&view, key))))) {
             return true;
         }
     }
@@ -152,14 +172,6 @@ struct query {
     bson_t parameters; /* A view. */
     int64_t priority;
 };
-
-static const char *text_of(const bson_t *doc, const char *name)
-{
-    bson_iter_t iter;
-    return bson_iter_init_find(&iter, doc, name) && BSON_ITER_HOLDS_UTF8(&iter)
-               ? bson_iter_utf8(&iter, NULL)
-               : NULL;
-}
 
 static bool number_of(const bson_t *doc, const char *name, double *out)
 {

@@ -9,9 +9,9 @@
  * Ids are functions of the person and of what a thing is found by; where it is
  * found by nothing (a narrative, a learned text) the operation has an id.
  *
- * A fact is replaced: the newest word counts, and the observations it came
- * from are in the history of the person's observations. A node or edge that is
- * met again keeps what is not said anew, and gathers its observations.
+ * A fact is replaced: the newest word counts. A node or edge that is met again
+ * keeps what is not said anew, and gathers its observations. What an observation
+ * has made goes into its row of history, too (joined_past.c reads it).
  *
  * Thread: any; a table belongs to one. */
 /* SPDX-License-Identifier: MIT */
@@ -147,6 +147,7 @@ static void put_doc(struct pk_joins_doc *place, bson_t *made)
     place->doc = pk_doc_new(made);
     bson_destroy(made);
     place->is_changed = true;
+    place->is_told = false;
 }
 
 /* ---- Reading operations ---- */
@@ -609,11 +610,76 @@ bool pk_joins_apply(struct pk_joins *joins, const struct pk_joined *joined, int6
     return fail_operation(joined, "there is no such verb", err);
 }
 
+/* ---- Into history ---- */
+
+/* Links of narratives come and go with these. */
+static const struct {
+    const char *collection;
+    bool is_text; /* Made once: the id is enough. */
+} told_table[] = {
+    { "knowledge", false }, { "graph_nodes", false }, { "graph_edges", false },
+    { "vectors", true },    { "narratives", true },
+};
+
+static int by_id(const void *a, const void *b)
+{
+    const struct pk_joins_doc *const *x = a, *const *y = b;
+    return strcmp((*x)->id, (*y)->id);
+}
+
+/* Sorted by their ids: in the table stand, before them, those of earlier observations. */
+static void tell_made(struct pk_joins *joins, struct pk_joins_doc **room, size_t told, bson_t *out)
+{
+    size_t count = 0;
+    bson_t list;
+    for (size_t i = 0; i < joins->count; i++) {
+        struct pk_joins_doc *made = &joins->doc[i];
+        if (made->is_changed && !made->is_told && made->doc &&
+            strcmp(made->collection, told_table[told].collection) == 0) {
+            room[count++] = made;
+        }
+    }
+    if (count == 0) {
+        return;
+    }
+    qsort(room, count, sizeof(*room), by_id);
+    BSON_APPEND_ARRAY_BEGIN(out, told_table[told].collection, &list);
+    for (size_t i = 0; i < count; i++) {
+        char number[16];
+        const char *key;
+        bson_t view;
+        (void)bson_uint32_to_string((uint32_t)i, &key, number, sizeof(number));
+        if (told_table[told].is_text) {
+            BSON_APPEND_UTF8(&list, key, room[i]->id);
+        } else {
+            pk_doc_view(room[i]->doc, &view);
+            BSON_APPEND_DOCUMENT(&list, key, &view);
+        }
+        room[i]->is_told = true;
+    }
+    bson_append_array_end(out, &list);
+}
+
+void pk_joins_keep_made(struct pk_joins *joins, const struct pk_joined *joined,
+                        struct pk_mind *mind)
+{
+    PK_CLEANUP(pk_freep)
+    struct pk_joins_doc **room = pk_calloc(joins->count + 1, sizeof(struct pk_joins_doc *));
+    bson_t made = BSON_INITIALIZER;
+    for (size_t i = 0; i < PK_COUNT(told_table); i++) {
+        tell_made(joins, room, i, &made);
+    }
+    if (!bson_empty(&made)) {
+        pk_mind_add_joined(mind, joined, &made);
+    }
+    bson_destroy(&made);
+}
+
 /* ---- Into a list of writes ---- */
 
 bool pk_joined_write(const struct pk_domain *domain, const char *person,
-                     const struct pk_joined *const *joined, size_t count, int64_t deadline_ns,
-                     struct pk_writes *list, struct pk_error *err)
+                     const struct pk_joined *const *joined, size_t count, struct pk_mind *mind,
+                     int64_t deadline_ns, struct pk_writes *list, struct pk_error *err)
 {
     PK_CLEANUP(pk_joins_freep)
     struct pk_joins *joins = pk_joins_new(domain, person, deadline_ns);
@@ -621,6 +687,9 @@ bool pk_joined_write(const struct pk_domain *domain, const char *person,
     for (size_t i = 0; i < count; i++) {
         if (!pk_joins_apply(joins, joined[i], now_ms, err)) {
             return false;
+        }
+        if (mind && (i + 1 == count || joined[i + 1]->seq != joined[i]->seq)) {
+            pk_joins_keep_made(joins, joined[i], mind);
         }
     }
     for (size_t i = 0; i < joins->count; i++) {
@@ -660,6 +729,19 @@ static void add_hot(bson_t *list, uint32_t *at, const bson_t *entry, int64_t now
     bson_append_document_end(list, &item);
 }
 
+void pk_joined_hot_of(struct pk_doc *const *doc, size_t count, int64_t now_ms, bson_t *out)
+{
+    bson_t list;
+    uint32_t at = 0;
+    BSON_APPEND_ARRAY_BEGIN(out, "knowledge", &list);
+    for (size_t i = 0; i < count && at < HOT_MAX; i++) {
+        bson_t view;
+        pk_doc_view(doc[i], &view);
+        add_hot(&list, &at, &view, now_ms);
+    }
+    bson_append_array_end(out, &list);
+}
+
 bool pk_joined_hot(const struct pk_domain *domain, const char *person, int64_t now_ms,
                    int64_t deadline_ns, bson_t *out, struct pk_error *err)
 {
@@ -669,26 +751,11 @@ bool pk_joined_hot(const struct pk_domain *domain, const char *person, int64_t n
                                     .equal = { PK_TEXT(person) },
                                     .equal_count = 1,
                                     .limit = HOT_MAX };
-    bson_t list;
-    uint32_t at = 0;
     if (!pk_store_find(domain->books->store, &query, deadline_ns, &page, err)) {
         return pk_wrap(err, "read hot knowledge");
     }
-    BSON_APPEND_ARRAY_BEGIN(out, "knowledge", &list);
-    for (size_t i = 0; i < page.count; i++) {
-        bson_t view;
-        pk_doc_view(page.doc[i], &view);
-        add_hot(&list, &at, &view, now_ms);
-    }
-    bson_append_array_end(out, &list);
+    pk_joined_hot_of(page.doc, page.count, now_ms, out);
     return true;
-}
-
-/* In the order of keys, as the index has them. */
-static int by_id(const void *a, const void *b)
-{
-    const struct pk_joins_doc *const *x = a, *const *y = b;
-    return strcmp((*x)->id, (*y)->id);
 }
 
 void pk_joins_hot(const struct pk_joins *joins, int64_t now_ms, bson_t *out)
@@ -703,7 +770,7 @@ void pk_joins_hot(const struct pk_joins *joins, int64_t now_ms, bson_t *out)
             hot[count++] = &joins->doc[i];
         }
     }
-    qsort(hot, count, sizeof(struct pk_joins_doc *), by_id);
+    qsort(hot, count, sizeof(struct pk_joins_doc *), by_id); /* By keys, as the index has them. */
     BSON_APPEND_ARRAY_BEGIN(out, "knowledge", &list);
     for (size_t i = 0; i < count && at < HOT_MAX; i++) {
         bson_t view;

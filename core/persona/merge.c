@@ -20,6 +20,7 @@
 #include "base/error.h"
 #include "doc/doc.h"
 #include "persona/people.h"
+#include "persona/sight.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -32,6 +33,7 @@ struct asking {
     const struct pk_by *by;
     const struct pk_merge_ask *ask; /* Of a merge. */
     const char *person, *merge;     /* Of an undo. */
+    const struct pk_principal *who; /* The same: who may be told of it; NULL: the server. */
     struct pk_merged *out;
     struct pk_doc *from, *into;
     struct pk_doc *mindscape; /* Of 'from', or NULL. */
@@ -63,6 +65,9 @@ struct pk_doc *pk_merge_doc(const struct pk_merged *merged)
     bson_t *bson = bson_new();
     BSON_APPEND_UTF8(bson, "mergeId", merged->id);
     BSON_APPEND_UTF8(bson, "taskId", merged->task);
+    if (merged->part[0]) {
+        BSON_APPEND_UTF8(bson, "partTaskId", merged->part);
+    }
     BSON_APPEND_UTF8(bson, "from", merged->from);
     BSON_APPEND_UTF8(bson, "into", merged->into);
     BSON_APPEND_BOOL(bson, "dryRun", false);
@@ -70,6 +75,17 @@ struct pk_doc *pk_merge_doc(const struct pk_merged *merged)
 }
 
 /* ---- Whether it may be ---- */
+
+/* Names whom he is now: those in between may be out of sight of who asks. */
+static bool fail_merged(const struct asking *asking, const char *field, const char *id,
+                        struct pk_error *err)
+{
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *root = NULL;
+    const struct pk_person_ref ref = { .id = id };
+    return pk_person_find(asking->domain, &ref, asking->by->deadline_ns, &root, err) &&
+           pk_fail_field(err, PK_CONFLICT, field, "name that one, or undo the merge",
+                         "the person was merged into '%s' already", root ? pk_doc_id(root) : id);
+}
 
 static bool find_one(const struct asking *asking, const char *field, const char *id,
                      struct pk_doc **out, struct pk_error *err)
@@ -88,9 +104,7 @@ static bool find_one(const struct asking *asking, const char *field, const char 
                    : pk_fail_field(err, PK_NOT_FOUND, field, "check the id",
                                    "there is no such person, or not any more");
     }
-    const char *merged = pk_doc_text(*out, "mergedInto");
-    return !merged || pk_fail_field(err, PK_CONFLICT, field, "name that one, or undo the merge",
-                                    "the person was merged into '%s' already", merged);
+    return !pk_doc_text(*out, "mergedInto") || fail_merged(asking, field, id, err);
 }
 
 static bool check_quiet(const struct pk_person_ids *ids, const char *but, struct pk_error *err)
@@ -264,6 +278,9 @@ static void add_task(const struct asking *asking, const char *type, const char *
     BSON_APPEND_UTF8(&payload, "from", out->from);
     BSON_APPEND_UTF8(&payload, "into", root);
     BSON_APPEND_UTF8(&payload, "holder", out->into);
+    if (out->part[0]) {
+        BSON_APPEND_UTF8(&payload, "part", out->part);
+    }
     pk_task_add(list, books,
                 &(struct pk_task_new){ .type = type,
                                        .person = root,
@@ -403,6 +420,7 @@ static bool find_root(struct asking *asking, struct pk_error *err)
     return true;
 }
 
+/* Whether it is under way; if it is an undo, also what comes behind it. */
 static bool is_open(const struct asking *asking, const char *task, bool *out, struct pk_error *err)
 {
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *doc = NULL;
@@ -410,7 +428,9 @@ static bool is_open(const struct asking *asking, const char *task, bool *out, st
         return false;
     }
     const char *status = doc ? pk_doc_text(doc, "status") : NULL;
+    const char *part = doc ? pk_doc_text(doc, "payload.part") : NULL;
     *out = status && (strcmp(status, "pending") == 0 || strcmp(status, "in_progress") == 0);
+    (void)snprintf(asking->out->part, PK_UUID_TEXT, "%s", part ? part : "");
     return true;
 }
 
@@ -467,6 +487,7 @@ static bool undo_of(struct asking *asking, const struct pk_doc *holder,
         return complete(asking, list, err);
     }
     pk_uuid_new(asking->out->task);
+    pk_uuid_new(asking->out->part);
     set_entry(asking, holder, list);
     if (strcmp(root, pk_doc_id(holder)) != 0) {
         pk_writes_expect(list, "people", root, pk_doc_version(asking->into));
@@ -486,7 +507,9 @@ static bool decide_undo(void *context, struct pk_writes *list, struct pk_error *
         return false;
     }
     for (size_t i = 0; i < asking->into_ids.count; i++) {
-        if (merge_entry_find(asking->into_ids.doc[i], asking->merge, &entry)) {
+        if (merge_entry_find(asking->into_ids.doc[i], asking->merge, &entry) &&
+            pk_sight_has(asking->who, entry.person) &&
+            pk_sight_has(asking->who, pk_doc_id(asking->into_ids.doc[i]))) {
             return undo_of(asking, asking->into_ids.doc[i], &entry, list, err);
         }
     }
@@ -494,11 +517,12 @@ static bool decide_undo(void *context, struct pk_writes *list, struct pk_error *
                    "there is no such merge of the person");
 }
 
-bool pk_merge_undo(const struct pk_domain *domain, const struct pk_by *by, const char *person,
-                   const char *merge, struct pk_merged *out, struct pk_error *err)
+bool pk_merge_undo(const struct pk_domain *domain, const struct pk_by *by,
+                   const struct pk_principal *who, const char *person, const char *merge,
+                   struct pk_merged *out, struct pk_error *err)
 {
     struct asking asking = {
-        .domain = domain, .by = by, .person = person, .merge = merge, .out = out
+        .domain = domain, .by = by, .who = who, .person = person, .merge = merge, .out = out
     };
     return commit(&asking, decide_undo, err) || pk_wrap(err, "undo the merge");
 }

@@ -26,6 +26,7 @@
 
 struct pk_doc;
 struct pk_error;
+struct pk_principal;
 
 #define PK_MERGE_TASK "merge_people"
 #define PK_UNDO_TASK  "unmerge_people"
@@ -52,6 +53,9 @@ struct pk_merge_ask {
 struct pk_merged {
     char id[PK_UUID_TEXT];   /* The merge. */
     char task[PK_UUID_TEXT]; /* That carries it out. */
+    /* Of an undo: the task that follows it and makes from's mindscape; there is none before 'from'
+     * is a person again, and none when he was erased. "": there will be none. */
+    char part[PK_UUID_TEXT];
     char from[PK_UUID_TEXT], into[PK_UUID_TEXT];
 };
 /* Asks for it. PK_INVALID: one person twice. PK_NOT_FOUND: one is not known. PK_CONFLICT: one is
@@ -63,10 +67,12 @@ bool pk_merge_people(const struct pk_domain *domain, const struct pk_by *by,
  * conflictCount, conflicts: [{ path, from: { value, confidence }, into: {...} }] }. */
 bool pk_merge_dry(const struct pk_domain *domain, const struct pk_merge_ask *ask,
                   int64_t deadline_ns, bson_t *out, struct pk_error *err);
-/* 'person': whom it was merged into, or whom that one is now. The same again answers the task. */
-bool pk_merge_undo(const struct pk_domain *domain, const struct pk_by *by, const char *person,
-                   const char *merge, struct pk_merged *out, struct pk_error *err);
-/* { mergeId, taskId, from, into, dryRun: false } */
+/* 'person': whom it was merged into, or whom that one is now. The same again answers the task.
+ * PK_NOT_FOUND: there is no such merge, or 'who' (NULL: the server itself) may not see both. */
+bool pk_merge_undo(const struct pk_domain *domain, const struct pk_by *by,
+                   const struct pk_principal *who, const char *person, const char *merge,
+                   struct pk_merged *out, struct pk_error *err);
+/* { mergeId, taskId, partTaskId (of an undo), from, into, dryRun: false } */
 struct pk_doc *pk_merge_doc(const struct pk_merged *merged)
     __attribute__((returns_nonnull, warn_unused_result));
 

@@ -291,16 +291,19 @@ static struct pk_doc *new_mindscape(const struct merging *merging, const struct 
     return pk_doc_take(bson);
 }
 
+/* Under the id that was told when the undo was asked for. */
 static void add_part(const struct merging *merging, struct pk_writes *list)
 {
     char id[PK_UUID_TEXT];
+    const char *told = pk_doc_text(merging->task->doc, "payload.part");
     bson_t payload = BSON_INITIALIZER;
     BSON_APPEND_UTF8(&payload, "mergeId", merging->id);
     pk_task_add(list, merging->domain->books,
                 &(struct pk_task_new){ .type = PK_PART_TASK,
                                        .person = merging->from,
                                        .actor = pk_doc_text(merging->task->doc, "actorId"),
-                                       .payload = &payload },
+                                       .payload = &payload,
+                                       .id = told },
                 id);
     bson_destroy(&payload);
     tell(merging, "person.parted", merging->from, id, list);

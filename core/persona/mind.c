@@ -78,6 +78,16 @@ void pk_mind_id(char out[PK_UUID_TEXT], const char *obs_id, const char *maker, c
                    hex + 20);
 }
 
+void pk_mind_id_near(char out[PK_UUID_TEXT], const char *obs_id, const char *maker,
+                     const char *what, size_t index)
+{
+    enum { TIME_DIGITS = 13 }; /* With the '-' among them; see pk_uuid_ordered. */
+    pk_mind_id(out, obs_id, maker, what, index);
+    if (pk_uuid_is_v4(obs_id, strlen(obs_id))) {
+        memcpy(out, obs_id, TIME_DIGITS);
+    }
+}
+
 /* ---- Names of what can be read ---- */
 
 const char *mind_name(struct pk_mind *mind, const char *kind, const char *key)
@@ -128,6 +138,16 @@ static void give_version(struct pk_mind *mind, const char *name, int64_t version
     mind->touched[mind->touched_count++] = name;
 }
 
+/* The same of what lies elsewhere. What is so by 'now' and a fact may have one name, so that there
+ * are facts at all has a line of its own: without it nobody looks for them. */
+static void give_news_version(struct pk_mind *mind, const char *name, int64_t version)
+{
+    if (strncmp(name, "hot:", 4) == 0 && !mind_find(mind, MIND_VERSION, PK_MIND_FACTS)) {
+        mind_put_number(mind, MIND_VERSION, PK_MIND_FACTS, version);
+    }
+    give_version(mind, name, version);
+}
+
 void pk_mind_touch(struct pk_mind *mind, const char *kind, const char *key)
 {
     if (mind->is_open) {
@@ -137,7 +157,7 @@ void pk_mind_touch(struct pk_mind *mind, const char *kind, const char *key)
     if (mind->version != mind->touch_version) { /* What is touched together has one version. */
         mind->touch_version = ++mind->version;
     }
-    give_version(mind, mind_name(mind, kind, key), mind->version);
+    give_news_version(mind, mind_name(mind, kind, key), mind->version);
 }
 
 /* ---- One observation ---- */
@@ -342,7 +362,7 @@ static void give_versions(struct pk_mind *mind, const struct mind_note *const *n
         }
     }
     for (size_t i = mind->start.news; i < mind->news_count; i++) {
-        give_version(mind, mind->news[i], mind->version);
+        give_news_version(mind, mind->news[i], mind->version);
     }
 }
 
@@ -499,7 +519,7 @@ void pk_mind_settle(struct pk_mind *mind)
         settle_kind(mind, before, kind[i]);
     }
     for (size_t i = 0; i < mind->news_count; i++) {
-        give_version(mind, mind->news[i], mind->version);
+        give_news_version(mind, mind->news[i], mind->version);
     }
     pk_mind_free(before);
 }

@@ -70,6 +70,7 @@ void pk_mind_undo(struct pk_mind *mind);
 /* Raises the version and what 'versions' says of one thing, for changes that lie elsewhere
  * ("narratives", "warm", "graph", "model", "consent", "hot" with its key ...). */
 void pk_mind_touch(struct pk_mind *mind, const char *kind, const char *key);
+#define PK_MIND_FACTS "facts" /* What 'versions' has a line of once a fact was kept ("hot"). */
 
 /* ---- What has come of it, since it was opened ---- */
 
@@ -107,9 +108,13 @@ struct pk_joined {
     const bson_t *operation;
     const char *obs_id;
     int64_t effective_at_ms;
+    int64_t seq; /* The observation's place. */
 };
 size_t pk_mind_joined_count(const struct pk_mind *mind);
 const struct pk_joined *pk_mind_joined(const struct pk_mind *mind, size_t i);
+/* Adds what the operation's observation has made in other collections to that observation's row of
+ * what is beside traits; 'made' is appended to its 'after'. */
+void pk_mind_add_joined(struct pk_mind *mind, const struct pk_joined *joined, const bson_t *made);
 /* Changes, proposals and joined operations are written (a long replay writes them in parts). */
 void pk_mind_forget_rows(struct pk_mind *mind);
 /* Everything readable that has changed ("trait:work.focus", "goals"), sorted, each once. */
@@ -130,8 +135,11 @@ void pk_mind_set_updated(struct pk_mind *mind, int64_t at_ms);
  * processingMetadata. */
 void pk_mind_essence(const bson_t *mindscape, bson_t *out);
 
-/* A UUID v4 in form, the same for the same parts: for what processors make. */
+/* A UUID v4 in form, the same for the same parts: for what processors make. That of pk_mind_id_near
+ * begins as the observation's does, which is of the time: what is made together lies together. */
 void pk_mind_id(char out[PK_UUID_TEXT], const char *obs_id, const char *maker, const char *what,
                 size_t index);
+void pk_mind_id_near(char out[PK_UUID_TEXT], const char *obs_id, const char *maker,
+                     const char *what, size_t index);
 
 #endif

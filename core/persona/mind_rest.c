@@ -9,7 +9,10 @@
  *
  * 'before' has what was there, 'after' what is; a key that is missing on one
  * side was not there. Rows taken back from the newest on leave what there was
- * before each of them. */
+ * before each of them.
+ *
+ * What operations have made in other collections lies in 'after' as well
+ * (joined.h); it is read from the rows alone, so nothing is taken back. */
 /* SPDX-License-Identifier: MIT */
 #include "persona/mind_internal.h"
 
@@ -88,6 +91,37 @@ void mind_add_rest(struct pk_mind *mind, const struct mind_note *const *note, si
         .obs_id = mind->evidence.obs_id,
         .effective_at_ms = mind->evidence.effective_at_ms,
     };
+}
+
+/* The row of the observation's rest; none when it has changed nothing of that. */
+static struct pk_trait_change *find_rest(struct pk_mind *mind, int64_t seq)
+{
+    for (size_t i = mind->change_count; i-- > 0 && mind->change[i].seq >= seq;) {
+        if (mind->change[i].seq == seq && strcmp(mind->change[i].path, PK_MIND_REST) == 0) {
+            return &mind->change[i];
+        }
+    }
+    return NULL;
+}
+
+void pk_mind_add_joined(struct pk_mind *mind, const struct pk_joined *joined, const bson_t *made)
+{
+    struct pk_trait_change *rest = find_rest(mind, joined->seq);
+    bson_t after = BSON_INITIALIZER;
+    if (!rest) {
+        MIND_ROOM(mind, mind->change, mind->change_count, mind->change_capacity);
+        rest = &mind->change[mind->change_count++];
+        *rest = (struct pk_trait_change){ .path = PK_MIND_REST,
+                                          .seq = joined->seq,
+                                          .obs_id = joined->obs_id,
+                                          .effective_at_ms = joined->effective_at_ms };
+    }
+    if (rest->after) {
+        (void)bson_concat(&after, rest->after);
+    }
+    (void)bson_concat(&after, made);
+    rest->after = mind_view(mind, mind_keep(mind, &after));
+    bson_destroy(&after);
 }
 
 /* ---- From a row back ---- */

@@ -566,9 +566,10 @@ bool mind_tell_joined(struct pk_mind *mind, const struct pk_ran *ran,
         .operation = mind_view(mind, mind_keep(mind, operation->doc)),
         .obs_id = mind->evidence.obs_id,
         .effective_at_ms = mind->evidence.effective_at_ms,
+        .seq = mind->seq,
     };
     (void)err;
-    pk_mind_id(joined.id, joined.obs_id, maker, joined_table[operation->verb].name, index);
+    pk_mind_id_near(joined.id, joined.obs_id, maker, joined_table[operation->verb].name, index);
     MIND_ROOM(mind, mind->joined, mind->joined_count, mind->joined_capacity);
     mind->joined[mind->joined_count++] = joined;
     mind_touch_later(mind, joined_table[operation->verb].kind,

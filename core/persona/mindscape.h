@@ -46,9 +46,10 @@ struct pk_doc *pk_mindscape_empty(const char *person, int64_t now_ms);
 bool pk_mindscape_apply(const struct pk_domain *domain, struct pk_mind *mind,
                         const struct pk_doc *stored, int64_t duration_ms, struct pk_writes *list,
                         struct pk_error *err);
-/* Parts of it, for a replay that writes its rows before it flips the epoch. */
-void pk_mindscape_add_history(const struct pk_domain *domain, const struct pk_mind *mind,
-                              const char *person, int64_t epoch, size_t first, size_t count,
+/* Parts of it, for a replay that writes its rows before it flips the epoch. 'known_at_ms' is when
+ * the observation was processed: the same in each replay. */
+void pk_mindscape_add_history(const struct pk_mind *mind, const char *person, int64_t epoch,
+                              size_t first, size_t count, int64_t known_at_ms,
                               struct pk_writes *list);
 /* 'is_again': only proposals that never were; what is pending or decided stays as it is. */
 bool pk_mindscape_add_reviews(const struct pk_domain *domain, const struct pk_mind *mind,

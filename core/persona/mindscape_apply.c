@@ -30,18 +30,19 @@ enum { CHANGES_MAX = 900, READ_MS = 10000, DERIVED_MAX = 32 };
 
 /* ---- History ---- */
 
-/* The first eight digits are of the time, so that rows which are written together lie together in
- * indexes; the next four say which of the changes of one observation, path and epoch it is. The
- * person is in it: two who are parted again are made anew at the same time of what was one's. */
+/* It begins as the observation's id does, so that rows which are written together lie together in
+ * indexes; the three digits after the version say which of the changes of one observation, path and
+ * epoch it is. The person is in it: two who are parted again are made anew at the same time of what
+ * was one's. */
 static void name_change(const struct pk_trait_change *change, const char *person, int64_t epoch,
                         unsigned ordinal, char out[PK_UUID_TEXT])
 {
-    char digits[16], maker[16 + PK_UUID_TEXT];
+    enum { ORDINAL_AT = 15, ORDINAL_DIGITS = 3 };
+    char digits[ORDINAL_DIGITS + 1], maker[16 + PK_UUID_TEXT];
     (void)snprintf(maker, sizeof(maker), "history %.36s", person);
-    pk_mind_id(out, change->obs_id, maker, change->path, (size_t)epoch);
-    (void)snprintf(digits, sizeof(digits), "%08x-%04x",
-                   (unsigned)((uint64_t)change->effective_at_ms >> 16), ordinal & 0xFFFF);
-    memcpy(out, digits, 13);
+    pk_mind_id_near(out, change->obs_id, maker, change->path, (size_t)epoch);
+    (void)snprintf(digits, sizeof(digits), "%03x", ordinal & 0xFFF);
+    memcpy(out + ORDINAL_AT, digits, ORDINAL_DIGITS);
 }
 
 static unsigned ordinal_of(const struct pk_mind *mind, size_t at)
@@ -89,14 +90,13 @@ static struct pk_doc *history_row(const struct pk_mind *mind, size_t at, const c
     return pk_doc_take(row);
 }
 
-void pk_mindscape_add_history(const struct pk_domain *domain, const struct pk_mind *mind,
-                              const char *person, int64_t epoch, size_t first, size_t count,
+void pk_mindscape_add_history(const struct pk_mind *mind, const char *person, int64_t epoch,
+                              size_t first, size_t count, int64_t known_at_ms,
                               struct pk_writes *list)
 {
-    const int64_t now_ms = pk_clock_wall_ms(domain->books->clock);
     for (size_t i = first; i < first + count && i < pk_mind_change_count(mind); i++) {
         PK_CLEANUP(pk_doc_unrefp)
-        struct pk_doc *row = history_row(mind, i, person, epoch, now_ms);
+        struct pk_doc *row = history_row(mind, i, person, epoch, known_at_ms);
         pk_writes_insert(list, "trait_history", row);
     }
 }
@@ -220,9 +220,8 @@ bool pk_mindscape_add_reviews(const struct pk_domain *domain, const struct pk_mi
 
 /* ---- Other collections ---- */
 
-static bool add_joined(const struct pk_domain *domain, const struct pk_mind *mind,
-                       const char *person, int64_t deadline_ns, struct pk_writes *list,
-                       struct pk_error *err)
+static bool add_joined(const struct pk_domain *domain, struct pk_mind *mind, const char *person,
+                       int64_t deadline_ns, struct pk_writes *list, struct pk_error *err)
 {
     const size_t count = pk_mind_joined_count(mind);
     if (count == 0) {
@@ -232,7 +231,7 @@ static bool add_joined(const struct pk_domain *domain, const struct pk_mind *min
     for (size_t i = 0; i < count; i++) {
         joined[i] = pk_mind_joined(mind, i);
     }
-    return pk_joined_write(domain, person, joined, count, deadline_ns, list, err);
+    return pk_joined_write(domain, person, joined, count, mind, deadline_ns, list, err);
 }
 
 /* ---- The mindscape ---- */
@@ -291,12 +290,13 @@ bool pk_mindscape_apply(const struct pk_domain *domain, struct pk_mind *mind,
                        "it would change %zu traits, and at most %d go at once", changes,
                        (int)CHANGES_MAX);
     }
-    if (!write_mindscape(mind, stored, duration_ms, list, err)) {
+    if (!write_mindscape(mind, stored, duration_ms, list, err) ||
+        !add_joined(domain, mind, person, deadline_ns, list, err)) {
         return false;
     }
-    pk_mindscape_add_history(domain, mind, person, pk_mind_epoch(mind), 0, changes, list);
-    if (!pk_mindscape_add_reviews(domain, mind, person, deadline_ns, false, list, err) ||
-        !add_joined(domain, mind, person, deadline_ns, list, err)) {
+    pk_mindscape_add_history(mind, person, pk_mind_epoch(mind), 0, pk_mind_change_count(mind),
+                             pk_clock_wall_ms(domain->books->clock), list);
+    if (!pk_mindscape_add_reviews(domain, mind, person, deadline_ns, false, list, err)) {
         return false;
     }
     if (!stored || pk_mind_version(mind) != pk_doc_int(stored, "version", -1)) {

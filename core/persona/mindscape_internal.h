@@ -11,12 +11,14 @@ bool mindscape_past(const struct pk_domain *domain, const struct pk_doc *mindsca
                     int64_t deadline_ns, struct pk_doc **out, struct pk_error *err);
 /* Appends traits as a nested object of their values, 'traits'; 'list' is sorted by path. */
 void mindscape_tree(const bson_t *list, bson_t *out);
-/* Appends 'hotLayer' and 'warmLayer', in HTTP's spelling. */
-bool mindscape_layers(const struct pk_domain *domain, const char *person, bool has_embeddings,
-                      int64_t deadline_ns, bson_t *out, struct pk_error *err);
-/* Adds 'embedding' and 'embeddingModel' to those traits of 'list' (HTTP's spelling) that have one;
- * 'out' is initialised here, on success only. */
+/* Appends 'hotLayer' and 'warmLayer', in HTTP's spelling: as they are, or as they lay beside
+ * 'mindscape' when that is of a past time. */
+bool mindscape_layers(const struct pk_domain *domain, const struct pk_doc *mindscape,
+                      const struct pk_mindscape_view *how, int64_t deadline_ns, bson_t *out,
+                      struct pk_error *err);
+/* Adds 'embedding' and 'embeddingModel' to those traits of 'list' (HTTP's spelling) that have one,
+ * and had it at 'at_ms' (0: now); 'out' is initialised here, on success only. */
 bool mindscape_embed(const struct pk_domain *domain, const char *person, const bson_t *list,
-                     int64_t deadline_ns, bson_t *out, struct pk_error *err);
+                     int64_t at_ms, int64_t deadline_ns, bson_t *out, struct pk_error *err);
 
 #endif

@@ -7,6 +7,8 @@
 #include "doc/doc.h"
 #include "doc/names.h"
 #include "doc/peek.h"
+#include "persona/joined_past.h"
+#include "persona/sight.h"
 #include "store/store.h"
 
 #include <stdlib.h>
@@ -105,17 +107,20 @@ void mindscape_tree(const bson_t *list, bson_t *out)
 
 /* ---- Layers of knowledge ---- */
 
-static bool append_doc(const char *collection, const struct pk_doc *doc, bool has_embeddings,
-                       uint32_t at, bson_t *out, struct pk_error *err)
+static bool append_doc(const struct pk_mindscape_view *how, const char *collection,
+                       const struct pk_doc *doc, bool has_embeddings, uint32_t at, bson_t *out,
+                       struct pk_error *err)
 {
-    bson_t view, kept = BSON_INITIALIZER, http;
+    bson_t view, seen, kept = BSON_INITIALIZER, http;
     char room[16];
     pk_doc_view(doc, &view);
+    pk_sight_show(how->who, &view, &seen);
     if (has_embeddings) {
-        (void)bson_concat(&kept, &view);
+        (void)bson_concat(&kept, &seen);
     } else {
-        bson_copy_to_excluding_noinit(&view, &kept, "embedding", NULL);
+        bson_copy_to_excluding_noinit(&seen, &kept, "embedding", NULL);
     }
+    bson_destroy(&seen);
     const bool is_ok =
         pk_names_translate(collection, PK_SPELLING_STORED, PK_SPELLING_HTTP, &kept, &http, err);
     if (is_ok) {
@@ -126,26 +131,36 @@ static bool append_doc(const char *collection, const struct pk_doc *doc, bool ha
     return is_ok;
 }
 
-static bool append_page(const struct pk_page *page, const char *collection, const char *name,
-                        bool has_embeddings, bson_t *out, struct pk_error *err)
+static bool append_page(const struct pk_mindscape_view *how, const struct pk_page *page,
+                        const char *collection, const char *name, bool has_embeddings, bson_t *out,
+                        struct pk_error *err)
 {
     bson_t list;
     bool is_ok = true;
     uint32_t at = 0;
     BSON_APPEND_ARRAY_BEGIN(out, name, &list);
     for (size_t i = 0; i < page->count && is_ok; i++) {
-        is_ok = append_doc(collection, page->doc[i], has_embeddings, at++, &list, err);
+        is_ok = append_doc(how, collection, page->doc[i], has_embeddings, at++, &list, err);
     }
     bson_append_array_end(out, &list);
     return is_ok;
 }
 
-/* Those of the warm layer are texts; the embedding of a trait has none, and no content type. */
-bool mindscape_layers(const struct pk_domain *domain, const char *person, bool has_embeddings,
-                      int64_t deadline_ns, bson_t *out, struct pk_error *err)
+struct layers {
+    struct pk_page hot, warm;
+    bool is_cut; /* There are more. */
+};
+
+static void layers_done(struct layers *layers)
 {
-    PK_CLEANUP(pk_page_done) struct pk_page hot = { 0 };
-    PK_CLEANUP(pk_page_done) struct pk_page warm = { 0 };
+    pk_page_done(&layers->hot);
+    pk_page_done(&layers->warm);
+}
+
+/* Those of the warm layer are texts; the embedding of a trait has none, and no content type. */
+static bool read_layers(const struct pk_domain *domain, const char *person, int64_t deadline_ns,
+                        struct layers *out, struct pk_error *err)
+{
     const struct pk_query ask_hot = {
         .collection = "knowledge",
         .index = "by_user_key",
@@ -161,15 +176,43 @@ bool mindscape_layers(const struct pk_domain *domain, const char *person, bool h
         .min = { .is_set = true, .value = PK_TEXT("") },
         .limit = WARM_MAX,
     };
-    if (!pk_store_find(domain->books->store, &ask_hot, deadline_ns, &hot, err) ||
-        !pk_store_find(domain->books->store, &ask_warm, deadline_ns, &warm, err)) {
+    if (!pk_store_find(domain->books->store, &ask_hot, deadline_ns, &out->hot, err) ||
+        !pk_store_find(domain->books->store, &ask_warm, deadline_ns, &out->warm, err)) {
         return pk_wrap(err, "read the knowledge");
     }
-    if (!append_page(&hot, "knowledge", "hotLayer", true, out, err) ||
-        !append_page(&warm, "vectors", "warmLayer", has_embeddings, out, err)) {
+    out->is_cut = out->hot.next || out->warm.next;
+    return true;
+}
+
+static bool read_layers_then(const struct pk_domain *domain, const struct pk_doc *mindscape,
+                             int64_t at_ms, int64_t deadline_ns, struct layers *out,
+                             struct pk_error *err)
+{
+    PK_CLEANUP(pk_past_freep) struct pk_past *past = NULL;
+    const struct pk_place_then place = pk_past_place(mindscape, at_ms);
+    bool is_hot_cut = false, is_warm_cut = false;
+    if (!pk_past_open(domain, &place, deadline_ns, &past, err) ||
+        !pk_past_find(past, "knowledge", PK_PAGE_MAX, deadline_ns, &out->hot, &is_hot_cut, err) ||
+        !pk_past_find(past, "vectors", WARM_MAX, deadline_ns, &out->warm, &is_warm_cut, err)) {
+        return pk_wrap(err, "read the knowledge of then");
+    }
+    out->is_cut = is_hot_cut || is_warm_cut;
+    return true;
+}
+
+bool mindscape_layers(const struct pk_domain *domain, const struct pk_doc *mindscape,
+                      const struct pk_mindscape_view *how, int64_t deadline_ns, bson_t *out,
+                      struct pk_error *err)
+{
+    PK_CLEANUP(layers_done) struct layers layers = { 0 };
+    const bool ok = how->at_ms
+                        ? read_layers_then(domain, mindscape, how->at_ms, deadline_ns, &layers, err)
+                        : read_layers(domain, pk_doc_id(mindscape), deadline_ns, &layers, err);
+    if (!ok || !append_page(how, &layers.hot, "knowledge", "hotLayer", true, out, err) ||
+        !append_page(how, &layers.warm, "vectors", "warmLayer", how->has_embeddings, out, err)) {
         return false;
     }
-    if (hot.next || warm.next) {
+    if (layers.is_cut) {
         BSON_APPEND_BOOL(out, "isCut", true);
     }
     return true;
@@ -254,7 +297,7 @@ static void append_embedding(const struct pk_doc *vector, bson_t *trait)
 }
 
 bool mindscape_embed(const struct pk_domain *domain, const char *person, const bson_t *list,
-                     int64_t deadline_ns, bson_t *out, struct pk_error *err)
+                     int64_t at_ms, int64_t deadline_ns, bson_t *out, struct pk_error *err)
 {
     PK_CLEANUP(embeddings_done) struct embeddings all = { 0 };
     struct place place = { 0 };
@@ -272,7 +315,7 @@ bool mindscape_embed(const struct pk_domain *domain, const char *person, const b
         (void)bson_concat(&child, &trait);
         const struct pk_doc *vector =
             embedding_of(&all, &place, pk_peek_text(&trait, "traitName", ""));
-        if (vector) {
+        if (vector && (!at_ms || pk_doc_date(vector, "updatedAt", INT64_MAX) <= at_ms)) {
             append_embedding(vector, &child);
         }
         bson_append_document_end(out, &child);

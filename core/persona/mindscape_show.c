@@ -133,8 +133,8 @@ static bool append_traits(const struct pk_domain *domain, const struct pk_doc *m
         mindscape_tree(&list, out);
     } else if (!view->has_embeddings) {
         BSON_APPEND_ARRAY(out, "traitMatrix", &list);
-    } else if ((is_ok = mindscape_embed(domain, pk_doc_id(mindscape), &list, deadline_ns, &embedded,
-                                        err))) {
+    } else if ((is_ok = mindscape_embed(domain, pk_doc_id(mindscape), &list, view->at_ms,
+                                        deadline_ns, &embedded, err))) {
         BSON_APPEND_ARRAY(out, "traitMatrix", &embedded);
         bson_destroy(&embedded);
     }
@@ -174,14 +174,14 @@ static void append_hot(const bson_t *mindscape, const struct pk_mindscape_view *
 
 /* ---- The rest ---- */
 
-static bool append_knowledge(const struct pk_domain *domain, const char *person,
-                             const bson_t *mindscape, const struct pk_mindscape_view *view,
+static bool append_knowledge(const struct pk_domain *domain, const struct pk_doc *mindscape,
+                             const bson_t *stored, const struct pk_mindscape_view *view,
                              int64_t deadline_ns, bson_t *out, struct pk_error *err)
 {
     bson_iter_t iter, field;
     bson_t child;
     const bool has_some = view->at_ms == 0 && /* What was found then is not known. */
-                          bson_iter_init_find(&iter, mindscape, "knowledgeStore") &&
+                          bson_iter_init_find(&iter, stored, "knowledgeStore") &&
                           BSON_ITER_HOLDS_DOCUMENT(&iter) && bson_iter_recurse(&iter, &field);
     bool is_ok = true;
     if (!has_some && !view->has_knowledge) {
@@ -192,7 +192,7 @@ static bool append_knowledge(const struct pk_domain *domain, const char *person,
         (void)bson_append_iter(&child, NULL, 0, &field);
     }
     if (view->has_knowledge) {
-        is_ok = mindscape_layers(domain, person, view->has_embeddings, deadline_ns, &child, err);
+        is_ok = mindscape_layers(domain, mindscape, view, deadline_ns, &child, err);
     }
     bson_append_document_end(out, &child);
     return is_ok;
@@ -220,7 +220,7 @@ static bool show_document(const struct pk_domain *domain, const struct pk_doc *m
     copy(&stored, "narrative", "narrative", out);
     copy(&stored, "goals", "goals", out);
     copy(&stored, "beliefs", "beliefs", out);
-    if (!append_knowledge(domain, pk_doc_id(mindscape), &stored, view, deadline_ns, out, err) ||
+    if (!append_knowledge(domain, mindscape, &stored, view, deadline_ns, out, err) ||
         !append_traits(domain, mindscape, view, deadline_ns, out, err)) {
         return false;
     }

@@ -95,6 +95,27 @@ static bool is_held_as(const struct people_hold *hold, const struct pk_person_re
            strcmp(hold->external, ref->external) == 0;
 }
 
+static bool may_name(const struct intake *intake, const char *id, struct pk_error *err)
+{
+    const struct pk_accept_rules *rules = intake->rules;
+    return !rules || !rules->may_name || rules->may_name(rules->context, id, err);
+}
+
+/* Who it is, for whoever may see the id that is his name here, too: others learn nothing of it. */
+static bool find_person(struct intake *intake, const struct pk_person_ref *ref,
+                        struct people_hold *out, struct pk_error *err)
+{
+    if ((ref->id && !may_name(intake, ref->id, err)) ||
+        !people_hold(intake->domain, ref, intake->tries > 0, intake->by->deadline_ns, out, err)) {
+        return false;
+    }
+    if (out->way.count > 0 && !may_name(intake, pk_doc_id(out->way.doc[0]), err)) {
+        people_hold_done(out);
+        return false;
+    }
+    return true;
+}
+
 /* The person's place; two names of one person lead to one place. */
 static bool hold_person(struct intake *intake, struct item *item, struct pk_error *err)
 {
@@ -109,7 +130,7 @@ static bool hold_person(struct intake *intake, struct item *item, struct pk_erro
     if (i < intake->hold_count) {
         return true;
     }
-    if (!people_hold(intake->domain, ref, intake->tries > 0, intake->by->deadline_ns, &hold, err)) {
+    if (!find_person(intake, ref, &hold, err)) {
         return false;
     }
     const char *merged = people_hold_merged(&hold);

@@ -45,6 +45,9 @@ void pk_accepted_done(struct pk_accepted *accepted);
  * refuses it with 'err'. Who is new may be seen by him who may see everybody. */
 struct pk_accept_rules {
     bool (*may)(void *context, const char *person, struct pk_error *err);
+    /* Asked before anything is looked at, of the id that was sent; and of the one whose external
+     * id was sent, when that one is merged. NULL: nobody asks. */
+    bool (*may_name)(void *context, const char *person, struct pk_error *err);
     void *context;
 };
 

@@ -94,15 +94,21 @@ static bool follow_merges(const struct pk_domain *domain, int64_t deadline_ns,
     return true;
 }
 
+bool pk_person_named(const struct pk_domain *domain, const struct pk_person_ref *ref,
+                     int64_t deadline_ns, struct pk_doc **out, struct pk_error *err)
+{
+    return ref->id
+               ? read_person(domain, ref->id, deadline_ns, out, err)
+               : people_find_external(domain, ref->source, ref->external, deadline_ns, out, err);
+}
+
 static bool find_person(const struct pk_domain *domain, const struct pk_person_ref *ref,
                         int64_t deadline_ns, struct people_way *way, struct pk_doc **out,
                         struct pk_error *err)
 {
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *person = NULL;
-    const bool ok = ref->id ? read_person(domain, ref->id, deadline_ns, &person, err)
-                            : people_find_external(domain, ref->source, ref->external, deadline_ns,
-                                                   &person, err);
-    if (!ok || !follow_merges(domain, deadline_ns, way, &person, err)) {
+    if (!pk_person_named(domain, ref, deadline_ns, &person, err) ||
+        !follow_merges(domain, deadline_ns, way, &person, err)) {
         return false;
     }
     *out = person;
@@ -132,10 +138,9 @@ bool pk_person_list(const struct pk_domain *domain, size_t limit, const char *cu
 
 bool pk_person_fail_gone(const struct pk_doc *tombstone, struct pk_error *err)
 {
-    const char *into = pk_doc_text(tombstone, "mergedInto");
-    if (into && !pk_doc_date(tombstone, "erasedAt", 0)) {
+    if (pk_doc_text(tombstone, "mergedInto") && !pk_doc_date(tombstone, "erasedAt", 0)) {
         return pk_fail_field(err, PK_CONFLICT, "personId", "ask again: it is done to that one then",
-                             "the person was merged into '%s'", into);
+                             "the person was just merged into another one");
     }
     return pk_fail_field(err, PK_CONFLICT, "personId", "nothing more is taken of an erased person",
                          "the person was erased");

@@ -38,6 +38,13 @@ struct pk_person_ref {
 /* The person's own id, merges followed. '*out' is the 'people' document, or NULL: not known yet. */
 bool pk_person_find(const struct pk_domain *domain, const struct pk_person_ref *ref,
                     int64_t deadline_ns, struct pk_doc **out, struct pk_error *err);
+/* The same without following merges: in whose document the name stands. */
+bool pk_person_named(const struct pk_domain *domain, const struct pk_person_ref *ref,
+                     int64_t deadline_ns, struct pk_doc **out, struct pk_error *err);
+/* The person's own id alone, "" when he is not known. For whom this node knows nothing is read: he
+ * who was merged an instant ago is found under his old id, and nothing else is found of him. */
+bool pk_person_find_id(const struct pk_domain *domain, const char *id, int64_t deadline_ns,
+                       char out[PK_UUID_TEXT], struct pk_error *err);
 /* Finds the person or adds to 'list' what makes him: his 'people' document and an empty mindscape.
  * An erased person is refused (PK_CONFLICT), and 'list' expects that there is still no tombstone.
  */

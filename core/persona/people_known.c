@@ -167,6 +167,27 @@ void people_known_return(struct pk_people *people, const char *id, int64_t drawn
     unlock_row(people, id);
 }
 
+bool pk_person_find_id(const struct pk_domain *domain, const char *id, int64_t deadline_ns,
+                       char out[PK_UUID_TEXT], struct pk_error *err)
+{
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *person = NULL;
+    struct people_known known = { 0 };
+    const bool is_own = domain->people && people_known_look(domain->people, id, &known);
+    *out = '\0';
+    if (!is_own &&
+        !pk_person_find(domain, &(struct pk_person_ref){ .id = id }, deadline_ns, &person, err)) {
+        return false;
+    }
+    if (is_own || person) {
+        (void)snprintf(out, PK_UUID_TEXT, "%s", is_own ? id : pk_doc_id(person));
+    }
+    if (domain->people && person && strcmp(out, id) == 0) {
+        known.stored_bytes = pk_doc_int(person, "storedBytes", 0);
+        people_known_learn(domain->people, id, &known);
+    }
+    return true;
+}
+
 static void forget_all(struct pk_people *people)
 {
     for (size_t i = 0; i < ROWS; i++) {

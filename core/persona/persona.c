@@ -177,8 +177,11 @@ static bool mark(const struct pk_domain *domain, struct pk_generation *pinned,
                  const struct pk_doc *persona, int64_t deadline_ns, struct pk_doc **mindscape,
                  struct pk_doc **out, struct pk_error *err)
 {
-    const struct pk_script *mapper = pk_canary_mapper(pinned, pk_doc_text(persona, "mapperId"),
-                                                      pk_doc_text(persona, "userId"), NULL);
+    if (!*mindscape &&
+        !pk_mindscape_get(domain, pk_doc_text(persona, "userId"), deadline_ns, mindscape, err)) {
+        return false;
+    }
+    const struct pk_script *mapper = persona_serving(pinned, persona, *mindscape);
     struct pk_fresh fresh = { PK_STALE_MAPPER, PK_STALE_MAPPER };
     if (mapper &&
         !persona_is_fresh(domain, persona, mapper->version, pk_clock_wall_ms(domain->books->clock),
@@ -234,16 +237,31 @@ static char *find_canary(const struct pk_generation *pinned, const struct pk_per
     return is_canary ? variant_canary_id(name, mapper) : NULL;
 }
 
-/* What a composite id stands for; where a version is tried on the person and has made nothing yet,
- * what the active one has made. */
+/* What a composite id stands for: what lies there; or, where a version is tried on the person, what
+ * that has made, unless it failed on the mindscape as it is. */
 static bool find_named(const struct pk_domain *domain, const struct pk_generation *pinned,
-                       const char *id, const struct pk_persona_name *name, int64_t deadline_ns,
-                       struct pk_doc **out, struct pk_error *err)
+                       const char *id, const struct pk_persona_name *name,
+                       const struct pk_doc *mindscape, int64_t deadline_ns, struct pk_doc **out,
+                       struct pk_error *err)
 {
     PK_CLEANUP(pk_freep) char *canary = find_canary(pinned, name);
     struct pk_store *store = domain->books->store;
-    return (!canary || pk_store_get(store, "personas", canary, deadline_ns, out, err)) &&
-           (*out || pk_store_get(store, "personas", id, deadline_ns, out, err));
+    struct pk_doc *made = NULL;
+    if (!pk_store_get(store, "personas", id, deadline_ns, out, err)) {
+        return false;
+    }
+    if (!canary || (*out && persona_serving(pinned, *out, mindscape) ==
+                                pk_generation_find(pinned, PK_SCRIPT_MAPPER, name->mapper))) {
+        return true;
+    }
+    if (!pk_store_get(store, "personas", canary, deadline_ns, &made, err)) {
+        return false;
+    }
+    if (made) {
+        pk_doc_unref(*out);
+        *out = made;
+    }
+    return true;
 }
 
 char *pk_persona_canary_id(const struct pk_domain *domain, const char *id)
@@ -286,7 +304,7 @@ static bool get(const struct pk_domain *domain, struct pk_generation *pinned, co
     } else if (!pk_persona_name(id, &name)) {
         return true;
     } else if (!pk_mindscape_get(domain, name.person, deadline_ns, &mindscape, err) ||
-               !find_named(domain, pinned, id, &name, deadline_ns, &stored, err)) {
+               !find_named(domain, pinned, id, &name, mindscape, deadline_ns, &stored, err)) {
         return false;
     }
     if (!stored || !may_see(stored, who)) {

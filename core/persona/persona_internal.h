@@ -3,6 +3,7 @@
  *     persona.c          the object: reading, listing, freshness in answers
  *     persona_map.c      a request to map: what is cached, who maps, what is written
  *     persona_variant.c  what makes one persona of a person and mapper differ from another
+ *     persona_instead.c  what serves somebody for whom the version that is tried fails
  *     persona_run.c      the call of the mapper
  *     persona_half.c     what it gave for core or overlay, checked, and what that rests on
  *     persona_made.c     the document made of both, and the record of its making
@@ -55,6 +56,22 @@ void variant_init_canary(struct variant *variant, const struct pk_map_request *r
 /* The id of what a canary makes for who asks without more; to be freed. */
 char *variant_canary_id(const struct pk_persona_name *name, const struct pk_script *canary);
 void variant_done(struct variant *variant);
+/* ---- persona_instead.c ---- */
+
+/* True when 'persona' (or NULL) stands in for what 'tried' would make of this mindscape, on which
+ * that was seen to fail. */
+bool persona_is_instead(const struct pk_doc *persona, const char *tried,
+                        const struct pk_doc *mindscape);
+/* The version of its mapper that has to have made 'persona' for it to be what serves the person:
+ * the one that is tried on him, or the active one; NULL: none serves. Lives with the pin. */
+const struct pk_script *persona_serving(const struct pk_generation *pinned,
+                                        const struct pk_doc *persona,
+                                        const struct pk_doc *mindscape);
+/* Keeps with what was served that 'tried' failed on that version of the mindscape. What cannot be
+ * kept now is left: the next mapping says it again. */
+void persona_note_instead(const struct pk_domain *domain, const struct pk_doc *served,
+                          const char *tried, int64_t mindscape_version, int64_t deadline_ns);
+
 /* ---- persona_prompt.c ---- */
 
 /* Prompts of a template's sections, filled. '{ 0 }' is none. */
@@ -106,11 +123,14 @@ struct mapping {
     const struct pk_script *mapper;
     bool is_canary;           /* 'mapper' is a version that is tried on the person. */
     struct pk_doc *mindscape; /* Read first. */
+    const bson_t *knowledge;  /* Facts of then, an array; NULL: as they are now. */
+    int64_t seen_version;     /* Of the mindscape that was read last; -1: none was. */
     struct variant common;    /* As if nothing were hidden from who asks. */
     struct variant own;       /* The same when nothing is. */
     bool has_hidden;
     struct variant *place;     /* Where 'stored' lies, or what is made will lie. */
     struct pk_doc *stored;     /* Or NULL. */
+    bool is_read;              /* 'stored' was just read from the store, not found ready. */
     struct pk_consent consent; /* For the purpose that was named. */
     struct pk_fresh fresh;     /* Of 'stored'. */
 };

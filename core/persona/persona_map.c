@@ -128,13 +128,15 @@ static void keep_ready(const struct mapping *mapping, const struct pk_doc *doc, 
                                             .expires_wall_ms = pk_doc_date(doc, "expiresAt", 1) });
 }
 
+/* '*out_is_read': it came from the store itself. */
 static bool load(const struct mapping *mapping, const char *id, bool is_again, struct pk_doc **out,
-                 struct pk_error *err)
+                 bool *out_is_read, struct pk_error *err)
 {
     const uint64_t stamp = pk_hot_stamp(mapping->domain->hot, mapping->request->person);
     char name[PERSONA_ID + 16];
     name_ready(name, sizeof(name), id);
     *out = is_again ? NULL : find_ready(mapping, name);
+    *out_is_read = !*out;
     if (*out) {
         return true;
     }
@@ -152,7 +154,7 @@ static bool load(const struct mapping *mapping, const char *id, bool is_again, s
 static bool find_stored(struct mapping *mapping, bool is_again, struct pk_error *err)
 {
     mapping->place = &mapping->common;
-    if (!load(mapping, mapping->common.id, is_again, &mapping->stored, err)) {
+    if (!load(mapping, mapping->common.id, is_again, &mapping->stored, &mapping->is_read, err)) {
         return false;
     }
     if (!mapping->has_hidden ||
@@ -162,7 +164,20 @@ static bool find_stored(struct mapping *mapping, bool is_again, struct pk_error 
     pk_doc_unref(mapping->stored);
     mapping->stored = NULL;
     mapping->place = &mapping->own;
-    return load(mapping, mapping->own.id, is_again, &mapping->stored, err);
+    return load(mapping, mapping->own.id, is_again, &mapping->stored, &mapping->is_read, err);
+}
+
+/* What was read a moment ago lies ready as it was: nobody has written it here since, and nothing
+ * was heard of the person. */
+static bool is_just_read(const struct mapping *mapping)
+{
+    char name[PERSONA_ID + 16];
+    if (!mapping->stored || !mapping->is_read) {
+        return false;
+    }
+    name_ready(name, sizeof(name), pk_doc_id(mapping->stored));
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *ready = find_ready(mapping, name);
+    return ready && pk_doc_version(ready) == pk_doc_version(mapping->stored);
 }
 
 static void forget_stored(struct mapping *mapping)
@@ -204,6 +219,7 @@ static bool look(struct mapping *mapping, bool is_again, struct pk_error *err)
     if (!mapping->mindscape) {
         return is_missing(mapping, err);
     }
+    mapping->seen_version = pk_doc_int(mapping->mindscape, "version", 0);
     if (request->purpose &&
         !pk_consent_check(mapping->domain, request->person, request->purpose, mapping->now_ms,
                           request->deadline_ns, &mapping->consent, err)) {
@@ -361,6 +377,7 @@ static bool produce(struct mapping *mapping, struct product *out, bool *out_lost
     PK_CLEANUP(made_done) struct made made = { 0 };
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *target = NULL;
     const struct variant *as = NULL;
+    bool is_read = false;
 
     *out_lost = false;
     if (!run(mapping, &made, err) || !make(mapping, &made, &as, out, err)) {
@@ -368,7 +385,7 @@ static bool produce(struct mapping *mapping, struct product *out, bool *out_lost
     }
     if (as == mapping->place) {
         target = mapping->stored ? pk_doc_ref(mapping->stored) : NULL;
-    } else if (!load(mapping, as->id, true, &target, err)) {
+    } else if (!load(mapping, as->id, true, &target, &is_read, err)) {
         return false;
     }
     if (!write_down(mapping, &made, as, target, out, err)) {
@@ -383,14 +400,21 @@ static bool produce(struct mapping *mapping, struct product *out, bool *out_lost
     return true;
 }
 
-/* One mapping, repeated while others write first. The first look is done; but what is replaced is
- * read from the store, for another node may have been quicker, and uses have been counted. */
+/* What is replaced is read from the store, for another node may have been quicker, and uses have
+ * been counted; unless the first look has just done so. */
+static bool look_before(struct mapping *mapping, int attempt, struct pk_error *err)
+{
+    return attempt > 0 ? look(mapping, true, err)
+                       : is_just_read(mapping) || look_at_stored(mapping, true, err);
+}
+
+/* One mapping, repeated while others write first. */
 static bool fly(struct mapping *mapping, struct product *out, struct pk_error *err)
 {
     struct pk_error why = { 0 };
     for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
         bool is_lost = false;
-        if (!(attempt > 0 ? look : look_at_stored)(mapping, true, err)) {
+        if (!look_before(mapping, attempt, err)) {
             return false;
         }
         if (mapping->stored && pk_fresh_is(&mapping->fresh)) {
@@ -604,6 +628,7 @@ static void begin(struct mapping *mapping, const struct pk_script *mapper, bool 
 {
     mapping->mapper = mapper;
     mapping->is_canary = is_canary;
+    mapping->seen_version = -1;
     (is_canary ? variant_init_canary : variant_init)(&mapping->common, mapping->request, mapper,
                                                      false);
     (is_canary ? variant_init_canary : variant_init)(&mapping->own, mapping->request, mapper,
@@ -618,7 +643,7 @@ static void end(struct mapping *mapping)
 }
 
 /* Until the version that is tried has made something, what the active one has made is what is out
- * of date. '*out_is_served': it did. */
+ * of date; unless that is known to stand in for it. '*out_is_served': it did. */
 static bool serve_older(const struct mapping *canary, struct pk_mapped *out, bool *out_is_served,
                         struct pk_error *err)
 {
@@ -630,8 +655,10 @@ static bool serve_older(const struct mapping *canary, struct pk_mapped *out, boo
                                .has_hidden = canary->has_hidden };
     begin(&mapping, pk_generation_find(canary->pinned, PK_SCRIPT_MAPPER, canary->request->mapper),
           false);
-    bool ok = look(&mapping, false, err);
-    *out_is_served = ok && will_do(&mapping);
+    bool ok = look(&mapping, true, err); /* Another node may have noted it. */
+    *out_is_served =
+        ok && will_do(&mapping) &&
+        !persona_is_instead(mapping.stored, canary->mapper->version, mapping.mindscape);
     if (*out_is_served) {
         mapping.fresh = (struct pk_fresh){ PK_STALE_MAPPER, PK_STALE_MAPPER };
         ok = answer(&mapping, mapping.stored, PK_PERSONA_STALE, out, err);
@@ -685,11 +712,13 @@ static bool is_its_doing(const struct pk_error *err)
 static bool fall_back(struct mapping *mapping, struct pk_mapped *out, struct pk_error *err)
 {
     const struct pk_map_request *request = mapping->request;
+    const int64_t failed_on = mapping->seen_version;
+    const char *tried = mapping->mapper->version;
     const struct pk_error why = *err;
     PK_CLEANUP(pk_freep)
     char *text = pk_strdupf("version %s, which is tried on this person, failed, so the active "
                             "version serves: %s",
-                            mapping->mapper->version, why.message);
+                            tried, why.message);
     *err = (struct pk_error){ 0 };
     if (!serve_by(mapping, pk_generation_find(mapping->pinned, PK_SCRIPT_MAPPER, request->mapper),
                   false, out, err)) {
@@ -698,6 +727,10 @@ static bool fall_back(struct mapping *mapping, struct pk_mapped *out, struct pk_
     if (!out->is_parked) {
         warn(out, text);
         atomic_fetch_add(&mapping->personas->fallbacks, 1);
+        if (failed_on >= 0) {
+            persona_note_instead(mapping->domain, out->persona, tried, failed_on,
+                                 request->deadline_ns);
+        }
     }
     return true;
 }

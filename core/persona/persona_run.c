@@ -52,8 +52,8 @@ static bool make_input(const struct mapping *mapping, bool wants_core, bool want
     add_plain(input, "context", &mapping->common.context);
     add_plain(input, "task", &mapping->common.task);
     pk_input_config(mapping->mapper, input);
-    return pk_input_mindscape(mapping->domain, mapping->mapper, seen, detail, mapping->now_ms, NULL,
-                              mapping->request->deadline_ns, input, err);
+    return pk_input_mindscape(mapping->domain, mapping->mapper, seen, detail, mapping->now_ms,
+                              mapping->knowledge, mapping->request->deadline_ns, input, err);
 }
 
 /* ---- The call ---- */

@@ -2,7 +2,7 @@
  *
  * A use is (persona, actor), with the versions that made what was used. Where it happens it costs a
  * short lock and a look into a hash table; a thread takes all tables every 5 s and writes them: the
- * persona's accessCount and lastAccessedAt, the actor's totalPersonasRequested
+ * persona's accessCount, lastAccessedAt and lastAccessedBy, the actor's totalPersonasRequested
  * and lastActiveAt, the mapper's usageCount, and 'persona.accessed', which
  * says who read what of a person. Counts change no version. This is the only
  * data that a crash may lose.
@@ -175,6 +175,7 @@ static struct use *take_all(struct uses *uses, size_t *out_count)
 struct tally {
     struct sum {
         char name[PERSONA_ID];
+        char last_by[PK_UUID_TEXT]; /* Whose use the last one was; "": nobody's. */
         int64_t count, last_ms;
     } * sum;
     size_t count, capacity;
@@ -185,7 +186,7 @@ static void tally_done(struct tally *tally)
     pk_free(tally->sum);
 }
 
-static void tally_add(struct tally *tally, const char *name, int64_t count, int64_t last_ms)
+static void tally_add(struct tally *tally, const char *name, const struct use *use, int64_t count)
 {
     struct sum *sum = tally->sum;
     struct sum *end = sum + tally->count;
@@ -202,7 +203,10 @@ static void tally_add(struct tally *tally, const char *name, int64_t count, int6
         (void)snprintf(sum->name, sizeof(sum->name), "%s", name);
     }
     sum->count += count;
-    sum->last_ms = last_ms > sum->last_ms ? last_ms : sum->last_ms;
+    if (use->last_ms >= sum->last_ms) {
+        sum->last_ms = use->last_ms;
+        (void)snprintf(sum->last_by, sizeof(sum->last_by), "%s", use->actor);
+    }
 }
 
 /* What the persona was made for, which is what it was read for; NULL: none was named, or it is not
@@ -265,7 +269,7 @@ static void expect_people(const struct use *first, size_t count, struct pk_write
     for (const struct use *use = first; use && count > 0; use = use->next, count--) {
         struct pk_persona_name name;
         if (pk_persona_name(use->id, &name)) {
-            tally_add(&people, name.person, use->count, use->last_ms);
+            tally_add(&people, name.person, use, use->count);
         }
     }
     for (size_t i = 0; i < people.count; i++) {
@@ -274,17 +278,20 @@ static void expect_people(const struct use *first, size_t count, struct pk_write
     tally_done(&people);
 }
 
-/* Numbers and dates of documents: uses added up, and when the last was. */
+/* Numbers and dates of documents: uses added up, when the last was, and whose (NULL: they do not
+ * say). */
 static void add_counts(const struct tally *tally, const char *collection, const char *uses_path,
-                       const char *date_path, struct pk_writes *list)
+                       const char *date_path, const char *by_path, struct pk_writes *list)
 {
     for (size_t i = 0; i < tally->count; i++) {
         const struct sum *sum = &tally->sum[i];
         const struct pk_count count[] = {
             { .path = uses_path, .amount = sum->count },
             { .path = date_path, .is_date = true, .amount = sum->last_ms },
+            { .path = by_path, .text = sum->last_by },
         };
-        pk_writes_count(list, collection, sum->name, count, PK_COUNT(count));
+        const bool is_by = by_path && sum->last_by[0];
+        pk_writes_count(list, collection, sum->name, count, PK_COUNT(count) - !is_by);
     }
 }
 
@@ -294,7 +301,7 @@ static void tally_versions(struct tally *versions, const char *mapper, const str
     char name[PERSONA_ID];
     for (const struct made_by *by = use->by; by; by = by->next) {
         (void)snprintf(name, sizeof(name), "%s %s", mapper, by->version);
-        tally_add(versions, name, by->count, use->last_ms);
+        tally_add(versions, name, use, by->count);
     }
 }
 
@@ -328,17 +335,17 @@ static bool write_some(struct uses *uses, const struct use *first, size_t count,
             continue;
         }
         announce(uses, use, &list);
-        tally_add(&personas, use->id, use->count, use->last_ms);
+        tally_add(&personas, use->id, use, use->count);
         tally_versions(&versions, name.mapper, use);
         if (use->actor[0]) {
-            tally_add(&actors, use->actor, use->count, use->last_ms);
+            tally_add(&actors, use->actor, use, use->count);
         }
     }
     expect_people(first, count, &list);
     add_counts(&personas, "personas", "usageMetadata.accessCount", "usageMetadata.lastAccessedAt",
-               &list);
+               "usageMetadata.lastAccessedBy", &list);
     add_counts(&actors, "actors", "usageMetadata.totalPersonasRequested",
-               "usageMetadata.lastActiveAt", &list);
+               "usageMetadata.lastActiveAt", NULL, &list);
     add_mappers(uses, &versions, &list);
     return list.count == 0 || pk_store_commit(uses->domain->books->store, &list, 0, NULL, err);
 }

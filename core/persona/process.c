@@ -6,6 +6,10 @@
  * mindscape at the same time the second conflicts, and is decided again on
  * what the first has made.
  *
+ * What is nearly always so is supposed, not read: that no processor has made a
+ * row of it yet, and that nobody was asked for consent of whom the mindscape
+ * says nothing such. The list expects it; who was wrong conflicts, and reads.
+ *
  * A failure writes its row by itself, for the list of the task is not
  * committed then.
  *
@@ -19,6 +23,7 @@
 #include "base/log.h"
 #include "doc/doc.h"
 #include "doc/path.h"
+#include "doc/peek.h"
 #include "persona/consent.h"
 #include "persona/mindscape.h"
 #include "script/scripts.h"
@@ -51,6 +56,8 @@ static void work_done(struct work *work)
 
 /* ---- Rows of 'processing' ---- */
 
+enum { ROW_ID = 400 };
+
 static void put_row(bson_t *bson, const struct pk_doc *observation,
                     const struct pk_processed *processed, const char *id, int64_t seq)
 {
@@ -76,24 +83,37 @@ static void put_row(bson_t *bson, const struct pk_doc *observation,
     BSON_APPEND_INT64(bson, "durationMs", processed->duration_ms);
 }
 
+static struct pk_doc *make_row(const struct pk_doc *observation,
+                               const struct pk_processed *processed, const char *id, int64_t seq,
+                               int64_t created_ms, int64_t now_ms)
+{
+    bson_t *bson = bson_new();
+    put_row(bson, observation, processed, id, seq);
+    BSON_APPEND_DATE_TIME(bson, "createdAt", created_ms);
+    BSON_APPEND_DATE_TIME(bson, "updatedAt", now_ms);
+    return pk_doc_take(bson);
+}
+
+static void name_row(char out[ROW_ID], const struct pk_doc *observation,
+                     const struct pk_processed *processed)
+{
+    (void)snprintf(out, ROW_ID, "%s:%s:%s", pk_doc_id(observation), processed->processor_id,
+                   processed->processor_version);
+}
+
 bool pk_process_add_row(const struct pk_domain *domain, const struct pk_doc *observation,
                         const struct pk_processed *processed, int64_t seq, int64_t now_ms,
                         int64_t deadline_ns, struct pk_writes *list, struct pk_error *err)
 {
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *before = NULL;
-    bson_t bson = BSON_INITIALIZER;
-    char id[400];
-    (void)snprintf(id, sizeof(id), "%s:%s:%s", pk_doc_id(observation), processed->processor_id,
-                   processed->processor_version);
+    char id[ROW_ID];
+    name_row(id, observation, processed);
     if (!pk_store_get(domain->books->store, "processing", id, deadline_ns, &before, err)) {
         return pk_wrap(err, "read what was processed before");
     }
-    put_row(&bson, observation, processed, id, seq);
-    BSON_APPEND_DATE_TIME(&bson, "createdAt",
-                          before ? pk_doc_date(before, "createdAt", now_ms) : now_ms);
-    BSON_APPEND_DATE_TIME(&bson, "updatedAt", now_ms);
-    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *row = pk_doc_new(&bson);
-    bson_destroy(&bson);
+    const int64_t created_ms = before ? pk_doc_date(before, "createdAt", now_ms) : now_ms;
+    PK_CLEANUP(pk_doc_unrefp)
+    struct pk_doc *row = make_row(observation, processed, id, seq, created_ms, now_ms);
     if (before) {
         pk_writes_replace(list, "processing", row, pk_doc_version(before));
     } else {
@@ -102,11 +122,44 @@ bool pk_process_add_row(const struct pk_domain *domain, const struct pk_doc *obs
     return true;
 }
 
+/* Nothing was processed of it before: true of nearly all, so it is tried first, and nothing read.
+ */
+static void add_first_row(const struct work *work, const struct pk_processed *processed,
+                          int64_t seq, struct pk_writes *list)
+{
+    char id[ROW_ID];
+    name_row(id, work->observation, processed);
+    PK_CLEANUP(pk_doc_unrefp)
+    struct pk_doc *row =
+        make_row(work->observation, processed, id, seq, work->now_ms, work->now_ms);
+    pk_writes_insert(list, "processing", row);
+}
+
 static bool add_row(const struct work *work, const struct pk_processed *processed, int64_t seq,
                     struct pk_writes *list, struct pk_error *err)
 {
     return pk_process_add_row(work->domain, work->observation, processed, seq, work->now_ms,
                               work->task->deadline_ns, list, err);
+}
+
+/* What is supposed here, and not read, the list expects: who was wrong comes again, and reads. */
+static bool may_suppose(const struct work *work)
+{
+    return work->task->attempt == 1 && work->task->tries == 0;
+}
+
+static bool add_rows(const struct work *work, int64_t seq, struct pk_writes *list,
+                     struct pk_error *err)
+{
+    bool ok = true;
+    for (size_t i = 0; ok && i < work->count; i++) {
+        if (may_suppose(work)) {
+            add_first_row(work, &work->processed[i], seq, list);
+        } else {
+            ok = add_row(work, &work->processed[i], seq, list, err);
+        }
+    }
+    return ok;
 }
 
 /* What failed is written down for people; that it failed is the outbox's business. */
@@ -211,6 +264,34 @@ static bool read_mindscape(struct work *work, struct pk_doc **out_stored, struct
     return true;
 }
 
+/* Each record of consent has its line in 'versions', as it was there or came later. */
+static bool has_consent_line(const struct pk_doc *mindscape)
+{
+    bson_t view, row;
+    bson_iter_t iter, each;
+    pk_doc_view(mindscape, &view);
+    if (!bson_iter_init_find(&iter, &view, "versions") || !bson_iter_recurse(&iter, &each)) {
+        return true;
+    }
+    while (bson_iter_next(&each)) {
+        if (pk_peek_view(&each, &row) && strcmp(pk_peek_text(&row, "kind", ""), "consent") == 0 &&
+            strcmp(pk_peek_text(&row, "key", ""), PK_PURPOSE_PROCESSING) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Without consent it waits among the failed, to be retried or forgotten. Of somebody who has been
+ * processed before, the mindscape says whether he ever was asked. */
+static bool check_consent(struct work *work, const struct pk_doc *stored, struct pk_error *err)
+{
+    return (may_suppose(work) && stored && pk_doc_int(stored, "seq", 0) > 0 &&
+            !has_consent_line(stored)) ||
+           pk_consent_check(work->domain, work->person, PK_PURPOSE_PROCESSING, work->now_ms,
+                            work->task->deadline_ns, &work->consent, err);
+}
+
 static bool run_processors(struct work *work, struct pk_error *err)
 {
     const struct pk_domain *domain = work->domain;
@@ -243,15 +324,15 @@ static bool write_all(struct work *work, const struct pk_doc *stored, struct pk_
     bool ok = pk_process_apply(mind, work->observation, work->processed, work->count, &at, err);
     if (ok) {
         const int64_t took_ms = (pk_clock_mono_ns(domain->books->clock) - work->began_ns) / 1000000;
+        if (work->consent.version && !has_consent_line(work->mindscape)) {
+            pk_mind_touch(mind, "consent", PK_PURPOSE_PROCESSING); /* It is older than that. */
+        }
         pk_mind_end(mind);
         ok = pk_mindscape_apply(domain, mind, stored, took_ms, list, err);
     }
     const int64_t version = pk_mind_version(mind);
     pk_mind_free(mind);
-    for (size_t i = 0; ok && i < work->count; i++) {
-        ok = add_row(work, &work->processed[i], seq, list, err);
-    }
-    if (!ok) {
+    if (!ok || !add_rows(work, seq, list, err)) {
         return false;
     }
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *done = processed_observation(work, seq);
@@ -281,10 +362,8 @@ bool pk_process_run(void *context, const struct pk_task *task, struct pk_writes 
     if (!pk_task_is_of(task, work.person, err)) {
         return false;
     }
-    if (!pk_consent_check(work.domain, work.person, PK_PURPOSE_PROCESSING, work.now_ms,
-                          task->deadline_ns, &work.consent, err) ||
-        !read_mindscape(&work, &stored, err)) {
-        return false; /* Without consent it waits among the failed, to be retried or forgotten. */
+    if (!read_mindscape(&work, &stored, err) || !check_consent(&work, stored, err)) {
+        return false;
     }
     if (!run_processors(&work, err) || !write_all(&work, stored, list, err)) {
         record_failure(&work, err);

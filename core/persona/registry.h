@@ -118,9 +118,9 @@ bool pk_registry_load(struct pk_registry *registry, enum pk_script_kind kind, co
  * of it, newest first. 'limit' 0: 100. 'cursor' is 'next' of the page before, or NULL. */
 bool pk_registry_list(struct pk_registry *registry, enum pk_script_kind kind, const char *id,
                       size_t limit, const char *cursor, struct pk_page *out, struct pk_error *err);
-/* What is barred: rows of 'script_state'. */
-bool pk_registry_barred(struct pk_registry *registry, size_t limit, struct pk_page *out,
-                        struct pk_error *err);
+/* What is barred: rows of 'script_state'. 'id' NULL: of all scripts. */
+bool pk_registry_barred(struct pk_registry *registry, const char *id, size_t limit,
+                        struct pk_page *out, struct pk_error *err);
 
 /* Reads what is active and publishes it; loads only what is new. True also when a script was
  * refused: its old version goes on serving here. False: the store did not answer. */

@@ -235,11 +235,13 @@ bool pk_registry_list(struct pk_registry *registry, enum pk_script_kind kind, co
            pk_wrap(err, "list the versions");
 }
 
-bool pk_registry_barred(struct pk_registry *registry, size_t limit, struct pk_page *out,
-                        struct pk_error *err)
+bool pk_registry_barred(struct pk_registry *registry, const char *id, size_t limit,
+                        struct pk_page *out, struct pk_error *err)
 {
     const struct pk_query query = { .collection = "script_state",
                                     .index = "by_script",
+                                    .equal = { PK_TEXT(id) },
+                                    .equal_count = id != NULL,
                                     .limit = limit };
     return pk_store_find(registry_store(registry), &query, 0, out, err) ||
            pk_wrap(err, "list what is barred");

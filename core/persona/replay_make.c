@@ -363,8 +363,11 @@ static bool write_step(struct replay *replay, int64_t known_at_ms, struct pk_err
         }
     }
     if (replay->task) {
-        pk_mindscape_add_history(replay->domain, mind, replay->person, pk_mind_epoch(mind), 0,
-                                 pk_mind_change_count(mind), &replay->step);
+        if (pk_mind_joined_count(mind) > 0) {
+            pk_joins_keep_made(replay->joins, pk_mind_joined(mind, 0), mind);
+        }
+        pk_mindscape_add_history(mind, replay->person, pk_mind_epoch(mind), 0,
+                                 pk_mind_change_count(mind), known_at_ms, &replay->step);
         if (!pk_mindscape_add_reviews(replay->domain, mind, replay->person, replay->deadline_ns,
                                       true, &replay->step, err)) {
             return false;

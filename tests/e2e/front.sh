@@ -245,7 +245,7 @@ check 'a server that is told by PROXY' serve proxied --data "$work/proxied" --se
 exec 3<>"/dev/tcp/127.0.0.1/${url##*:}"
 printf '\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xcb\0\x71\x09\x7f\0\0\x01\x12\x34\0\x50' >&3
 printf 'GET /healthz HTTP/1.1\r\nHost: a\r\nX-Request-Id: by-proxy\r\nConnection: close\r\n\r\n' >&3
-timeout 5 cat <&3 >"$work/out"
+timeout 60 cat <&3 >"$work/out"
 exec 3>&-
 check 'it serves who comes with a PROXY header' grep -q '^HTTP/1.1 200' "$work/out"
 mark proxied
@@ -311,9 +311,21 @@ if [[ -n ${PK_TEST_MONGODB:-} ]]; then
     begun=${EPOCHREALTIME/./}
     url=$second
     key=$made_key
-    check 'it is refused on the second within 2 s' within 3 answers 401
-    took=$(((${EPOCHREALTIME/./} - begun) / 1000))
-    check "(after $took ms)" test "$took" -lt 2000
+    # shut_out: asks until nobody is let in; $last: so long after $begun, in ms, somebody asked who was.
+    shut_out()
+    {
+        local asked
+        last=0
+        while
+            asked=$(((${EPOCHREALTIME/./} - begun) / 1000))
+            answers 200
+        do
+            last=$asked
+        done
+    }
+    shut_out
+    check "it is refused on the second within 2 s (after $last ms)" test "$last" -lt 2000
+    check 'as unknown' within 3 answers 401
     url=$first key=$admin
     ask "/v1/actors/$made/keys" -H "$json" -d '{"name":"other"}'
     made_key=$(field key)
@@ -323,9 +335,10 @@ if [[ -n ${PK_TEST_MONGODB:-} ]]; then
     ask "/v1/actors/$made/suspend" -X POST
     begun=${EPOCHREALTIME/./}
     url=$second key=$made_key
-    check 'suspended on the first, it is refused on the second within 2 s' within 3 answers 401
-    took=$(((${EPOCHREALTIME/./} - begun) / 1000))
-    check "(after $took ms, too)" test "$took" -lt 2000
+    shut_out
+    check "suspended on the first, it is refused on the second within 2 s (after $last ms)" \
+        test "$last" -lt 2000
+    check 'as unknown, too' within 3 answers 401
     url=$first key=$admin
     ask /v1/actors -H "$json" -H 'Idempotency-Key: across' -d "$body"
     cp "$work/out" "$work/first"

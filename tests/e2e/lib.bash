@@ -46,19 +46,24 @@ trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# check NAME COMMAND...: passes when COMMAND does.
+# check NAME COMMAND...: passes when COMMAND does. What chance may have had to do with it is said, too:
+# how long it took, how busy the machine is, and what the servers logged last.
 check()
 {
-    local name=$1
+    local name=$1 check_since=$SECONDS check_log
     shift
     ((cases += 1))
     if "$@"; then
         printf 'ok %d - %s\n' "$cases" "$name"
-    else
-        printf 'not ok %d - %s\n' "$cases" "$name"
-        [[ -s $work/out ]] && sed 's/^/# out: /' "$work/out"
-        [[ -s $work/err ]] && sed 's/^/# err: /' "$work/err"
+        return
     fi
+    printf 'not ok %d - %s\n' "$cases" "$name"
+    printf '# after %s s; %(%T)T, load %s\n' $((SECONDS - check_since)) -1 "$(cut -d ' ' -f 1-3 /proc/loadavg)"
+    [[ -s $work/out ]] && head -n 12 "$work/out" | cut -c 1-1000 | sed 's/^/# out: /'
+    [[ -s $work/err ]] && tail -n 12 "$work/err" | sed 's/^/# err: /'
+    for check_log in "$work"/*.err; do
+        [[ -s $check_log ]] && tail -n 6 "$check_log" | sed "s/^/# ${check_log##*/}: /"
+    done
 }
 
 skip()
@@ -76,7 +81,7 @@ plan()
 run()
 {
     status=0
-    timeout 120 "$pk" "$@" >"$work/out" 2>"$work/err" </dev/null || status=$?
+    timeout 300 "$pk" "$@" >"$work/out" 2>"$work/err" </dev/null || status=$?
 }
 
 # exits CODE [WORDS]: the last run ended so, and said these words (a fixed text).
@@ -91,10 +96,11 @@ says()
     grep -qF -- "$1" "$work/out" "$work/err" || { printf '# not said: %s\n' "$1"; return 1; }
 }
 
-# within SECONDS COMMAND...: repeats it until it succeeds.
+# within SECONDS COMMAND...: repeats it until it succeeds. SECONDS are those of a quiet machine: one
+# that is PK_TEST_PATIENCE (10) times slower passes, too.
 within()
 {
-    local end=$((SECONDS + $1))
+    local end=$((SECONDS + $1 * ${PK_TEST_PATIENCE:-10}))
     shift
     until "$@"; do
         [[ $SECONDS -lt $end ]] || return 1

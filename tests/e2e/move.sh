@@ -38,7 +38,7 @@ has_some()
 killed_often()
 {
     local kills=0 hundredths
-    for ((hundredths = 20; hundredths < 6000; hundredths += hundredths / 2 + 10)); do
+    for ((hundredths = 1; hundredths < 6000; hundredths += hundredths / 2 + 10)); do
         "$pk" move "$@" --json >"$work/out" 2>"$work/err" </dev/null &
         pid=$!
         pids+=("$pid")

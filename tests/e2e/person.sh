@@ -21,6 +21,7 @@ cli()
 processor()
 {
     printf 'return require("personakit").processor { id = "says", version = "%s", accepts = { "chat_log" },
+        limits = { soft_ms = 1000, hard_ms = 5000 },
         process = function(obs, m, t) t:set("said", "%s") end }\n' "$1" "$2" >"$work/up.lua"
     ask "/v1/processors/says?activate=$3" -X PUT -H 'Content-Type: text/x-lua' --data-binary "@$work/up.lua"
 }
@@ -28,7 +29,7 @@ processor()
 # says_of N WORD: what is held of person N; waits for it.
 says_of()
 {
-    local end=$((SECONDS + 30))
+    local end=$((SECONDS + 120))
     while ((SECONDS < end)); do
         ask "/v1/people/$person$1/traits/said" && grep -q "\"value\":\"$2\"" "$work/out" && return 0
         sleep 0.05
@@ -39,7 +40,7 @@ says_of()
 # is_at STATUS: how far the run of all people is; waits until it is there.
 is_at()
 {
-    local end=$((SECONDS + 60))
+    local end=$((SECONDS + 240))
     while ((SECONDS < end)); do
         cli person replay --all --show --json
         grep -q "\"status\":\"$1\"" "$work/out" && return 0

@@ -345,6 +345,62 @@ interrupted()
     check 'told so, it replaces what is there' exits 0 'equal to the backup'
 }
 
+# cut_off SECONDS DATA FROM OPTIONS...: a restore that is killed so long after it has begun.
+cut_off()
+{
+    local after=$1 data=$2 from=$3
+    shift 3
+    "$pk" restore "$from" --data "$data" ${store:+--store "$store"} "$@" >"$work/out" 2>"$work/err" </dev/null &
+    pid=$!
+    pids+=("$pid")
+    within 20 has_begun "$data" || return 1
+    sleep "$after"
+    kill -KILL "$pid" 2>/dev/null
+    status=0
+    wait "$pid" 2>/dev/null || status=$?
+}
+
+has_begun()
+{
+    [[ -e $1/restore.begun ]] || gone
+}
+
+# refused_or_whole DATA FROM: the store is not served; or it is that of FROM, finished, or the one that
+# was there before (restored from another backup). A new one would be neither.
+refused_or_whole()
+{
+    if serve cut --data "$1" ${store:+--store "$store"}; then
+        kill -TERM "$pid"
+        ended 0
+        on "$1" restore "$2"
+        grep -qE 'there is nothing to do|a restore from another backup' "$work/out" "$work/err"
+    else
+        grep -q 'a restore into this store was begun and is not finished' "$work/cut.err"
+    fi
+}
+
+# killed_anywhere NAME DATA FROM [--replace --yes]
+killed_anywhere()
+{
+    local name=$1 data=$2 from=$3 after never=1
+    shift 3
+    for after in 0 0 0.005 0.01 0.02 0.04 0.08 0.16; do
+        cut_off "$after" "$data" "$from" "$@"
+        refused_or_whole "$data" "$from" || never=0
+    done
+    for after in 0 0.05 0.1 0.2 0.4 0.8; do # Gone on with, and killed again.
+        cut_off "$after" "$data" "$from"
+        refused_or_whole "$data" "$from" || never=0
+    done
+    check "$name: a restore that is killed anywhere is never taken for a store" test "$never" = 1
+    on "$data" restore "$from"
+    check "$name: the same command finishes it" exits 0
+    check "$name: and it leaves no mark" test ! -e "$data/restore.begun"
+    check "$name: then it is served" serve cut --data "$data" ${store:+--store "$store"}
+    kill -TERM "$pid"
+    check "$name: and ends well" ended 0
+}
+
 # One who is two in the backup, and of whom half was erased after they were parted.
 parted()
 {
@@ -382,7 +438,8 @@ full_disk()
         mount -o remount,rw "$work/small"
         rm -rf "$work/small/kept"
         store='' on "$work/big" backup "$work/small/backup"
-        check 'a full disk is told' exits 1 'no space left'
+        check 'a full disk is told' exits 1 'copy the pages: no space left'
+        check 'and what was to be done is said once' test "$(grep -o 'back up' "$work/err" | wc -l)" = 1
         check 'and nothing is left on it' test -z "$(ls -A "$work/small")"
     else
         skip 'a full disk' 'it takes the right to mount'
@@ -411,6 +468,10 @@ store='' on "$work/told" restore "$work/sqlite.backup" --without-erasures --yes
 check 'meant, everybody is back' exits 0 'who was erased since is back'
 check 'with all his words' test -n "$(grep -rlF Eulenspiegel1 "$work/told")"
 interrupted
+store=''
+secrets "$work/sqlite" "$work/cut"
+on "$work/cut" restore "$work/sqlite.backup"
+killed_anywhere sqlite "$work/cut" "$work/big.backup" --replace --yes
 parted
 full_disk
 if [[ -n ${PK_TEST_MONGODB:-} ]]; then
@@ -420,6 +481,9 @@ if [[ -n ${PK_TEST_MONGODB:-} ]]; then
     store='' on "$work/told" restore "$work/mongodb.backup"
     check 'a backup of MongoDB becomes an embedded store' exits 0 '6 people of the backup'
     check 'without the erased' left "sqlite:$work/told" "$planted"
+    secrets "$work/sqlite" "$work/cut2"
+    store=${PK_TEST_MONGODB/'/?'/"/pk_cut_$$?"}
+    killed_anywhere mongodb "$work/cut2" "$work/big.backup"
     rm -rf "$work/told2" && secrets "$work/sqlite" "$work/told2"
     store=${PK_TEST_MONGODB/'/?'/"/pk_across_$$?"}
     on "$work/told2" restore "$work/sqlite.backup"

@@ -23,6 +23,7 @@ mapper()
 local pk = require "personakit"
 return pk.mapper {
   id = "daily", version = "$1", optional = { "test.example" }, context = { "taskType" },
+  limits = { soft_ms = 1000, hard_ms = 5000 },
   core = function(m, ctx)
     if not m["test.example"] then $2 end
     return { says = { text = "$1" } }
@@ -174,7 +175,10 @@ by_itself()
     cli generations
     check "$name: so does the command" exits 0 "$hash"
     cli mapper versions daily
-    check "$name: and which version is active" bash -c "grep -q '1.0.0 *active' '$work/out' && grep -q '1.1.0 *draft' '$work/out'"
+    check "$name: and which version is active" bash -c "grep -q '1.0.0 *active' '$work/out' && grep -q '1.1.0 *draft, barred' '$work/out'"
+    ask /v1/mappers/daily/versions
+    check "$name: over HTTP with the reason" shown \
+        '[("calls" in v["bar"]["reason"]) for v in it["items"] if "bar" in v] == [True]'
     cli mapper activate daily 1.1.0
     check "$name: it is not activated again" exits 1 'barred'
     mapper 1.1.0 'error("no good")' >"$work/up.lua"
@@ -198,6 +202,8 @@ by_itself()
     # An operator who lifts the bar may have it tried again: it is doubted again, once.
     cli script lift "$hash"
     check "$name: the bar is lifted" exits 0
+    cli mapper versions daily
+    check "$name: and is not shown any more" bash -c "! grep -q barred '$work/out'"
     cli mapper activate daily 1.1.0
     check "$name: and it is active once more" exits 0 '1.1.0 is active'
     check "$name: until it fails again" load until 1.3.0 "$@"

@@ -514,19 +514,18 @@ if [[ -n ${PK_TEST_MONGODB:-} ]]; then
     cp -p "$work/node1/pepper" "$work/node2/pepper"
     check 'a second one' serve node2 --data "$work/node2" --store "$store"
     second=$url
-    # follows VERSION NAME: the second node serves it within a second.
+    # follows VERSION NAME: the second node serves it, and by itself.
     follows()
     {
-        local begun=${EPOCHREALTIME/./} took
+        local begun=${EPOCHREALTIME/./}
         url=$second
-        within 3 serves "$1"
-        took=$(((${EPOCHREALTIME/./} - begun) / 1000))
-        check "$2 (after $took ms)" test "$took" -lt 1000
+        check "$2" within 3 serves "$1"
+        printf '# after %s ms\n' $(((${EPOCHREALTIME/./} - begun) / 1000))
         url=$first
     }
     url=$first
     put 1.0.0 'One' '?activate=true'
-    follows 1.0.0 'what is activated on the first serves on the second within 1 s'
+    follows 1.0.0 'what is activated on the first serves on the second'
     put 1.1.0 'Two' '?activate=true'
     follows 1.1.0 'so does what replaces it'
     ask /v1/mappers/daily/rollback -X POST -H "$json" -d '{"reason":"no"}'

@@ -17,7 +17,7 @@ processor()
     cat <<END
 local pk = require "personakit"
 return pk.processor {
-  id = "mood", version = "$1", accepts = { "test_mood" },
+  id = "mood", version = "$1", accepts = { "test_mood" }, limits = { soft_ms = 1000, hard_ms = 5000 },
   process = function(obs, m, t) $2 end,
 }
 END

@@ -38,6 +38,7 @@ life()
     check "$name: a server starts" serve "$name" --data "$work/$name" "$@"
     key=$(cat "$work/$name/admin.key")
     script 'processors/mood?activate=true' 'return pk.processor { id = "mood", version = "1.0.0",
+        limits = { soft_ms = 1000, hard_ms = 5000 },
         accepts = { "test_mood" }, process = function(obs, m, t) t:set("mood", obs.content.structured.mood) end }'
     for i in 1 2 3 4; do
         mood=$([[ $i -le 2 ]] && printf good || printf bad)

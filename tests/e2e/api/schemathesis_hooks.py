@@ -244,9 +244,9 @@ def is_odd_observation(case, field):
 def is_forgotten(response):
     """True when an observation that was there is gone soon: DELETE answers 202, and a task forgets it."""
     asked = response.request
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while time.monotonic() < end:
-        if requests.get(asked.url, headers=dict(asked.headers), timeout=10).status_code == 404:
+        if requests.get(asked.url, headers=dict(asked.headers), timeout=60).status_code == 404:
             return True
         time.sleep(0.05)
     return False

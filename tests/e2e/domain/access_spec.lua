@@ -9,6 +9,7 @@ local PLAIN = [[
 local pk = require "personakit"
 return pk.mapper {
   id = "%s", version = "1.0.0", ttl = "12h",
+  limits = { soft_ms = 1000, hard_ms = 5000 },
   core = function(m) return { said = m["%s"] } end,
 }]]
 

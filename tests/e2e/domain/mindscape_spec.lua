@@ -10,6 +10,7 @@ local TEAM = [[
 local pk = require "personakit"
 return pk.processor {
   id = "team-note", version = "%s", accepts = { "team_note" },
+  limits = { soft_ms = 1000, hard_ms = 5000 },
   process = function(obs, m, t)
     local role = pk.field(obs, "content.structured.role", "text")
     if role and m:has("team.role") then
@@ -112,7 +113,28 @@ describe("reading a mindscape", function()
     assert.are.equal("angry", as_of(30).body.highVolatileCache.mood)
     assert.are.same({}, as_of(150).body.goals)
     assert.is_nil(as_of(150).body.highVolatileCache.mood)
-    assert.are.equal(400, as_of(90, "&include=knowledge").status)
+  end)
+
+  it("goes back in time with facts, and who told them", function()
+    local person = api.new_person()
+    local function ago(minutes)
+      return os.date("!%Y-%m-%dT%H:%M:%SZ", os.time() - minutes * 60)
+    end
+    local function tell(minutes, role)
+      return api.observe(person, { facts = { role = role } }, { at = ago(minutes) }).body.observationId
+    end
+    local function layers(minutes)
+      local then_ = api.get(path_of(person, "mindscape?include=knowledge,embedding&at=" .. ago(minutes)))
+      assert.are.equal(200, then_.status)
+      return then_.body.knowledgeStore
+    end
+    local first, second = tell(120, "clerk"), tell(60, "lead")
+    assert.are.same({}, layers(150).hotLayer)
+    assert.are.equal("clerk", layers(90).hotLayer[1].value)
+    assert.are.same({ first }, layers(90).hotLayer[1].derivedFrom)
+    assert.are.equal("lead", layers(30).hotLayer[1].value)
+    assert.are.same({ second }, layers(30).hotLayer[1].derivedFrom)
+    assert.are.same({}, layers(30).warmLayer)
   end)
 
   it("is less sure of what it has not heard of for long", function()

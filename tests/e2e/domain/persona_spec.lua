@@ -10,6 +10,7 @@ local GREETER = [[
 local pk = require "personakit"
 return pk.mapper {
   id = "greeter", version = "%s", ttl = "12h",
+  limits = { soft_ms = 1000, hard_ms = 5000 },
   requires = { "communication.style" },
   rules = {
     pk.rule { id = "short", when = pk.trait("communication.style"):is("direct"),
@@ -205,9 +206,13 @@ describe("explaining the past", function()
     local function say(minutes, style, mood)
       api.observe(person, { traits = { ["communication.style"] = style }, mood = mood }, { at = ago(minutes) })
     end
+    local function name(minutes, nickname)
+      return api.observe(person, { facts = { nickname = nickname } }, { at = ago(minutes) }).body.observationId
+    end
     say(120, "direct", "calm")
+    local told = name(100, "Bo")
     say(60, "warm", "angry")
-    api.observe(person, { facts = { nickname = "Bo" } })
+    name(45, "Ann")
     local function made(minutes)
       local why = api.get(persona_path(person) .. "/explain?mapper_version=1.0.0&as_of=" .. ago(minutes))
       assert.are.equal(200, why.status)
@@ -217,9 +222,15 @@ describe("explaining the past", function()
     assert.are.equal("calm", made(90).contextualOverlay.mood)
     assert.are.equal("warm", made(30).personaCore.tone)
     assert.are.equal("angry", made(30).contextualOverlay.mood)
-    assert.are.equal("Bo", made(30).contextualOverlay.called)
-    assert.is_truthy(made(30).warnings[1]:find("the fact 'nickname' is taken as it is now", 1, true))
-    assert.are.equal(1, #made(30).warnings)
+    assert.is_nil(made(110).contextualOverlay.called)
+    assert.are.same({}, made(110).facts)
+    local then_ = made(90)
+    assert.are.equal("Bo", then_.contextualOverlay.called)
+    assert.are.equal("Bo", then_.facts[1].value)
+    assert.are.equal("Ann", then_.facts[1].valueNow)
+    assert.are.equal(told, then_.facts[1].sources[1].observationId)
+    assert.are.equal("Ann", made(30).contextualOverlay.called)
+    assert.is_nil(made(30).warnings)
   end)
 end)
 

@@ -25,7 +25,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PATIENCE_MS = 10000 };
+enum { PATIENCE_MS = PK_TEST_PATIENCE_MS };
 
 /* ---- The route ---- */
 
@@ -41,6 +41,7 @@ static void follow_events(void *context, struct pk_request *request, struct pk_a
     if (!pk_keyring_fetch(bed->keyring, key, strlen(key), true, 0, &who, &err) ||
         !pk_event_filter_init(&filter, pk_request_header(request, "x-type"),
                               pk_request_header(request, "x-person"), &err) ||
+        !pk_event_filter_look(&filter, &bed->domain, who, 0, &err) ||
         !pk_events_find(bed->events, pk_request_header(request, "last-event-id"), &place, &err)) {
         pk_answer_error(request, answer, &err);
         return;
@@ -93,6 +94,7 @@ void events_bed_open(struct events_bed *bed, const struct events_bed_options *op
                                     .peppers = bed->peppers,
                                     .node = "node-1",
                                     .event_keep_ms = 86400000 };
+    bed->domain = (struct pk_domain){ .books = &bed->books };
     bed->keyring = pk_keyring_new(&(struct pk_keyring_options){
         .store = bed->store, .clock = pk_clock_system(), .peppers = bed->peppers });
     bed->watch =
@@ -100,6 +102,7 @@ void events_bed_open(struct events_bed *bed, const struct events_bed_options *op
     bed->events = pk_events_new(&(struct pk_events_options){ .store = bed->store,
                                                              .keyring = bed->keyring,
                                                              .watch = bed->watch,
+                                                             .domain = &bed->domain,
                                                              .clock = pk_clock_system(),
                                                              .held = options->held });
     pk_watch_tell(bed->watch, keyring_hear, bed->keyring);

@@ -11,6 +11,7 @@
 #include "api/events.h"
 #include "base/error.h"
 #include "net/net.h"
+#include "persona/domain.h"
 #include "store/store.h"
 #include "test.h"
 
@@ -25,6 +26,7 @@ struct events_bed {
     struct pk_store *store;
     struct pk_peppers *peppers;
     struct pk_books books;
+    struct pk_domain domain; /* Books, and nothing else: who is one person. */
     struct pk_by by;
     struct pk_keyring *keyring;
     struct pk_watch *watch;

@@ -42,7 +42,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { PATIENCE_MS = 20000, DAY_MS = 86400000 };
+enum { PATIENCE_MS = PK_TEST_PATIENCE_MS, DAY_MS = 86400000 };
 
 /* ---- Building ---- */
 
@@ -259,8 +259,11 @@ static void open_feed(struct house *house)
     pk_watch_tell(house->watch, hear_outbox, house->domain.outbox);
     pk_watch_tell(house->watch, hear_keys, house->keyring);
     pk_watch_tell(house->watch, hear_scripts, house->registry);
-    house->events = pk_events_new(&(struct pk_events_options){
-        .store = house->store, .keyring = house->keyring, .watch = house->watch, .clock = clock });
+    house->events = pk_events_new(&(struct pk_events_options){ .store = house->store,
+                                                               .keyring = house->keyring,
+                                                               .watch = house->watch,
+                                                               .domain = &house->domain,
+                                                               .clock = clock });
     pk_watch_tell(house->watch, pk_events_hear, house->events);
     assert_ok(pk_events_start(house->events, &house->err), &house->err);
     assert_ok(pk_watch_start(house->watch, &house->err), &house->err);
@@ -341,6 +344,7 @@ void house_close(struct house *house)
     pk_keyring_free(house->keyring);
     pk_store_close(house->store);
     pk_peppers_free(house->peppers);
+    *house = (struct house){ .admin = "" };
 }
 
 /* ---- Actors ---- */
@@ -361,6 +365,24 @@ struct pk_key house_key(struct house *house, const char *actor_id, int64_t expir
               &house->err);
     pk_key_print(&key, out_key);
     return key;
+}
+
+/* Keys are made for a time to come alone: where making one takes longer, it is given more. */
+void house_expired_key(struct house *house, const char *actor_id, char out_key[PK_KEY_TEXT])
+{
+    struct pk_key key;
+    int64_t end_ms = 0;
+    bool is_made = false;
+    for (int64_t ms = 50; !is_made; ms *= 4) {
+        assert_true(ms < PATIENCE_MS);
+        end_ms = pk_clock_wall_ms(pk_clock_system()) + ms;
+        is_made = pk_actor_add_key(&house->books, &house->by, actor_id, 0, "test", end_ms, &key,
+                                   NULL, &house->err);
+    }
+    pk_key_print(&key, out_key);
+    while (pk_clock_wall_ms(pk_clock_system()) <= end_ms) {
+        (void)poll(NULL, 0, 1);
+    }
 }
 
 struct pk_doc *house_actor(struct house *house, const char *name, const char *capabilities,

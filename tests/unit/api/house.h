@@ -1,11 +1,10 @@
 /* house.h - A whole server in the test's own process: store, keys, feed, api, sockets.
  *
- *     struct house house;
+ *     PK_CLEANUP(house_close) struct house house = { 0 };
  *     house_open(&house, NULL);
  *     struct reply reply = house_ask(&house, "GET", "/v1/actors", house.admin, NULL);
  *     assert_int_equal(reply.status, 200);
  *     reply_done(&reply);
- *     house_close(&house);
  *
  * Nothing of it stands in for anything: requests come over loopback sockets. */
 /* SPDX-License-Identifier: MIT */
@@ -17,6 +16,7 @@
 #include "access/rate.h"
 #include "api/api.h"
 #include "api/row.h"
+#include "base/alloc.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/error.h"
@@ -66,7 +66,7 @@ struct house {
 
 /* 'options' NULL: the real tables, no limits of rate. */
 void house_open(struct house *house, const struct house_options *options);
-void house_close(struct house *house);
+void house_close(struct house *house); /* Once more is fine. */
 
 /* An actor with a key, into 'out_key'; 'capabilities' is JSON with ' for ". */
 struct pk_doc *house_actor(struct house *house, const char *name, const char *capabilities,
@@ -74,6 +74,8 @@ struct pk_doc *house_actor(struct house *house, const char *name, const char *ca
 /* One more key for it; 'expires_at_ms' 0: never. */
 struct pk_key house_key(struct house *house, const char *actor_id, int64_t expires_at_ms,
                         char out_key[PK_KEY_TEXT]);
+/* One that has expired by the time it is returned. */
+void house_expired_key(struct house *house, const char *actor_id, char out_key[PK_KEY_TEXT]);
 /* Waits until the feed has brought everything that was written so far. */
 void house_settle(struct house *house);
 size_t house_count(struct house *house, const char *collection);

@@ -44,7 +44,7 @@ static void create(struct house *house, const char *body, char out[PK_UUID_TEXT]
 
 TEST(an_actor_is_created_read_changed_and_put_to_rest)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char id[PK_UUID_TEXT];
     char etag[64], match[128];
     house_open(&house, NULL);
@@ -98,12 +98,11 @@ TEST(an_actor_is_created_read_changed_and_put_to_rest)
     ask(&house, "POST", path_of("/v1/actors/%s/%s", id, "archive"), NULL, 200);
     ask(&house, "POST", path_of("/v1/actors/%s/%s", id, "resume"), NULL, 409);
     ask(&house, "PATCH", self, "{'name':'x'}", 409);
-    house_close(&house);
 }
 
 TEST(a_key_is_shown_once_and_its_hash_and_pepper_never)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char id[PK_UUID_TEXT], key_id[64], key[PK_KEY_TEXT];
     house_open(&house, NULL);
     create(&house, "{'actorType':'ai_agent','name':'bot'}", id);
@@ -136,12 +135,11 @@ TEST(a_key_is_shown_once_and_its_hash_and_pepper_never)
         assert_null(strstr(reply.body, "pepper"));
         reply_done(&reply);
     }
-    house_close(&house);
 }
 
 TEST(everybody_reads_himself_and_revokes_his_own_key)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char mine[PK_KEY_TEXT], second[PK_KEY_TEXT], theirs[PK_KEY_TEXT];
     house_open(&house, NULL);
     struct pk_doc *me = house_actor(&house, "me", "{}", mine);
@@ -177,7 +175,6 @@ TEST(everybody_reads_himself_and_revokes_his_own_key)
     reply_done(&reply);
     pk_doc_unref(me);
     pk_doc_unref(other);
-    house_close(&house);
 }
 
 static uint64_t reads_of(const struct house *house)
@@ -193,7 +190,7 @@ TEST(what_can_only_be_anothers_is_refused_without_a_look_at_the_store)
     static const char *const behind[] = { "", "/keys", "/keys/aaaaaaaaaaaaaaaa" };
     static const char ghost[] = "99999999-9999-4999-8999-999999999999";
     enum { ASKS = 10 };
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char mine[PK_KEY_TEXT], theirs[PK_KEY_TEXT];
     house_open(&house, NULL);
     struct pk_doc *me = house_actor(&house, "me", "{}", mine);
@@ -215,12 +212,11 @@ TEST(what_can_only_be_anothers_is_refused_without_a_look_at_the_store)
     }
     pk_doc_unref(me);
     pk_doc_unref(other);
-    house_close(&house);
 }
 
 TEST(the_last_operator_cannot_lock_himself_out_and_is_told_the_way_back)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char own[64];
     house_open(&house, NULL);
     (void)snprintf(own, sizeof(own), "%.16s", house.admin + 3);
@@ -239,12 +235,11 @@ TEST(the_last_operator_cannot_lock_himself_out_and_is_told_the_way_back)
         assert_non_null(strstr(reply_text(&reply, "hint"), "key reset"));
         reply_done(&reply);
     }
-    house_close(&house);
 }
 
 TEST(lists_are_paged_and_nothing_is_skipped_or_repeated)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char id[PK_UUID_TEXT];
     char target[1024] = "/v1/actors?limit=3";
     char last[PK_UUID_TEXT] = "";
@@ -282,12 +277,11 @@ TEST(lists_are_paged_and_nothing_is_skipped_or_repeated)
     ask(&house, "GET", "/v1/actors?status=gone", NULL, 400);
     ask(&house, "GET", "/v1/actors?limit=0", NULL, 400);
     ask(&house, "GET", "/v1/actors?limit=1001", NULL, 400);
-    house_close(&house);
 }
 
 TEST(keys_are_paged_by_the_last_ones_id)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char key[PK_KEY_TEXT];
     char target[512];
     size_t seen = 0;
@@ -311,12 +305,11 @@ TEST(keys_are_paged_by_the_last_ones_id)
     assert_int_equal(seen, 5);
     ask(&house, "GET", path_of("/v1/actors/%s/keys?cursor=%s", pk_doc_id(actor), "x"), NULL, 400);
     pk_doc_unref(actor);
-    house_close(&house);
 }
 
 TEST(faults_of_a_body_are_all_listed)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     house_open(&house, NULL);
     struct reply reply = house_ask(&house, "POST", "/v1/actors", house.admin,
                                    "{'actorType':'robot','nam':'x','email':'nobody','capabilities':"
@@ -342,12 +335,11 @@ TEST(faults_of_a_body_are_all_listed)
     ask(&house, "POST", "/v1/actors/" PK_ADMIN_ID "/keys",
         "{'name':'old','expiresAt':'2001-01-01T00:00:00Z'}", 400);
     assert_int_equal(house_count(&house, "actors"), 1);
-    house_close(&house);
 }
 
 TEST(an_email_is_taken_once_and_nobody_learns_by_whom)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char id[PK_UUID_TEXT];
     house_open(&house, NULL);
     create(&house, "{'actorType':'human','name':'a','email':'a@b.org'}", id);
@@ -357,12 +349,11 @@ TEST(an_email_is_taken_once_and_nobody_learns_by_whom)
     assert_string_equal(reply_text(&reply, "field"), "email");
     assert_null(strstr(reply.body, id));
     reply_done(&reply);
-    house_close(&house);
 }
 
 TEST(the_record_of_changes_is_read_by_each_filter_newest_first)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char id[PK_UUID_TEXT], other[PK_UUID_TEXT];
     house_open(&house, NULL);
     create(&house, "{'actorType':'human','name':'a'}", id);
@@ -402,12 +393,11 @@ TEST(the_record_of_changes_is_read_by_each_filter_newest_first)
     }
     ask(&house, "GET", "/v1/admin/audit?since=yesterday", NULL, 400);
     ask(&house, "GET", "/v1/admin/audit?acton=x", NULL, 400);
-    house_close(&house);
 }
 
 TEST(a_filtered_page_goes_on_where_it_stopped)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char id[PK_UUID_TEXT];
     char target[1024];
     size_t seen = 0;
@@ -434,7 +424,6 @@ TEST(a_filtered_page_goes_on_where_it_stopped)
         }
     }
     assert_int_equal(seen, 3);
-    house_close(&house);
 }
 
 /* ---- What is answered is what the tables say ---- */
@@ -452,7 +441,7 @@ static void fits(const struct pk_schema *schema, const bson_t *json)
 
 TEST(answers_fit_the_schemas_that_describe_them)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     house_open(&house, NULL);
     struct reply reply = house_ask(&house, "GET", "/v1/actors/self", house.admin, NULL);
     fits(&pk_schema_actor_view, reply.json);
@@ -485,5 +474,4 @@ TEST(answers_fit_the_schemas_that_describe_them)
         assert_true(count > 0);
         reply_done(&reply);
     }
-    house_close(&house);
 }

@@ -98,7 +98,7 @@ static void expect_version(struct house *house, const char *person, const char *
 
 TEST(a_canary_is_begun_shown_and_ended)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     furnish(&house);
     struct reply reply = ask(&house, "POST", CANARY, "{'share':0.5}");
     expect(&reply, 200, NULL);
@@ -130,7 +130,6 @@ TEST(a_canary_is_begun_shown_and_ended)
     assert_null(strstr(reply.body, "\"canary\""));
     reply_done(&reply);
     expect_ask(&house, "DELETE", CANARY, NULL, 404, "not_found");
-    house_close(&house);
 }
 
 TEST(what_cannot_be_tried_is_refused_in_words)
@@ -149,7 +148,7 @@ TEST(what_cannot_be_tried_is_refused_in_words)
         { "/v1/mappers/daily/versions/1.0.0/canary", "{'share':0.1}", "conflict", 409,
           "is the active one" },
     };
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     furnish(&house);
     for (size_t i = 0; i < PK_COUNT(way); i++) {
         struct reply reply = ask(&house, "POST", way[i].path, way[i].body);
@@ -159,12 +158,11 @@ TEST(what_cannot_be_tried_is_refused_in_words)
     }
     expect_ask(&house, "POST", "/v1/mappers/daily/versions/1.1.0/deprecate", NULL, 200, NULL);
     expect_ask(&house, "POST", CANARY, "{'share':0.1}", 409, "conflict");
-    house_close(&house);
 }
 
 TEST(a_repeated_beginning_under_one_key_is_one)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     static const char once[] = "Idempotency-Key: k1\r\n";
     furnish(&house);
     for (int i = 0; i < 2; i++) {
@@ -180,12 +178,11 @@ TEST(a_repeated_beginning_under_one_key_is_one)
     struct reply reply = ask(&house, "GET", "/v1/mappers/daily", NULL);
     assert_null(strstr(reply.body, "\"canary\"")); /* Repeated, not begun anew. */
     reply_done(&reply);
-    house_close(&house);
 }
 
 TEST(people_get_what_is_for_them_and_keep_it_as_the_share_grows)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     furnish(&house);
     expect_version(&house, NEAR, "1.0.0");
     expect_ask(&house, "POST", CANARY, "{'share':0.3}", 200, NULL);
@@ -199,7 +196,6 @@ TEST(people_get_what_is_for_them_and_keep_it_as_the_share_grows)
     expect_ask(&house, "DELETE", CANARY, NULL, 200, NULL);
     expect_version(&house, NEAR, "1.0.0");
     expect_version(&house, FAR, "1.0.0");
-    house_close(&house);
 }
 
 static uint64_t hits(struct house *house)
@@ -229,7 +225,7 @@ static void expect_read(struct house *house, const char *person, const char *ver
 
 TEST(the_loop_gives_each_person_his_own)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     furnish(&house);
     expect_version(&house, NEAR, "1.0.0");
     expect_version(&house, FAR, "1.0.0");
@@ -241,12 +237,11 @@ TEST(the_loop_gives_each_person_his_own)
     expect_read(&house, FAR, "1.0.0");
     expect_ask(&house, "DELETE", CANARY, NULL, 200, NULL);
     expect_read(&house, NEAR, "1.0.0");
-    house_close(&house);
 }
 
 TEST(the_summary_of_feedback_has_both_versions)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     furnish(&house);
     expect_ask(&house, "POST", CANARY, "{'share':0.5}", 200, NULL);
     expect_version(&house, NEAR, "1.1.0");
@@ -265,5 +260,4 @@ TEST(the_summary_of_feedback_has_both_versions)
     assert_string_equal(reply_text(&reply, "versions.1.role"), "active");
     assert_int_equal(reply_number(&reply, "versions.1.count"), 0);
     reply_done(&reply);
-    house_close(&house);
 }

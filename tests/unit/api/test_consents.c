@@ -12,7 +12,7 @@
 
 TEST(consents_are_recorded_listed_and_withdrawn)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char match[128];
     house_open(&house, NULL);
     struct reply reply =
@@ -49,7 +49,6 @@ TEST(consents_are_recorded_listed_and_withdrawn)
     assert_int_equal(reply_count(&reply, "items"), 1);
     assert_string_equal(reply_text(&reply, "items.0.purpose"), "research");
     reply_done(&reply);
-    house_close(&house);
 }
 
 TEST(a_consent_that_makes_no_sense_is_refused)
@@ -65,7 +64,7 @@ TEST(a_consent_that_makes_no_sense_is_refused)
           "validUntil" },
         { CONSENTS "/re%20search", "{'status':'granted'}", "purpose" },
     };
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     house_open(&house, NULL);
     struct reply reply =
         house_ask(&house, "POST", "/v1/observations", house.admin,
@@ -78,5 +77,4 @@ TEST(a_consent_that_makes_no_sense_is_refused)
         reply_done(&reply);
     }
     assert_int_equal(house_count(&house, "consents"), 0);
-    house_close(&house);
 }

@@ -18,12 +18,14 @@ static void put_processor(struct house *house, const char *version, const char *
     char text[1024];
     struct pk_bundle *bundle = NULL;
     struct pk_report report = { 0 };
-    const int size = snprintf(text, sizeof(text),
-                              "return require('personakit').processor { id = 'tone',"
-                              " version = '%s', accepts = { 'chat_log' },"
-                              " process = function(obs, m, t)"
-                              " local s = obs.content.structured %s end }",
-                              version, body);
+    const int size = snprintf(
+        text, sizeof(text),
+        "return require('personakit').processor { limits = { soft_ms = 1000, hard_ms = 5000 },"
+        " id = 'tone',"
+        " version = '%s', accepts = { 'chat_log' },"
+        " process = function(obs, m, t)"
+        " local s = obs.content.structured %s end }",
+        version, body);
     assert_ok(pk_bundle_of_text("x.lua", text, (size_t)size, &bundle, &house->err), &house->err);
     assert_ok(pk_registry_draft(house->registry, &house->by, bundle, PK_SCRIPT_PROCESSOR, "tone",
                                 PK_DRAFT_STRICT, NULL, &report, &house->err),
@@ -71,7 +73,7 @@ static struct reply patch(struct house *house, const char *headers, const char *
 
 TEST(a_mindscape_is_corrected_at_the_version_that_was_read)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char id[PK_UUID_TEXT], header[96];
     house_open(&house, NULL);
     put_processor(&house, "1.0.0", "t:set('communication.tone', s.tone)");
@@ -105,12 +107,11 @@ TEST(a_mindscape_is_corrected_at_the_version_that_was_read)
     reply = patch(&house, NULL, "{'trait':[]}");
     expect(&reply, 400, "invalid");
     reply_done(&reply);
-    house_close(&house);
 }
 
 TEST(a_trait_is_pinned_over_http_once_for_a_key)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char id[PK_UUID_TEXT], first[PK_UUID_TEXT];
     house_open(&house, NULL);
     put_processor(&house, "1.0.0", "t:set('communication.tone', s.tone)");
@@ -135,12 +136,11 @@ TEST(a_trait_is_pinned_over_http_once_for_a_key)
     struct reply none = house_ask(&house, "POST", BASE "/traits/no.such/unpin", house.admin, NULL);
     expect(&none, 404, "not_found");
     reply_done(&none);
-    house_close(&house);
 }
 
 TEST(who_may_not_see_a_trait_may_not_correct_it)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char id[PK_UUID_TEXT], key[PK_KEY_TEXT];
     house_open(&house, NULL);
     put_processor(&house, "1.0.0", "t:set('health.weight', 80) t:set('communication.tone', 'x')");
@@ -171,12 +171,11 @@ TEST(who_may_not_see_a_trait_may_not_correct_it)
     assert_null(strstr(reply.body, "health"));
     reply_done(&reply);
     pk_doc_unref(actor);
-    house_close(&house);
 }
 
 TEST(an_observation_that_tells_of_a_hidden_trait_is_not_there)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char told[PK_UUID_TEXT], plain[PK_UUID_TEXT], path[128], key[PK_KEY_TEXT];
     house_open(&house, NULL);
     put_processor(&house, "1.0.0",
@@ -204,12 +203,11 @@ TEST(an_observation_that_tells_of_a_hidden_trait_is_not_there)
     reply = house_ask(&house, "GET", path, house.admin, NULL);
     expect(&reply, 200, NULL);
     reply_done(&reply);
-    house_close(&house);
 }
 
 TEST(an_observation_is_forgotten_with_what_rested_on_it)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char first[PK_UUID_TEXT], second[PK_UUID_TEXT], path[128];
     house_open(&house, NULL);
     put_processor(&house, "1.0.0", "t:set('communication.tone', s.tone)");
@@ -225,12 +223,11 @@ TEST(an_observation_is_forgotten_with_what_rested_on_it)
     reply = house_ask(&house, "DELETE", path, house.admin, NULL);
     expect(&reply, 404, "not_found");
     reply_done(&reply);
-    house_close(&house);
 }
 
 TEST(a_replay_is_tried_before_it_is_done)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char id[PK_UUID_TEXT];
     house_open(&house, NULL);
     put_processor(&house, "1.0.0", "t:set('communication.tone', s.tone)");
@@ -257,13 +254,12 @@ TEST(a_replay_is_tried_before_it_is_done)
     reply = house_ask(&house, "POST", BASE "/replay", house.admin, "{'processor':'nobody'}");
     expect(&reply, 404, "not_found");
     reply_done(&reply);
-    house_close(&house);
 }
 
 TEST(reviews_are_listed_and_decided)
 {
     static const char *const conflict[] = { "*=review", NULL };
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char id[PK_UUID_TEXT], path[160];
     house_open(&house, NULL);
     pk_policies_free((struct pk_policies *)(uintptr_t)house.domain.policies);
@@ -289,12 +285,11 @@ TEST(reviews_are_listed_and_decided)
     reply = house_ask(&house, "POST", path, house.admin, NULL);
     expect(&reply, 409, "conflict");
     reply_done(&reply);
-    house_close(&house);
 }
 
 TEST(a_version_is_applied_to_all_people_and_can_rest)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char id[PK_UUID_TEXT];
     house_open(&house, NULL);
     put_processor(&house, "1.0.0", "t:set('communication.tone', s.tone)");
@@ -312,7 +307,7 @@ TEST(a_version_is_applied_to_all_people_and_can_rest)
     expect(&reply, 202, NULL);
     reply_done(&reply);
     for (int i = 0;; i++) {
-        assert_true(i < 2000);
+        assert_true(i < PK_TEST_PATIENCE_MS);
         reply = house_ask(&house, "GET", "/v1/admin/replays", house.admin, NULL);
         const bool is_done = strcmp(reply_text(&reply, "status"), "done") == 0;
         assert_true(!is_done || reply_number(&reply, "replayed") == 1);
@@ -330,5 +325,4 @@ TEST(a_version_is_applied_to_all_people_and_can_rest)
     reply = house_ask(&house, "POST", "/v1/admin/replays", house.admin, "{'processor':'nobody'}");
     expect(&reply, 404, "not_found");
     reply_done(&reply);
-    house_close(&house);
 }

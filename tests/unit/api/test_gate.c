@@ -24,19 +24,18 @@ static void ask_expect(struct house *house, const char *headers, int status, con
 TEST(a_key_lets_in_and_its_scheme_is_spelt_in_any_case)
 {
     static const char *const scheme[] = { "Bearer ", "bearer ", "BEARER ", "BeArEr   " };
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     house_open(&house, NULL);
     for (size_t i = 0; i < PK_COUNT(scheme); i++) {
         char line[256];
         (void)snprintf(line, sizeof(line), "Authorization: %s%s\r\n", scheme[i], house.admin);
         ask_expect(&house, line, 200, NULL);
     }
-    house_close(&house);
 }
 
 TEST(who_sends_no_key_or_a_bad_one_is_challenged)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     house_open(&house, NULL);
     struct reply reply = house_ask(&house, "GET", "/v1/actors/self", NULL, NULL);
     expect(&reply, 401, "unauthorized");
@@ -52,28 +51,25 @@ TEST(who_sends_no_key_or_a_bad_one_is_challenged)
                             "Bearer realm=\"personakit\", error=\"invalid_token\"");
         reply_done(&reply);
     }
-    house_close(&house);
 }
 
 TEST(two_authorization_headers_are_refused_even_if_one_is_right)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char lines[512];
     house_open(&house, NULL);
     (void)snprintf(lines, sizeof(lines), "Authorization: Bearer %s\r\nAuthorization: Bearer %s\r\n",
                    house.admin, house.admin);
     ask_expect(&house, lines, 400, "invalid");
-    house_close(&house);
 }
 
 TEST(refusals_of_keys_are_the_same_in_every_byte_but_the_request_id)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char expired[PK_KEY_TEXT], revoked[PK_KEY_TEXT], suspended[PK_KEY_TEXT];
     house_open(&house, NULL);
     struct pk_doc *actor = house_actor(&house, "a", "{}", revoked);
-    const int64_t soon_ms = pk_clock_wall_ms(pk_clock_system()) + 30;
-    (void)house_key(&house, pk_doc_id(actor), soon_ms, expired);
+    house_expired_key(&house, pk_doc_id(actor), expired);
     struct pk_key gone = house_key(&house, pk_doc_id(actor), 0, revoked);
     assert_ok(pk_actor_revoke_key(&house.books, &house.by, pk_doc_id(actor), 0, gone.id, NULL,
                                   &house.err),
@@ -83,9 +79,6 @@ TEST(refusals_of_keys_are_the_same_in_every_byte_but_the_request_id)
                             &house.err),
               &house.err);
     house_settle(&house);
-    while (pk_clock_wall_ms(pk_clock_system()) <= soon_ms) {
-        house_settle(&house);
-    }
     struct pk_key unknown;
     char unknown_text[PK_KEY_TEXT];
     pk_key_new(&unknown);
@@ -104,12 +97,14 @@ TEST(refusals_of_keys_are_the_same_in_every_byte_but_the_request_id)
     }
     pk_doc_unref(actor);
     pk_doc_unref(other);
-    house_close(&house);
 }
+
+/* From the revocation to the last request that is still let in, counted from when it is asked. */
+#define TWO_SECONDS_NS INT64_C(2000000000)
 
 TEST(a_revoked_key_and_a_suspended_actor_are_out_within_two_seconds)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char key[PK_KEY_TEXT];
     house_open(&house, NULL);
     struct pk_doc *actor = house_actor(&house, "a", "{}", key);
@@ -121,14 +116,14 @@ TEST(a_revoked_key_and_a_suspended_actor_are_out_within_two_seconds)
                             &house.err),
               &house.err);
     int status = 0;
-    while (status != 401) {
+    while (status != 401) { /* 503: the feed is late, and so nobody is let in. */
+        const int64_t asked_ns = pk_clock_mono_ns(pk_clock_system());
         reply = house_ask(&house, "GET", "/v1/actors/self", key, NULL);
         status = reply.status;
         reply_done(&reply);
-        assert_true(pk_clock_mono_ns(pk_clock_system()) - start_ns < INT64_C(2000000000));
+        assert_true(status != 200 || asked_ns - start_ns < TWO_SECONDS_NS);
     }
     pk_doc_unref(actor);
-    house_close(&house);
 }
 
 struct flood {
@@ -161,7 +156,7 @@ static void *write_flood(void *argument)
 TEST(a_revocation_counts_within_two_seconds_behind_a_flood_of_events)
 {
     enum { FLOOD = 30000 };
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     struct flood flood = { .house = &house };
     pthread_t writer;
     char key[PK_KEY_TEXT];
@@ -179,9 +174,12 @@ TEST(a_revocation_counts_within_two_seconds_behind_a_flood_of_events)
                                   &house.err),
               &house.err);
     const int64_t revoked_ns = pk_clock_mono_ns(pk_clock_system());
+    int64_t last_ns = revoked_ns; /* When the last request was asked that was let in. */
     for (int status = 200; status == 200;) {
+        const int64_t asked_ns = pk_clock_mono_ns(pk_clock_system());
         reply = house_ask(&house, "GET", "/v1/actors/self", key, NULL);
         status = reply.status;
+        last_ns = status == 200 ? asked_ns : last_ns;
         reply_done(&reply);
     }
     const int64_t took_ms = (pk_clock_mono_ns(pk_clock_system()) - revoked_ns) / 1000000;
@@ -189,14 +187,13 @@ TEST(a_revocation_counts_within_two_seconds_behind_a_flood_of_events)
            (unsigned long long)flood.written);
     flood.is_over = true;
     (void)pthread_join(writer, NULL);
-    assert_true(took_ms < 2000);
+    assert_true(last_ns - revoked_ns < TWO_SECONDS_NS);
     pk_doc_unref(actor);
-    house_close(&house);
 }
 
 TEST(a_store_that_falls_silent_is_503_and_not_401)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     house_open(&house, NULL);
     struct reply reply = house_ask(&house, "GET", "/v1/actors/self", house.admin, NULL);
     expect(&reply, 200, NULL);
@@ -216,13 +213,12 @@ TEST(a_store_that_falls_silent_is_503_and_not_401)
     reply = house_ask(&house, "GET", "/healthz", NULL, NULL);
     expect(&reply, 200, NULL);
     reply_done(&reply);
-    house_close(&house);
 }
 
 TEST(public_pages_need_no_key_and_look_at_none)
 {
     static const char *const page[] = { "/healthz", "/readyz", "/openapi.json" };
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     house_open(&house, NULL);
     for (size_t i = 0; i < PK_COUNT(page); i++) {
         struct reply reply = house_ask(&house, "GET", page[i], NULL, NULL);
@@ -232,12 +228,11 @@ TEST(public_pages_need_no_key_and_look_at_none)
         expect(&reply, 200, NULL);
         reply_done(&reply);
     }
-    house_close(&house);
 }
 
 TEST(readiness_shows_its_reasons_to_operators_only)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char key[PK_KEY_TEXT];
     house_open(&house, NULL);
     pk_doc_unref(house_actor(&house, "a", "{'grants':['curate']}", key));
@@ -263,7 +258,6 @@ TEST(readiness_shows_its_reasons_to_operators_only)
     expect(&reply, 200, NULL);
     assert_true(reply_count(&reply, "checks") > 0);
     reply_done(&reply);
-    house_close(&house);
 }
 
 /* Whether /readyz, which must say 503, tells the one with 'key' why. */
@@ -278,7 +272,7 @@ static bool is_told_why(struct house *house, const char *key)
 
 TEST(readiness_shows_why_nobody_can_be_confirmed_to_operators_who_were)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char curator[PK_KEY_TEXT];
     char revoked[PK_KEY_TEXT];
     char unused[PK_KEY_TEXT];
@@ -313,12 +307,11 @@ TEST(readiness_shows_why_nobody_can_be_confirmed_to_operators_who_were)
     wrong[PK_KEY_SIZE - 2] = wrong[PK_KEY_SIZE - 2] == 'a' ? 'b' : 'a';
     assert_false(is_told_why(&house, wrong));
     pk_doc_unref(runner);
-    house_close(&house);
 }
 
 TEST(the_operations_listener_has_four_pages_and_nothing_else)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     size_t open = 0;
     house_open(&house, NULL);
     for (size_t i = 0; i < pk_api_row_count(); i++) {
@@ -337,12 +330,11 @@ TEST(the_operations_listener_has_four_pages_and_nothing_else)
         reply_done(&reply);
     }
     assert_int_equal(open, 4);
-    house_close(&house);
 }
 
 TEST(an_address_is_limited_before_its_key_is_looked_at)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     const struct house_options options = { .rate = { [PK_RATE_ADDRESS] = { 3, 60000 } } };
     house_open(&house, &options);
     for (int i = 0; i < 3; i++) {
@@ -360,12 +352,11 @@ TEST(an_address_is_limited_before_its_key_is_looked_at)
     reply = house_ask(&house, "GET", "/healthz", NULL, NULL); /* Never counted. */
     expect(&reply, 200, NULL);
     reply_done(&reply);
-    house_close(&house);
 }
 
 TEST(a_key_is_limited_and_told_how_it_stands)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char other[PK_KEY_TEXT];
     const struct house_options options = {
         .rate = { [PK_RATE_KEY] = { 2, 60000 }, [PK_RATE_ADDRESS] = { 100, 60000 } }
@@ -384,22 +375,20 @@ TEST(a_key_is_limited_and_told_how_it_stands)
     struct reply reply = house_ask(&house, "GET", "/v1/actors/self", other, NULL);
     expect(&reply, 200, NULL);
     reply_done(&reply);
-    house_close(&house);
 }
 
 TEST(without_limits_nothing_is_said_of_them)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     house_open(&house, NULL);
     struct reply reply = house_ask(&house, "GET", "/v1/actors/self", house.admin, NULL);
     assert_null(reply_header(&reply, "RateLimit-Limit"));
     reply_done(&reply);
-    house_close(&house);
 }
 
 TEST(who_lacks_the_capability_is_refused_before_the_body_is_read)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char key[PK_KEY_TEXT];
     char bytes[1024];
     house_open(&house, NULL);
@@ -412,5 +401,4 @@ TEST(who_lacks_the_capability_is_refused_before_the_body_is_read)
     struct reply reply = house_say(&house, bytes); /* No byte of the body comes. */
     expect(&reply, 403, "forbidden");
     reply_done(&reply);
-    house_close(&house);
 }

@@ -35,7 +35,8 @@ static const char *mapper_body(const char *id, const char *version, int number)
     static unsigned turn;
     char *out = text[turn++ % 8];
     (void)snprintf(out, sizeof(text[0]),
-                   "{'source':'local pk = require [[personakit]]\\nreturn pk.mapper {\\n"
+                   "{'source':'local pk = require [[personakit]]\\nreturn pk.mapper {"
+                   " limits = { soft_ms = 1000, hard_ms = 5000 },\\n"
                    "  id = [[%s]], version = [[%s]],\\n"
                    "  core = function() return { number = { is = %d } } end }\\n'}",
                    id, version, number);
@@ -55,7 +56,7 @@ static void expect_schema(const struct reply *reply, const struct pk_schema *sch
 
 TEST(a_mapper_is_uploaded_activated_replaced_and_taken_back)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     house_open(&house, NULL);
     struct reply reply = ask(&house, "PUT", "/v1/mappers/daily", mapper_body("daily", "1.0.0", 1));
     expect(&reply, 200, NULL);
@@ -102,12 +103,11 @@ TEST(a_mapper_is_uploaded_activated_replaced_and_taken_back)
     expect_ask(&house, "POST", "/v1/mappers/daily/rollback", "{'reason':'again'}", 409, "conflict");
     expect_ask(&house, "POST", "/v1/mappers/daily/versions/1.0.0/deprecate", NULL, 200, NULL);
     expect_ask(&house, "POST", "/v1/mappers/daily/versions/1.0.0/activate", NULL, 409, "conflict");
-    house_close(&house);
 }
 
 TEST(other_content_under_a_used_version_is_refused)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     house_open(&house, NULL);
     expect_ask(&house, "PUT", "/v1/mappers/daily", mapper_body("daily", "1.0.0", 1), 200, NULL);
     expect_ask(&house, "PUT", "/v1/mappers/daily", mapper_body("daily", "1.0.0", 1), 200, NULL);
@@ -118,12 +118,11 @@ TEST(other_content_under_a_used_version_is_refused)
     assert_int_equal(house_count(&house, "mappers"), 1);
     expect_ask(&house, "PUT", "/v1/mappers/other", mapper_body("daily", "2.0.0", 1), 400,
                "invalid");
-    house_close(&house);
 }
 
 TEST(a_script_that_does_not_pass_is_answered_with_file_line_and_the_authors_words)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     house_open(&house, NULL);
     struct reply reply = ask(&house, "PUT", "/v1/mappers/bad",
                              "{'source':'local pk = require [[personakit]]\\n"
@@ -138,12 +137,11 @@ TEST(a_script_that_does_not_pass_is_answered_with_file_line_and_the_authors_word
     assert_non_null(strstr(reply_text(&reply, "findings.0.sourceLine"), "return pk.mapper"));
     reply_done(&reply);
     assert_int_equal(house_count(&house, "mappers"), 0);
-    house_close(&house);
 }
 
 TEST(a_body_is_one_of_source_files_and_rules)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     house_open(&house, NULL);
     static const char *const bad[] = {
         "{}",
@@ -176,7 +174,6 @@ TEST(a_body_is_one_of_source_files_and_rules)
     assert_true(bson_iter_init_find(&iter, reply.json, "files"));
     assert_non_null(strstr(reply.body, "\"number.lua\":\"return 7\""));
     reply_done(&reply);
-    house_close(&house);
 }
 
 static struct reply put_text(struct house *house, const char *target, const char *type,
@@ -198,7 +195,7 @@ TEST(a_file_is_taken_as_it_is)
         { "/v1/processors/one", "processor", "accepts = { 'x' }, process = function() end" },
         { "/v1/conditions/one", "condition", "test = function() return true end" },
     };
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     house_open(&house, NULL);
     for (size_t i = 0; i < PK_COUNT(row); i++) {
         PK_CLEANUP(pk_freep) char *text = pk_strdupf(lua, row[i].kind, row[i].rest);
@@ -241,12 +238,11 @@ TEST(a_file_is_taken_as_it_is)
     expect(&reply, 415, "unsupported_media_type");
     assert_string_equal(reply_header(&reply, "Accept"), "application/json");
     reply_done(&reply);
-    house_close(&house);
 }
 
 TEST(an_author_sees_and_writes_his_own_mappers_only)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char key[PK_KEY_TEXT];
     house_open(&house, NULL);
     pk_doc_unref(house_actor(&house, "author",
@@ -267,12 +263,11 @@ TEST(an_author_sees_and_writes_his_own_mappers_only)
     reply = house_ask(&house, "GET", "/v1/processors", key, NULL);
     expect(&reply, 403, "forbidden");
     reply_done(&reply);
-    house_close(&house);
 }
 
 TEST(a_repeated_rollback_under_one_key_goes_back_once)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     static const char once[] = "Idempotency-Key: k1\r\n";
     house_open(&house, NULL);
     for (int i = 0; i < 3; i++) {
@@ -291,12 +286,11 @@ TEST(a_repeated_rollback_under_one_key_goes_back_once)
     struct reply reply = ask(&house, "GET", "/v1/mappers/daily", NULL);
     assert_string_equal(reply_text(&reply, "version"), "1.1.0");
     reply_done(&reply);
-    house_close(&house);
 }
 
 TEST(the_page_of_generations_says_what_serves_what_is_old_and_what_is_barred)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char path[256];
     house_open(&house, NULL);
     expect_ask(&house, "PUT", "/v1/mappers/daily?activate=true", mapper_body("daily", "1.0.0", 1),
@@ -324,12 +318,11 @@ TEST(the_page_of_generations_says_what_serves_what_is_old_and_what_is_barred)
     expect_ask(&house, "POST", path, NULL, 204, NULL);
     expect_ask(&house, "POST", path, NULL, 404, "not_found");
     expect_ask(&house, "POST", "/v1/mappers/daily/versions/1.1.0/activate", NULL, 200, NULL);
-    house_close(&house);
 }
 
 TEST(a_saved_file_that_is_refused_stands_on_the_page_of_generations)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     house_open(&house, NULL);
     pk_registry_refuse_file(house.registry, "mappers/daily.lua", "daily.lua:3: error: no");
     struct reply reply = ask(&house, "GET", "/v1/admin/generations", NULL);
@@ -339,12 +332,11 @@ TEST(a_saved_file_that_is_refused_stands_on_the_page_of_generations)
     assert_string_equal(reply_text(&reply, "refused.0.file"), "mappers/daily.lua");
     assert_string_equal(reply_text(&reply, "refused.0.reason"), "daily.lua:3: error: no");
     reply_done(&reply);
-    house_close(&house);
 }
 
 TEST(a_version_that_is_missing_is_told_apart_from_a_mapper_that_is)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     house_open(&house, NULL);
     expect_ask(&house, "PUT", "/v1/mappers/daily", mapper_body("daily", "1.0.0", 1), 200, NULL);
     struct reply reply = ask(&house, "POST", "/v1/mappers/daily/versions/2.0.0/activate", NULL);
@@ -355,12 +347,11 @@ TEST(a_version_that_is_missing_is_told_apart_from_a_mapper_that_is)
     expect(&reply, 404, "not_found");
     assert_non_null(strstr(reply_text(&reply, "detail"), "there is no such mapper"));
     reply_done(&reply);
-    house_close(&house);
 }
 
 TEST(processors_and_conditions_have_the_same_routes)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     house_open(&house, NULL);
     static const char processor[] =
         "{'source':'return require([[personakit]]).processor { id = [[p]], version = [[1.0.0]], "
@@ -381,5 +372,4 @@ TEST(processors_and_conditions_have_the_same_routes)
     assert_int_equal(reply_count(&reply, "items"), 1);
     assert_string_equal(reply_text(&reply, "items.0.scriptId"), "c");
     reply_done(&reply);
-    house_close(&house);
 }

@@ -61,7 +61,7 @@ static void merge(struct house *house, char out[PK_UUID_TEXT])
 
 TEST(every_route_serves_the_old_id_as_the_new_one)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char id[PK_UUID_TEXT], target[300];
     house_open(&house, NULL);
     send_of(&house, FROM);
@@ -116,7 +116,6 @@ TEST(every_route_serves_the_old_id_as_the_new_one)
     reply = post(&house, target, NULL);
     expect(&reply, 409, "conflict");
     reply_done(&reply);
-    house_close(&house);
 }
 
 TEST(what_cannot_be_merged_is_answered_with_why)
@@ -132,7 +131,7 @@ TEST(what_cannot_be_merged_is_answered_with_why)
         { "{'from':'x','into':'" INTO "'}", "invalid", "from", 400 },
         { "{'from':'" FROM "','into':'" INTO "','why':'x'}", "invalid", "why", 400 },
     };
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char id[PK_UUID_TEXT];
     house_open(&house, NULL);
     send_of(&house, FROM);
@@ -161,12 +160,11 @@ TEST(what_cannot_be_merged_is_answered_with_why)
     expect(&reply, 409, "conflict");
     assert_non_null(strstr(reply.body, "erased"));
     reply_done(&reply);
-    house_close(&house);
 }
 
 TEST(the_same_key_merges_once_and_a_dry_run_writes_nothing)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char id[PK_UUID_TEXT];
     house_open(&house, NULL);
     send_of(&house, FROM);
@@ -190,13 +188,12 @@ TEST(the_same_key_merges_once_and_a_dry_run_writes_nothing)
     expect(&reply, 202, NULL);
     assert_string_equal(reply_text(&reply, "mergeId"), id);
     reply_done(&reply);
-    house_close(&house);
 }
 
 /* A key that may see FROM, and not INTO, is not told who that is. */
 TEST(whom_somebody_was_merged_into_is_told_to_who_may_see_him)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char id[PK_UUID_TEXT], key[PK_KEY_TEXT];
     house_open(&house, NULL);
     send_of(&house, FROM);
@@ -216,13 +213,12 @@ TEST(whom_somebody_was_merged_into_is_told_to_who_may_see_him)
         assert_null(strstr(reply.body, INTO));
         reply_done(&reply);
     }
-    house_close(&house);
 }
 
 /* Read before, unchanged since: that is never said of another one's mindscape. */
 TEST(an_etag_of_before_is_not_good_behind_a_merge)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char id[PK_UUID_TEXT], tag[64], header[128];
     house_open(&house, NULL);
     send_of(&house, FROM);
@@ -250,5 +246,4 @@ TEST(an_etag_of_before_is_not_good_behind_a_merge)
             reply_done(&reply);
         }
     }
-    house_close(&house);
 }

@@ -49,7 +49,7 @@ static size_t count_all(struct house *house)
 
 TEST(an_observation_is_sent_and_shown)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char id[PK_UUID_TEXT], etag[64];
     house_open(&house, NULL);
     struct reply reply = post(&house, "{" ONE "}");
@@ -75,7 +75,6 @@ TEST(an_observation_is_sent_and_shown)
     reply = house_ask(&house, "GET", "/v1/observations/nonsense", house.admin, NULL);
     expect(&reply, 400, "invalid");
     reply_done(&reply);
-    house_close(&house);
 }
 
 TEST(what_is_wrong_is_told_with_its_field_and_every_fault)
@@ -97,7 +96,7 @@ TEST(what_is_wrong_is_told_with_its_field_and_every_fault)
         { "{'observations':7}", "invalid", "observations", 400, 1 },
         { "{'observations':[" SHORT "],'mode':'fast'}", "invalid", "mode", 400, 1 },
     };
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     house_open(&house, NULL);
     const size_t before = count_all(&house);
     for (size_t i = 0; i < PK_COUNT(way); i++) {
@@ -115,12 +114,11 @@ TEST(what_is_wrong_is_told_with_its_field_and_every_fault)
     expect(&reply, 415, "unsupported_media_type");
     assert_string_equal(reply_header(&reply, "Accept"), "application/json, application/x-ndjson");
     reply_done(&reply);
-    house_close(&house);
 }
 
 TEST(a_list_is_answered_one_by_one)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     house_open(&house, NULL);
     struct reply reply =
         post(&house, "{'observations':[{'observationId':'" OBS "'," ONE "},{'personId':7},17," SHORT
@@ -143,12 +141,11 @@ TEST(a_list_is_answered_one_by_one)
     assert_non_null(reply_header(&reply, "PersonaKit-Cursor"));
     reply_done(&reply);
     assert_int_equal(house_count(&house, "observations"), 2);
-    house_close(&house);
 }
 
 TEST(a_list_of_more_than_a_thousand_is_refused_whole)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     PK_CLEANUP(pk_buf_done) struct pk_buf body = { 0 };
     house_open(&house, NULL);
     pk_buf_add_text(&body, "{'observations':[");
@@ -161,12 +158,11 @@ TEST(a_list_of_more_than_a_thousand_is_refused_whole)
     assert_string_equal(reply_text(&reply, "field"), "observations");
     reply_done(&reply);
     assert_int_equal(house_count(&house, "observations"), 0);
-    house_close(&house);
 }
 
 TEST(lines_are_answered_by_their_numbers)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     PK_CLEANUP(pk_buf_done) struct pk_buf body = { 0 };
     house_open(&house, NULL);
     pk_buf_add_text(&body, SHORT "\r\n\n  \n{nonsense\n{'personId':'x'}\n");
@@ -199,12 +195,11 @@ TEST(lines_are_answered_by_their_numbers)
         house_ask_with(&house, "POST", "/v1/observations", house.admin, LINES, pk_buf_text(&body));
     expect(&reply, 413, "too_large");
     reply_done(&reply);
-    house_close(&house);
 }
 
 TEST(an_observation_sent_twice_is_there_once)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     house_open(&house, NULL);
     struct reply first = post(&house, "{'observationId':'" OBS "'," ONE "}");
     expect(&first, 201, NULL);
@@ -221,13 +216,12 @@ TEST(an_observation_sent_twice_is_there_once)
     assert_string_equal(reply_text(&again, "field"), "observationId");
     reply_done(&again);
     assert_int_equal(house_count(&house, "observations"), 1);
-    house_close(&house);
 }
 
 TEST(an_idempotency_key_is_for_one)
 {
     static const char key[] = "Idempotency-Key: 7f3a\r\n";
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char task[PK_UUID_TEXT];
     house_open(&house, NULL);
     struct reply reply =
@@ -255,13 +249,12 @@ TEST(an_idempotency_key_is_for_one)
     assert_non_null(strstr(reply_text(&reply, "hint"), "observationId"));
     reply_done(&reply);
     assert_int_equal(house_count(&house, "observations"), 1);
-    house_close(&house);
 }
 
 TEST(an_observation_never_changes)
 {
     static const char *const method[] = { "PATCH", "PUT" };
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     house_open(&house, NULL);
     struct reply reply = post(&house, "{'observationId':'" OBS "'," ONE "}");
     expect(&reply, 201, NULL);
@@ -277,13 +270,12 @@ TEST(an_observation_never_changes)
     reply = house_ask(&house, "GET", "/v1/observations/" OBS, house.admin, NULL);
     assert_string_equal(reply_text(&reply, "content.raw"), "he said so");
     reply_done(&reply);
-    house_close(&house);
 }
 
 TEST(what_waits_is_approved_or_rejected_at_the_version_that_was_read)
 {
     static const char *const all[] = { "*", NULL };
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char id[2][PK_UUID_TEXT], match[128] = "";
     house_open(&house, &(struct house_options){ .approve = all });
     for (int i = 0; i < 2; i++) {
@@ -323,12 +315,11 @@ TEST(what_waits_is_approved_or_rejected_at_the_version_that_was_read)
     assert_int_equal(reply_count(&reply, "items"), 1);
     assert_string_equal(reply_text(&reply, "items.0.observationId"), id[1]);
     reply_done(&reply);
-    house_close(&house);
 }
 
 TEST(a_key_writes_and_reads_only_of_people_it_may_see)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char key[PK_KEY_TEXT], own[PK_UUID_TEXT], foreign[PK_UUID_TEXT];
     house_open(&house, NULL);
     struct pk_doc *actor = house_actor(
@@ -369,12 +360,11 @@ TEST(a_key_writes_and_reads_only_of_people_it_may_see)
     expect(&reply, 404, "not_found"); /* The list is for who may read them all. */
     reply_done(&reply);
     pk_doc_unref(actor);
-    house_close(&house);
 }
 
 TEST(the_rate_of_a_person_is_counted_for_each_observation)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     struct house_options options = { .approve = NULL };
     options.rate[PK_RATE_PERSON] = (struct pk_rate_rule){ .limit = 3, .window_ms = 3600000 };
     house_open(&house, &options);
@@ -390,12 +380,11 @@ TEST(the_rate_of_a_person_is_counted_for_each_observation)
     expect(&reply, 429, "rate_limited");
     assert_non_null(reply_header(&reply, "Retry-After"));
     reply_done(&reply);
-    house_close(&house);
 }
 
 TEST(people_are_listed_and_found_by_other_names)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char id[PK_UUID_TEXT], key[PK_KEY_TEXT];
     house_open(&house, NULL);
     struct reply reply = post(&house, SHORT);
@@ -449,12 +438,11 @@ TEST(people_are_listed_and_found_by_other_names)
     assert_int_equal(reply_count(&reply, "items"), 1);
     reply_done(&reply);
     pk_doc_unref(actor);
-    house_close(&house);
 }
 
 TEST(who_asks_for_it_is_answered_when_it_is_processed)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     house_open(&house, NULL);
     struct reply reply =
         house_ask(&house, "POST", "/v1/observations?wait=processed", house.admin, SHORT);
@@ -469,5 +457,4 @@ TEST(who_asks_for_it_is_answered_when_it_is_processed)
     assert_string_equal(reply_text(&reply, "field"), "wait");
     reply_done(&reply);
     assert_int_equal(house_count(&house, "observations"), 1);
-    house_close(&house);
 }

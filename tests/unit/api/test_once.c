@@ -15,7 +15,7 @@
 
 TEST(a_repeated_request_has_one_effect_and_one_answer)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     house_open(&house, NULL);
     static const char *const body = "{'actorType':'human','name':'Ada'}";
     struct reply first = house_ask_with(&house, "POST", "/v1/actors", house.admin, KEY, body);
@@ -47,12 +47,11 @@ TEST(a_repeated_request_has_one_effect_and_one_answer)
     stage_ask(&house, "POST", "/v1/actors", KEY KEY, body, 400, "invalid");
     stage_ask(&house, "GET", "/v1/actors", KEY, NULL, 200, NULL); /* Ignored there. */
     assert_int_equal(house_count(&house, "actors"), 2);
-    house_close(&house);
 }
 
 TEST(what_changed_nothing_is_kept_too)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char key[PK_KEY_TEXT];
     char suspend[128], resume[128];
     house_open(&house, NULL);
@@ -68,12 +67,11 @@ TEST(what_changed_nothing_is_kept_too)
     assert_string_equal(pk_doc_text(now, "status"), "active");
     pk_doc_unref(now);
     pk_doc_unref(actor);
-    house_close(&house);
 }
 
 TEST(a_secret_is_not_kept_and_not_shown_twice)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     house_open(&house, NULL);
     struct reply reply = house_ask_with(&house, "POST", "/v1/actors/" PK_ADMIN_ID "/keys",
                                         house.admin, KEY, "{'name':'k'}");
@@ -84,12 +82,11 @@ TEST(a_secret_is_not_kept_and_not_shown_twice)
     reply = house_ask(&house, "GET", "/v1/actors/" PK_ADMIN_ID "/keys", house.admin, NULL);
     assert_int_equal(reply_count(&reply, "items"), 2);
     reply_done(&reply);
-    house_close(&house);
 }
 
 TEST(keys_of_repetition_belong_to_one_actor_and_one_route)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char other[PK_KEY_TEXT];
     house_open(&house, NULL);
     pk_doc_unref(house_actor(&house, "op", "{'grants':['operate']}", other));
@@ -102,12 +99,11 @@ TEST(keys_of_repetition_belong_to_one_actor_and_one_route)
     reply_done(&reply);
     stage_ask(&house, "POST", "/v1/actors/" PK_ADMIN_ID "/resume", KEY, NULL, 200, NULL);
     assert_int_equal(house_count(&house, "actors"), 4);
-    house_close(&house);
 }
 
 TEST(a_failure_is_not_kept)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     house_open(&house, NULL);
     static const char *const body = "{'actorType':'human','name':'b','email':'a@b.org'}";
     struct reply reply = house_ask(&house, "POST", "/v1/actors", house.admin, body);
@@ -118,7 +114,6 @@ TEST(a_failure_is_not_kept)
     stage_ask(&house, "POST", "/v1/actors", KEY, body, 409, "conflict");
     stage_ask(&house, "PATCH", place, NULL, "{'email':null}", 200, NULL);
     stage_ask(&house, "POST", "/v1/actors", KEY, body, 201, NULL);
-    house_close(&house);
 }
 
 static void *ask_to_hold(void *context)
@@ -129,12 +124,12 @@ static void *ask_to_hold(void *context)
 
 TEST(a_request_in_flight_is_409_and_then_its_answer_is_there)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     pthread_t thread;
     stage_open(&house, 0);
     assert_int_equal(pthread_create(&thread, NULL, ask_to_hold, &house), 0);
     for (int i = 0; stage.held == 0; i++) {
-        assert_true(i < 20000);
+        assert_true(i < PK_TEST_PATIENCE_MS);
         (void)poll(NULL, 0, 1);
     }
     stage_ask(&house, "POST", "/v1/hold", KEY, NULL, 409, "conflict");
@@ -152,12 +147,12 @@ TEST(a_request_in_flight_is_409_and_then_its_answer_is_there)
 /* A second node on the same store: its own memory of what is in flight. */
 TEST(of_two_nodes_with_one_key_the_loser_gives_the_winners_answer)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     pthread_t thread;
     stage_open(&house, 0);
     assert_int_equal(pthread_create(&thread, NULL, ask_to_hold, &house), 0);
     for (int i = 0; stage.held == 0; i++) {
-        assert_true(i < 20000);
+        assert_true(i < PK_TEST_PATIENCE_MS);
         (void)poll(NULL, 0, 1);
     }
     /* The other node: the row goes in while ours waits. */
@@ -181,11 +176,10 @@ TEST(of_two_nodes_with_one_key_the_loser_gives_the_winners_answer)
     pk_once_done(&once);
     pk_idempotency_free(other);
 
-    const int64_t start_ns = pk_clock_mono_ns(pk_clock_system());
     (void)sem_post(&stage.go);
     (void)pthread_join(thread, NULL);
-    /* At the second decision, and not when five seconds of decisions are over. */
-    assert_true(pk_clock_mono_ns(pk_clock_system()) - start_ns < INT64_C(4000000000));
+    assert_true(stage.runs <=
+                2); /* The second decision sees it, and not when their time is over. */
     assert_int_equal(house_count(&house, "settings"), 0);
     struct reply reply = house_ask_with(&house, "POST", "/v1/hold", house.admin, KEY, NULL);
     expect(&reply, 201, NULL);

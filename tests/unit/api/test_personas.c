@@ -39,7 +39,8 @@ static void put_greeter(struct house *house, const char *version)
     char body[512];
     (void)snprintf(
         body, sizeof(body),
-        "{'source':'local pk = require [[personakit]]\\nreturn pk.mapper {\\n"
+        "{'source':'local pk = require [[personakit]]\\nreturn pk.mapper {"
+        " limits = { soft_ms = 1000, hard_ms = 5000 },\\n"
         "  id = [[greeter]], version = [[%s]],\\n"
         "  core = function(m) return { tone = { m[ [[tone]] ] or [[none]] } } end }\\n'}",
         version);
@@ -63,12 +64,12 @@ static void furnish(struct house *house)
 {
     house_open(house, NULL);
     put_greeter(house, "1.0.0");
-    struct reply reply =
-        ask(house, "PUT", "/v1/processors/hear?activate=true",
-            "{'source':'local pk = require [[personakit]]\\nreturn pk.processor {\\n"
-            "  id = [[hear]], version = [[1.0.0]], accepts = { [[chat_log]] },\\n"
-            "  process = function(obs, m, t)\\n"
-            "    t:set([[tone]], obs.content.structured.tone) end }\\n'}");
+    struct reply reply = ask(house, "PUT", "/v1/processors/hear?activate=true",
+                             "{'source':'local pk = require [[personakit]]\\nreturn pk.processor {"
+                             " limits = { soft_ms = 1000, hard_ms = 5000 },\\n"
+                             "  id = [[hear]], version = [[1.0.0]], accepts = { [[chat_log]] },\\n"
+                             "  process = function(obs, m, t)\\n"
+                             "    t:set([[tone]], obs.content.structured.tone) end }\\n'}");
     assert_in_range(reply.status, 200, 201);
     reply_done(&reply);
     observe(house, "direct");
@@ -94,7 +95,7 @@ static void expect_schema(const bson_t *json, const struct pk_schema *schema)
 
 TEST(a_persona_is_mapped_then_fresh_then_regenerated)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     furnish(&house);
     struct reply reply = map(&house, NULL);
     expect(&reply, 200, NULL);
@@ -121,7 +122,6 @@ TEST(a_persona_is_mapped_then_fresh_then_regenerated)
     assert_string_equal(reply_text(&reply, "metadata.cacheStatus"), "regenerated");
     assert_string_equal(reply_text(&reply, "persona.personaCore.tone.0"), "warm");
     reply_done(&reply);
-    house_close(&house);
 }
 
 TEST(what_cannot_be_mapped_says_why)
@@ -144,7 +144,7 @@ TEST(what_cannot_be_mapped_says_why)
           "'plan'" },
         { "{" MAP ",'purpose':'advertising'}", "forbidden", 403, "advertising" },
     };
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     furnish(&house);
     for (size_t i = 0; i < PK_COUNT(way); i++) {
         struct reply reply = ask(&house, "POST", "/v1/personas/map", way[i].body);
@@ -152,7 +152,6 @@ TEST(what_cannot_be_mapped_says_why)
         assert_non_null(strstr(reply.body, way[i].words));
         reply_done(&reply);
     }
-    house_close(&house);
 }
 
 static uint64_t hits(struct house *house)
@@ -164,7 +163,7 @@ static uint64_t hits(struct house *house)
 
 TEST(a_fresh_persona_is_read_from_the_loop_and_a_changed_one_is_not)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char etag[80];
     furnish(&house);
     do_it(&house, "GET", "/v1/personas/" NAME, NULL, 404);
@@ -190,12 +189,11 @@ TEST(a_fresh_persona_is_read_from_the_loop_and_a_changed_one_is_not)
     assert_non_null(strstr(reply.body, "\"isStale\":true"));
     assert_string_not_equal(reply_header(&reply, "ETag"), etag);
     reply_done(&reply);
-    house_close(&house);
 }
 
 TEST(another_version_of_the_mapper_ends_ready_answers)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     furnish(&house);
     struct reply reply = map(&house, NULL);
     reply_done(&reply);
@@ -209,12 +207,11 @@ TEST(another_version_of_the_mapper_ends_ready_answers)
     reply = ask(&house, "GET", "/v1/personas/" NAME, NULL);
     assert_non_null(strstr(reply.body, "\"isStale\":true"));
     reply_done(&reply);
-    house_close(&house);
 }
 
 TEST(personas_are_listed_and_their_uses_counted)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char instance[PK_UUID_TEXT], target[128];
     furnish(&house);
     struct reply reply = map(&house, NULL);
@@ -237,12 +234,11 @@ TEST(personas_are_listed_and_their_uses_counted)
     reply_done(&reply);
     do_it(&house, "GET", "/v1/people/" OTHER "/personas", NULL, 404);
     do_it(&house, "GET", "/v1/personas/nonsense", NULL, 404);
-    house_close(&house);
 }
 
 TEST(who_may_not_have_it_hears_the_same_as_for_what_is_not_there)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char key[PK_KEY_TEXT];
     furnish(&house);
     struct reply reply = map(&house, NULL);
@@ -257,14 +253,13 @@ TEST(who_may_not_have_it_hears_the_same_as_for_what_is_not_there)
     reply = house_ask(&house, "POST", "/v1/personas/map", key, "{" MAP "}");
     expect(&reply, 404, "not_found");
     reply_done(&reply);
-    house_close(&house);
 }
 
 /* ---- By a generation's id ---- */
 
 TEST(by_a_generations_id_access_is_asked_before_consent)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char key[PK_KEY_TEXT], instance[PK_UUID_TEXT], target[2][128];
     furnish(&house);
     do_it(&house, "PUT", "/v1/people/" PERSON "/consents/coaching", "{'status':'granted'}", 200);
@@ -290,7 +285,6 @@ TEST(by_a_generations_id_access_is_asked_before_consent)
         assert_non_null(strstr(reply.body, "coaching"));
         reply_done(&reply);
     }
-    house_close(&house);
 }
 
 /* ---- A crowd ---- */
@@ -330,7 +324,7 @@ static struct pk_personas_stats stats_of(struct house *house)
 /* Until more are parked than the lane of scripts has threads. */
 static void await_parked(struct house *house)
 {
-    enum { THREADS = 16, DEADLINE_MS = 20000 };
+    enum { THREADS = 16, DEADLINE_MS = PK_TEST_PATIENCE_MS };
     const int64_t deadline_ns = pk_deadline_in_ms(pk_clock_system(), DEADLINE_MS);
     while (stats_of(house).parked < THREADS) {
         assert_false(pk_deadline_passed(pk_clock_system(), deadline_ns));
@@ -341,7 +335,7 @@ static void await_parked(struct house *house)
 TEST(a_crowd_that_wants_what_fails_makes_one_mapping_and_holds_up_nobody)
 {
     enum { CROWD = 48 };
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     int fd[CROWD];
     furnish(&house);
     put_endless(&house);
@@ -364,5 +358,4 @@ TEST(a_crowd_that_wants_what_fails_makes_one_mapping_and_holds_up_nobody)
         reply_done(&reply);
     }
     assert_int_equal(stats_of(&house).mapped, before.mapped + 1);
-    house_close(&house);
 }

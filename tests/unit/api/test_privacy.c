@@ -47,7 +47,7 @@ static void expect_schema(const struct reply *reply, const struct pk_schema *sch
 
 TEST(an_erased_person_is_gone_and_the_receipt_stays)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     house_open(&house, NULL);
     send_of(&house, PERSON);
     send_of(&house, OTHER);
@@ -89,17 +89,15 @@ TEST(an_erased_person_is_gone_and_the_receipt_stays)
     reply = get(&house, "/v1/people/" OTHER "/observations", house.admin);
     assert_int_equal(reply_count(&reply, "items"), 1);
     reply_done(&reply);
-    house_close(&house);
 }
 
 TEST(who_was_never_there_cannot_be_erased)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     house_open(&house, NULL);
     struct reply reply = house_ask(&house, "DELETE", BASE, house.admin, NULL);
     expect(&reply, 404, "not_found");
     reply_done(&reply);
-    house_close(&house);
 }
 
 /* ---- Exporting ---- */
@@ -116,7 +114,7 @@ static size_t lines_with(const struct reply *reply, const char *text)
 
 TEST(an_export_has_every_document_and_ends_with_their_number)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     house_open(&house, NULL);
     for (int i = 0; i < 120; i++) { /* More than a page. */
         send_of(&house, PERSON);
@@ -133,12 +131,11 @@ TEST(an_export_has_every_document_and_ends_with_their_number)
     assert_null(strstr(reply.body, OTHER));
     assert_null(strstr(reply.body, "\"userId\"")); /* Spelt as over HTTP. */
     reply_done(&reply);
-    house_close(&house);
 }
 
 TEST(an_export_is_refused_to_whom_something_is_hidden_from)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char key[PK_KEY_TEXT];
     house_open(&house, NULL);
     send_of(&house, PERSON);
@@ -152,14 +149,13 @@ TEST(an_export_is_refused_to_whom_something_is_hidden_from)
     reply = get(&house, BASE "/export", key);
     expect(&reply, 403, "forbidden");
     reply_done(&reply);
-    house_close(&house);
 }
 
 /* ---- Who read what ---- */
 
 TEST(reads_of_a_few_seconds_are_one_row_with_their_number)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     house_open(&house, NULL);
     send_of(&house, PERSON);
     send_of(&house, OTHER);
@@ -185,13 +181,12 @@ TEST(reads_of_a_few_seconds_are_one_row_with_their_number)
     assert_string_equal(reply_text(&reply, count), "3");
     assert_string_equal(reply_text(&reply, other), "person.exported");
     reply_done(&reply);
-    house_close(&house);
 }
 
 /* A read that was refused is no read. */
 TEST(who_was_refused_has_read_nothing)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char key[PK_KEY_TEXT];
     house_open(&house, NULL);
     send_of(&house, PERSON);
@@ -204,7 +199,6 @@ TEST(who_was_refused_has_read_nothing)
     expect(&reply, 200, NULL);
     assert_int_equal(reply_count(&reply, "items"), 0);
     reply_done(&reply);
-    house_close(&house);
 }
 
 /* Those that see to it themselves: exports, and the log itself, which is no reading of the person.

@@ -157,7 +157,7 @@ static size_t try_body(struct house *house, const struct pk_api_row *row,
 
 TEST(each_field_of_each_body_that_is_wrong_is_named_and_nothing_is_written)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     struct stock before;
     size_t bodies = 0, tried = 0;
     house_open(&house, NULL);
@@ -178,7 +178,6 @@ TEST(each_field_of_each_body_that_is_wrong_is_named_and_nothing_is_written)
     print_message("# %zu wrong fields of %zu bodies refused\n", tried, bodies);
     assert_true(bodies > 15 && tried > 500);
     expect_stock(&house, &before);
-    house_close(&house);
 }
 
 /* ---- Parameters ---- */
@@ -239,7 +238,7 @@ static size_t try_param(struct house *house, const struct pk_api_row *row,
 
 TEST(each_parameter_of_each_route_that_is_wrong_is_named_and_nothing_is_written)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     struct stock before;
     size_t tried = 0;
     house_open(&house, NULL);
@@ -253,7 +252,6 @@ TEST(each_parameter_of_each_route_that_is_wrong_is_named_and_nothing_is_written)
     print_message("# %zu wrong parameters refused\n", tried);
     assert_true(tried > 100);
     expect_stock(&house, &before);
-    house_close(&house);
 }
 
 /* ---- 6.2: what holds between documents ---- */
@@ -271,7 +269,9 @@ static void furnish(struct house *house)
 {
     house_open(house, NULL);
     do_it(house, "PUT", "/v1/mappers/plain?activate=true",
-          "{'source':'return require([[personakit]]).mapper { id = [[plain]], version = "
+          "{'source':'return require([[personakit]]).mapper {"
+          " limits = { soft_ms = 1000, hard_ms = 5000 },"
+          " id = [[plain]], version = "
           "[[1.0.0]],\\n core = function() return { said = 1 } end }\\n'}");
     do_it(house, "POST", "/v1/observations?wait=processed",
           "{'personId':'" PERSON "','sourceType':'chat_log','sourceMetadata':{'source':'test'},"
@@ -280,7 +280,7 @@ static void furnish(struct house *house)
 
 TEST(a_person_has_one_mindscape)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     bson_t doc;
     furnish(&house);
     const struct pk_collection *mindscapes =
@@ -295,14 +295,13 @@ TEST(a_person_has_one_mindscape)
     assert_false(pk_store_commit(house.store, &list, 0, &commit, &house.err));
     assert_int_equal(house.err.code, PK_CONFLICT);
     assert_int_equal(house_count(&house, "mindscapes"), 1);
-    house_close(&house);
 }
 
 TEST(mappers_are_never_deleted)
 {
     static const char *const place[] = { "/v1/mappers/plain", "/v1/mappers/plain/versions/1.0.0",
                                          "/v1/mappers/plain/versions", "/v1/mappers" };
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     furnish(&house);
     for (size_t i = 0; i < PK_COUNT(place); i++) {
         struct reply reply = house_ask(&house, "DELETE", place[i], house.admin, NULL);
@@ -317,7 +316,6 @@ TEST(mappers_are_never_deleted)
     assert_string_equal(reply_text(&reply, "status"), "deprecated");
     reply_done(&reply);
     assert_int_equal(house_count(&house, "mappers"), 1);
-    house_close(&house);
 }
 
 static void read_time(const char *text, int64_t *out_ms)
@@ -331,7 +329,7 @@ TEST(a_persona_expires_after_24_hours_unless_its_mapper_says_otherwise)
     static const int64_t day_ms = INT64_C(24) * 3600 * 1000;
     static const char *const body =
         "{'mapperId':'plain','personaId':'" PERSON "','detailLevel':'instant'}";
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     furnish(&house);
     struct reply reply = house_ask(&house, "POST", "/v1/personas/map", house.admin, body);
     int64_t made_ms = 0, ends_ms = 0;
@@ -341,5 +339,4 @@ TEST(a_persona_expires_after_24_hours_unless_its_mapper_says_otherwise)
     read_time(reply_text(&reply, "persona.expiresAt"), &ends_ms);
     assert_int_equal(ends_ms - made_ms, day_ms);
     reply_done(&reply);
-    house_close(&house);
 }

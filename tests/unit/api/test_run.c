@@ -21,7 +21,7 @@
 
 TEST(accept_is_met_or_refused)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     stage_open(&house, 0);
     static const struct {
         const char *accept;
@@ -56,7 +56,7 @@ TEST(accept_is_met_or_refused)
 
 TEST(a_body_is_json_and_says_so)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     stage_open(&house, 0);
     static const struct {
         const char *type;
@@ -102,7 +102,7 @@ TEST(a_body_is_json_and_says_so)
 
 TEST(versions_are_matched_strongly)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     stage_open(&house, 0);
     static const struct {
         const char *match;
@@ -145,7 +145,7 @@ TEST(versions_are_matched_strongly)
 
 TEST(a_list_of_versions_holds_the_stored_one)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char line[128];
     house_open(&house, NULL);
     struct reply reply = house_ask(&house, "GET", "/v1/actors/self", house.admin, NULL);
@@ -155,12 +155,11 @@ TEST(a_list_of_versions_holds_the_stored_one)
     stage_ask(&house, "PATCH", "/v1/actors/" PK_ADMIN_ID, line, "{'name':'a'}", 200, NULL);
     stage_ask(&house, "PATCH", "/v1/actors/" PK_ADMIN_ID, line, "{'name':'b'}", 412,
               "precondition_failed");
-    house_close(&house);
 }
 
 TEST(head_is_get_without_its_body)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     stage_open(&house, 0);
     struct reply reply = house_ask(&house, "HEAD", "/v1/thing", house.admin, NULL);
     assert_int_equal(reply.status, 200);
@@ -177,7 +176,7 @@ TEST(head_is_get_without_its_body)
 
 TEST(parameters_that_no_row_declares_are_refused_by_name)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     stage_open(&house, 0);
     stage_ask(&house, "GET", "/v1/thing?number=3", NULL, NULL, 200, NULL);
     struct reply reply = house_ask(&house, "GET", "/v1/thing?numbr=3", house.admin, NULL);
@@ -194,7 +193,7 @@ TEST(parameters_that_no_row_declares_are_refused_by_name)
 
 TEST(our_own_mistakes_are_told_to_the_log_alone)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     stage_open(&house, 0);
     struct reply reply = house_ask(&house, "GET", "/v1/broken", house.admin, NULL);
     expect(&reply, 500, "internal");
@@ -208,7 +207,7 @@ TEST(the_stores_own_words_are_not_for_clients)
 {
     static const char *const method[] = { "GET", "POST" };
     static const char *const code[] = { "store_unavailable", "outcome_unknown" };
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     stage_open(&house, 0);
     for (size_t i = 0; i < PK_COUNT(method); i++) {
         struct reply reply = house_ask(&house, method[i], "/v1/away", house.admin, NULL);
@@ -223,7 +222,7 @@ TEST(the_stores_own_words_are_not_for_clients)
 
 TEST(writes_about_one_person_are_limited_and_those_about_others_are_not)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     stage_open(&house, 2);
     for (int i = 0; i < 3; i++) {
         struct reply reply =
@@ -240,7 +239,7 @@ TEST(writes_about_one_person_are_limited_and_those_about_others_are_not)
 
 TEST(who_is_out_of_sight_is_missing_and_costs_nobodys_rate)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char key[PK_KEY_TEXT];
     stage_open(&house, 1);
     pk_doc_unref(
@@ -260,7 +259,7 @@ TEST(who_is_out_of_sight_is_missing_and_costs_nobodys_rate)
 
 TEST(a_ready_answer_is_sent_without_its_handler_to_who_may_have_it)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char one[PK_KEY_TEXT], hides[PK_KEY_TEXT], blind[PK_KEY_TEXT];
     stage_open(&house, 0);
     pk_doc_unref(house_actor(&house, "one", "{'grants':['curate'],'people':['*']}", one));
@@ -320,7 +319,7 @@ static uint64_t ask_on(int fd, const char *request, size_t count)
 TEST(a_ready_answer_allocates_nothing_with_key_and_rates)
 {
     enum { ROUND = 20000, OTHERS = 800 }; /* Others: the feed, health. */
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char request[512];
     const struct house_options options = {
         .table = stage_tables,
@@ -341,14 +340,13 @@ TEST(a_ready_answer_allocates_nothing_with_key_and_rates)
     assert_int_equal(stage.runs, 1);
     assert_in_range(ask_on(fd, request, ROUND), 0, OTHERS);
     (void)close(fd);
-    house_close(&house);
 }
 
 /* ---- Read your writes, and who was let in too early ---- */
 
 TEST(a_cursor_of_a_write_brings_that_write)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char cursor[PK_POSITION_TEXT];
     char target[512];
     house_open(&house, NULL);
@@ -361,7 +359,6 @@ TEST(a_cursor_of_a_write_brings_that_write)
         reply_done(&reply);
         stage_ask(&house, "GET", target, NULL, NULL, 200, NULL);
     }
-    house_close(&house);
 }
 
 static void *hold_a_thread(void *context)
@@ -384,7 +381,7 @@ static struct reply ask_and_wait(struct house *house, const char *target, const 
         assert_int_equal(pthread_create(&thread[i], NULL, hold_a_thread, house), 0);
     }
     for (int i = 0; stage.held < (int)PK_COUNT(thread); i++) {
-        assert_true(i < 20000);
+        assert_true(i < PK_TEST_PATIENCE_MS);
         (void)poll(NULL, 0, 1);
     }
     (void)snprintf(bytes, sizeof(bytes),
@@ -434,7 +431,7 @@ static void see_less(struct house *house, const char *actor)
 
 TEST(who_is_suspended_while_his_request_waits_is_refused)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char key[PK_KEY_TEXT];
     stage_open(&house, 0);
     struct pk_doc *actor = house_actor(&house, "a", "{}", key);
@@ -452,7 +449,7 @@ TEST(who_is_suspended_while_his_request_waits_is_refused)
 
 TEST(who_loses_sight_of_a_person_while_his_request_waits_does_not_see_it)
 {
-    struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char key[PK_KEY_TEXT];
     stage_open(&house, 0);
     struct pk_doc *actor =

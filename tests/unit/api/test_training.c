@@ -41,13 +41,13 @@ static void expect_schema(const bson_t *json)
 
 static void put_learner(struct house *house)
 {
-    do_it(
-        house, "PUT", "/v1/processors/votes?activate=true",
-        "{'source':'local pk = require [[personakit]]\\n"
-        "return pk.processor { id = [[votes]], version = [[1.0.0]], accepts = { [[feedback]] },\\n"
-        "  process = function(obs, m, t) local s = obs.content.structured\\n"
-        "    if s.ruleId then t:tune(s.ruleId, { priority = [[low]], weight = 0.5 }) end\\n"
-        "  end }'}");
+    do_it(house, "PUT", "/v1/processors/votes?activate=true",
+          "{'source':'local pk = require [[personakit]]\\n"
+          "return pk.processor { limits = { soft_ms = 1000, hard_ms = 5000 },"
+          " id = [[votes]], version = [[1.0.0]], accepts = { [[feedback]] },\\n"
+          "  process = function(obs, m, t) local s = obs.content.structured\\n"
+          "    if s.ruleId then t:tune(s.ruleId, { priority = [[low]], weight = 0.5 }) end\\n"
+          "  end }'}");
 }
 
 /* A mapper, and two who were not helped by its rule. */
@@ -57,7 +57,8 @@ static void furnish(struct house *house)
     do_it(
         house, "PUT", "/v1/mappers/planner?activate=true",
         "{'source':'local pk = require [[personakit]]\\n"
-        "return pk.mapper { id = [[planner]], version = [[1.0.0]], rules = {\\n"
+        "return pk.mapper { limits = { soft_ms = 1000, hard_ms = 5000 },"
+        " id = [[planner]], version = [[1.0.0]], rules = {\\n"
         "  pk.rule { id = [[always]], when = pk.trait([[tone]]):missing(), suggest = [[x]] } } }'}");
     do_it(house, "POST", "/v1/observations",
           "{'personId':'" PERSON "','sourceType':'chat_log','sourceMetadata':{'source':'test'},"
@@ -74,7 +75,7 @@ static void furnish(struct house *house)
 /* What is shown once the training is over. */
 static struct reply outcome(struct house *house)
 {
-    for (int waited = 0; waited < 5000; waited++) {
+    for (int waited = 0; waited < PK_TEST_PATIENCE_MS; waited++) {
         struct reply reply = ask(house, "GET", TRAIN, NULL);
         expect(&reply, 200, NULL);
         if (strcmp(reply_text(&reply, "status"), "running") != 0) {
@@ -90,7 +91,7 @@ static struct reply outcome(struct house *house)
 
 TEST(a_mapper_is_trained_over_http)
 {
-    PK_CLEANUP(house_close) struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     furnish(&house);
     struct reply reply = ask(&house, "GET", TRAIN, NULL);
     expect(&reply, 200, NULL);
@@ -133,7 +134,7 @@ TEST(a_mapper_is_trained_over_http)
 
 TEST(what_cannot_be_trained_is_said)
 {
-    PK_CLEANUP(house_close) struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     furnish(&house);
     put_learner(&house);
     struct reply reply = ask(&house, "POST", TRAIN, "{'version':'7.0.0'}");

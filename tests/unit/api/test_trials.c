@@ -23,7 +23,8 @@ static void put_draft(struct house *house, const char *version, const char *says
 {
     char body[512];
     (void)snprintf(body, sizeof(body),
-                   "{'source':'local pk = require [[personakit]]\\nreturn pk.mapper {\\n"
+                   "{'source':'local pk = require [[personakit]]\\nreturn pk.mapper {"
+                   " limits = { soft_ms = 1000, hard_ms = 5000 },\\n"
                    "  id = [[daily]], version = [[%s]], context = { [[audience]] },\\n"
                    "  core = function(m, ctx) return { tone = { m[ [[tone]] ] or [[%s]],\\n"
                    "    ctx.context and ctx.context.audience or [[all]] } } end }\\n'}",
@@ -59,7 +60,7 @@ static void expect_schema(const bson_t *json, const struct pk_schema *schema)
 
 TEST(a_draft_is_run_over_http)
 {
-    PK_CLEANUP(house_close) struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     furnish(&house);
     struct reply reply = ask(&house, house.admin, VERSION "1.1.0/dry-run",
                              "{" DRY ",'context':{'audience':'kids'}}");
@@ -88,7 +89,7 @@ TEST(a_draft_is_run_over_http)
 
 TEST(two_drafts_are_compared_over_http)
 {
-    PK_CLEANUP(house_close) struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     furnish(&house);
     struct reply reply = ask(&house, house.admin, VERSION "1.1.0/diff",
                              "{'against':'1.0.0','detailLevel':'instant','sample':5}");
@@ -130,7 +131,7 @@ TEST(who_may_not_see_a_person_tries_it_on_a_mindscape_of_his_own)
 {
     static const char given[] = "{'detailLevel':'instant','mindscape':{}}";
     static const char pair[] = "{'against':'1.0.0','detailLevel':'instant'}";
-    PK_CLEANUP(house_close) struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     char blind[PK_KEY_TEXT], hidden[PK_KEY_TEXT], all[PK_KEY_TEXT];
     furnish(&house);
     hire(&house, "'people':[]", blind);
@@ -148,7 +149,7 @@ TEST(who_may_not_see_a_person_tries_it_on_a_mindscape_of_his_own)
 
 TEST(a_dry_run_on_a_person_is_in_his_access_log)
 {
-    PK_CLEANUP(house_close) struct house house;
+    PK_CLEANUP(house_close) struct house house = { 0 };
     furnish(&house);
     expect_status(&house, house.admin, VERSION "1.0.0/dry-run",
                   "{'detailLevel':'instant','mindscape':{}}", 200);

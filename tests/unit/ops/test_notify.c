@@ -177,7 +177,7 @@ static bool has_pulse(void *context)
 static void wait_asked(struct pulse *pulse)
 {
     const unsigned asked = pulse->asked;
-    const int64_t deadline_ns = pk_deadline_in_ms(pk_clock_system(), 20 * 1000);
+    const int64_t deadline_ns = pk_deadline_in_ms(pk_clock_system(), PK_TEST_PATIENCE_MS);
     while (pulse->asked < asked + 3) {
         assert_false(pk_deadline_passed(pk_clock_system(), deadline_ns));
         (void)poll(NULL, 0, 1);

@@ -36,7 +36,7 @@ static size_t add_line(struct pk_spool *spool, size_t serial)
 static size_t read_lines(int fd, size_t enough, struct pk_buf *out)
 {
     size_t lines = 0;
-    const int64_t deadline_ns = pk_deadline_in_ms(pk_clock_system(), 20 * 1000);
+    const int64_t deadline_ns = pk_deadline_in_ms(pk_clock_system(), PK_TEST_PATIENCE_MS);
     while (lines < enough && !pk_deadline_passed(pk_clock_system(), deadline_ns)) {
         struct pollfd waiting = { .fd = fd, .events = POLLIN };
         if (poll(&waiting, 1, 100) == 1) {
@@ -118,22 +118,14 @@ static void check_unread(const int ends[2])
     enum { LINES = 50000 };
     struct pk_spool_stats stats;
     size_t taken = 0;
-    int64_t worst_ns = 0;
     struct pk_spool *spool = open_spool(ends[1], 64 * 1024);
     for (size_t i = 0; i < LINES; i++) {
-        const int64_t before_ns = pk_clock_mono_ns(pk_clock_system());
-        taken += add_line(spool, i);
-        const int64_t ns = pk_clock_mono_ns(pk_clock_system()) - before_ns;
-        worst_ns = ns > worst_ns ? ns : worst_ns;
+        taken += add_line(spool, i); /* One that waited for a reader would hang here. */
     }
     pk_spool_stats(spool, &stats);
     assert_in_range(taken, 100, LINES - 1);
     assert_int_equal(stats.dropped, LINES - taken);
-    assert_true(worst_ns < INT64_C(1000000000)); /* A scheduler's pause, never a reader's. */
-
-    const int64_t before_ns = pk_clock_mono_ns(pk_clock_system());
-    pk_spool_close(spool);
-    assert_true(pk_clock_mono_ns(pk_clock_system()) - before_ns < INT64_C(10000000000));
+    pk_spool_close(spool); /* The same. */
     (void)close(ends[1]);
     (void)read_lines(ends[0], SIZE_MAX, &text);
     assert_true(text.size > 0 && strncmp(text.data, "line 0 ", 7) == 0);
@@ -162,7 +154,7 @@ TEST(pipe_that_was_closed_costs_lines_and_no_signal)
     (void)close(ends[0]);
     struct pk_spool *spool = open_spool(ends[1], 0);
     assert_int_equal(add_line(spool, 1), 1);
-    const int64_t deadline_ns = pk_deadline_in_ms(pk_clock_system(), 10 * 1000);
+    const int64_t deadline_ns = pk_deadline_in_ms(pk_clock_system(), PK_TEST_PATIENCE_MS);
     do {
         pk_spool_stats(spool, &stats);
     } while (stats.dropped == 0 && !pk_deadline_passed(pk_clock_system(), deadline_ns));

@@ -101,7 +101,7 @@ struct pk_bundle *mapper_text(const char *id, const char *version, int number)
 {
     return lua_text("mapper.lua",
                     "local pk = require \"personakit\"\n"
-                    "return pk.mapper {\n"
+                    "return pk.mapper { limits = { soft_ms = 1000, hard_ms = 5000 },\n"
                     "  id = \"%s\", version = \"%s\", ttl = \"1h\",\n"
                     "  core = function() return { number = { is = %d } } end,\n"
                     "}\n",

@@ -61,12 +61,12 @@ size_t count_where(struct bed *bed, const char *collection, const char *path, co
 /* Fails the case unless 'err' has this code and these words. */
 void expect_error(const struct pk_error *err, enum pk_code code, const char *part);
 /* Waits until 'is_so' holds. */
-#define UNTIL(is_so)                               \
-    do {                                           \
-        for (int waited = 0; !(is_so); waited++) { \
-            assert_true(waited < 20000);           \
-            bed_pause();                           \
-        }                                          \
+#define UNTIL(is_so)                                   \
+    do {                                               \
+        for (int waited = 0; !(is_so); waited++) {     \
+            assert_true(waited < PK_TEST_PATIENCE_MS); \
+            bed_pause();                               \
+        }                                              \
     } while (0)
 void bed_pause(void); /* A millisecond. */
 

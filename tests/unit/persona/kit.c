@@ -23,7 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DAY_MS = 86400000, PATIENCE_MS = 20000 };
+enum { DAY_MS = 86400000, PATIENCE_MS = PK_TEST_PATIENCE_MS };
 
 void kit_open(struct kit *kit)
 {

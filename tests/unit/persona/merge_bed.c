@@ -97,7 +97,7 @@ struct pk_merged merge_two(struct kit *kit, const char *from, const char *into)
 void undo_merge(struct kit *kit, const char *who, const char *id)
 {
     struct pk_merged out;
-    assert_ok(pk_merge_undo(&kit->domain, &kit->bed.by, who, id, &out, &kit->err), &kit->err);
+    assert_ok(pk_merge_undo(&kit->domain, &kit->bed.by, NULL, who, id, &out, &kit->err), &kit->err);
     expect_done(kit, out.task);
 }
 

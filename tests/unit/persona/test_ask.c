@@ -80,7 +80,8 @@ static void teller_close(struct teller *teller)
 static void put_asking(struct kit *kit, const char *grant, int port)
 {
     kit_script(kit, PK_SCRIPT_PROCESSOR,
-               "return pk.processor { id = 'asks', version = '1.0.0',\n"
+               "return pk.processor { limits = { soft_ms = 1000, hard_ms = 5000 },"
+               " id = 'asks', version = '1.0.0',\n"
                "  accepts = { 'work_session' }, capabilities = { 'http:%s' },\n"
                "  process = function(obs, m, t)\n"
                "    local told, why = pk.ask('http', { url = 'http://127.0.0.1:%d/tea?x=1',\n"

@@ -365,6 +365,85 @@ TEST(one_that_fails_hurts_nobody)
     }
 }
 
+static void expect_status(struct sketch *sketch, bool is_stale_fine, enum pk_cache_status status)
+{
+    struct pk_map_request request = request_of(sketch, "daily");
+    struct pk_mapped mapped;
+    request.is_stale_fine = is_stale_fine;
+    ask(sketch->kit, &request, &mapped);
+    assert_int_equal(mapped.status, status);
+    assert_string_equal(pk_doc_text(mapped.persona, "mapperVersion"), "1.0.0");
+    assert_non_null(strstr(mapped.warning[mapped.warning_count - 1], "failed, so the active"));
+    pk_mapped_done(&mapped);
+}
+
+static void expect_listed(struct sketch *sketch, const char *version, bool is_stale)
+{
+    PK_CLEANUP(pk_page_done) struct pk_page page = { 0 };
+    assert_ok(pk_persona_list(kit_personas(sketch->kit), sketch->person, NULL, 10, NULL, 0, &page,
+                              &sketch->kit->err),
+              &sketch->kit->err);
+    for (size_t i = 0; i < page.count; i++) {
+        if (strcmp(pk_doc_text(page.doc[i], "mapperVersion"), version) == 0) {
+            assert_int_equal(pk_doc_bool(page.doc[i], "isStale", false), is_stale);
+            return;
+        }
+    }
+    fail_msg("none of %s is listed", version);
+}
+
+static void expect_explained(struct sketch *sketch, bool is_stale)
+{
+    char id[128];
+    struct pk_explain_request request = { .id = id };
+    bson_t out;
+    bson_iter_t iter, at;
+    (void)snprintf(id, sizeof(id), "daily:%s:instant", sketch->person);
+    assert_ok(pk_persona_explain(kit_personas(sketch->kit), &request, &out, &sketch->kit->err),
+              &sketch->kit->err);
+    assert_true(bson_iter_init(&iter, &out) &&
+                bson_iter_find_descendant(&iter, "staleness.isStale", &at));
+    assert_int_equal(bson_iter_bool(&at), is_stale);
+    bson_destroy(&out);
+}
+
+/* Reading says what mapping says, on every node; and not of another mindscape. */
+ON_BOTH(what_stands_in_for_one_that_fails_is_read_as_it_is_served)
+{
+    KIT(kit, is_mongo);
+    struct sketch in;
+    put_first(&kit);
+    put_draft(&kit, MAPPER("1.1.0", "if m[\"tone\"] ~= \"good\" then error(\"no good\") end\n"
+                                    "return { v = { \"1.1.0\", m[\"tone\"] } }"));
+    open_one(&in, &kit, 0.5, true);
+    assert_int_equal(map(&in, "daily", NULL), PK_PERSONA_REGENERATED);
+    begin_kit(&kit, "1.1.0", 0.5);
+    expect_got(&in, "1.0.0", true); /* It was not tried yet. */
+    expect_status(&in, false, PK_PERSONA_FRESH);
+    expect_got(&in, "1.0.0", false);
+    expect_listed(&in, "1.0.0", false);
+    expect_explained(&in, false);
+    expect_status(&in, false, PK_PERSONA_FRESH);
+    expect_status(&in, true, PK_PERSONA_FRESH);
+    expect_got(&in, "1.0.0", false);
+
+    (void)sketch_trait(&in, "tone", "'good'");
+    sketch_write(&in); /* There it does better. */
+    expect_got(&in, "1.0.0", true);
+    assert_int_equal(map(&in, "daily", NULL), PK_PERSONA_REGENERATED);
+    expect_got(&in, "1.1.0", false);
+
+    (void)sketch_trait(&in, "tone", "'bad'");
+    sketch_write(&in); /* And there it fails, though it had made one. */
+    expect_got(&in, "1.1.0", true);
+    expect_status(&in, false, PK_PERSONA_REGENERATED);
+    expect_got(&in, "1.0.0", false);
+    expect_listed(&in, "1.0.0", false);
+    expect_listed(&in, "1.1.0", true);
+    end_kit(&kit, "1.1.0");
+    expect_got(&in, "1.0.0", false);
+}
+
 TEST(one_that_wants_more_than_is_known_leaves_the_person_his_persona)
 {
     KIT(kit, false);
@@ -372,7 +451,8 @@ TEST(one_that_wants_more_than_is_known_leaves_the_person_his_persona)
     put_first(&kit);
     struct pk_bundle *bundle =
         lua_text("script.lua", "local pk = require \"personakit\"\n"
-                               "return pk.mapper { id = \"daily\", version = \"1.1.0\",\n"
+                               "return pk.mapper { limits = { soft_ms = 1000, hard_ms = 5000 },"
+                               " id = \"daily\", version = \"1.1.0\",\n"
                                "  requires = { \"never.known\" },\n"
                                "  core = function(m) return { v = { m[\"never.known\"] } } end }");
     assert_ok(draft(&kit.bed, &kit.bed.node[0], bundle, PK_DRAFT_STRICT, NULL), &kit.bed.err);

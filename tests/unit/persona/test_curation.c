@@ -186,7 +186,7 @@ static void *correct_once(void *context)
     struct pk_curated curated;
     bson_t changes;
     struct pk_by by = crowd->kit->bed.by;
-    by.deadline_ns = pk_deadline_in_ms(pk_clock_system(), 60000);
+    by.deadline_ns = pk_deadline_in_ms(pk_clock_system(), PK_TEST_PATIENCE_MS);
     kit_json(&changes, "{'traits': [{'traitName': 'work.focus', 'value': 1}]}");
     if (pk_curation_patch(&crowd->kit->domain, &by, crowd->person, crowd->version, &changes,
                           &curated, &err)) {

@@ -61,12 +61,17 @@ static void observe(struct kit *kit, const char *person, const char *said, char 
     kit_work(kit);
 }
 
-static void map_it(struct kit *kit, const char *person)
+static void map_by(struct kit *kit, const char *mapper, const char *person)
 {
-    const struct pk_map_request request = { .mapper = "planner", .person = person };
+    const struct pk_map_request request = { .mapper = mapper, .person = person };
     struct pk_mapped mapped;
     assert_ok(pk_persona_map(kit_personas(kit), &request, &mapped, &kit->err), &kit->err);
     pk_mapped_done(&mapped);
+}
+
+static void map_it(struct kit *kit, const char *person)
+{
+    map_by(kit, "planner", person);
 }
 
 static struct pk_explain_request request_of(const char *person)
@@ -378,6 +383,96 @@ TEST(what_is_not_cached_is_explained_only_as_what_would_have_been)
     request = request_of(person);
     request.mapper_version = "1.0.0";
     refuse(&kit, &request, PK_NOT_FOUND, "there is no such persona");
+}
+
+/* ---- Facts ---- */
+
+/* A mapper that says what the person is called, and a fact that says so until it is over. */
+static void furnish_facts(struct kit *kit, char person[PK_UUID_TEXT])
+{
+    kit_processor(kit, "facts", "1.0.0", "user_input",
+                  "t:remember('nickname', s.nickname, { ttl = s.ttl, confidence = 0.9 })");
+    kit_script(kit, PK_SCRIPT_MAPPER,
+               "return pk.mapper { id = \"caller\", version = \"1.0.0\", name = \"caller\",\n"
+               "  limits = { soft_ms = 1000, hard_ms = 5000 },\n"
+               "  overlay = { called = function(m) return { m.facts.nickname or \"none\" } end },\n"
+               "}\n");
+    kit_person(kit, person);
+}
+
+static void call(struct kit *kit, const char *person, const char *said, char out[PK_UUID_TEXT])
+{
+    kit_observe(kit, person, "user_input", said, out);
+    kit_work(kit);
+}
+
+static void expect_called(struct kit *kit, const char *person, int64_t at_ms, const char *name,
+                          const char *now, const char *obs)
+{
+    char id[128];
+    bson_t out, part;
+    (void)snprintf(id, sizeof(id), "caller:%s:instant", person);
+    const struct pk_explain_request request = { .id = id,
+                                                .as_of_ms = at_ms,
+                                                .mapper_version = "1.0.0" };
+    explain(kit, &request, &out);
+    expect_at(&out, "contextualOverlay.called.0", name);
+    expect_at(&out, "warnings", NULL);
+    if (obs) {
+        find_in(&out, "facts", "key", "nickname", &part);
+        expect_at(&part, "value", name);
+        expect_at(&part, "valueNow", now);
+        expect_at(&part, "sources.0.observationId", obs);
+        expect_at(&part, "sources.0.sourceType", "user_input");
+    } else {
+        expect_at(&out, "facts.0", NULL);
+    }
+    bson_destroy(&out);
+}
+
+BOTH(as_of_a_time_it_says_what_the_facts_of_then_made_of_it)
+{
+    KIT(kit, is_mongo);
+    char person[PK_UUID_TEXT], bo[PK_UUID_TEXT], ann[PK_UUID_TEXT];
+    furnish_facts(&kit, person);
+    const int64_t start_ms = kit_now(&kit);
+    pk_clock_fake_advance(&kit.clock, HOUR_MS);
+    call(&kit, person, "{'nickname':'Bo','ttl':'2h'}", bo);
+    const int64_t bo_ms = kit_now(&kit);
+    pk_clock_fake_advance(&kit.clock, 3 * HOUR_MS);
+    call(&kit, person, "{'nickname':'Ann'}", ann);
+    const int64_t ann_ms = kit_now(&kit);
+    pk_clock_fake_advance(&kit.clock, HOUR_MS);
+    expect_called(&kit, person, start_ms, "none", NULL, NULL);
+    expect_called(&kit, person, bo_ms, "Bo", "Ann", bo);
+    expect_called(&kit, person, ann_ms - 1000, "none", NULL, NULL); /* It was over. */
+    expect_called(&kit, person, ann_ms, "Ann", NULL, ann);
+    expect_called(&kit, person, 0, "Ann", NULL, ann);
+}
+
+BOTH(a_cached_persona_is_explained_by_the_facts_that_it_read)
+{
+    KIT(kit, is_mongo);
+    char person[PK_UUID_TEXT], bo[PK_UUID_TEXT], ann[PK_UUID_TEXT], id[128];
+    bson_t out, part;
+    furnish_facts(&kit, person);
+    call(&kit, person, "{'nickname':'Bo'}", bo);
+    pk_clock_fake_advance(&kit.clock, 1000);
+    map_by(&kit, "caller", person);
+    pk_clock_fake_advance(&kit.clock, 1000);
+    call(&kit, person, "{'nickname':'Ann'}", ann);
+    (void)snprintf(id, sizeof(id), "caller:%s:instant", person);
+    const struct pk_explain_request request = { .id = id };
+    explain(&kit, &request, &out);
+    find_in(&out, "facts", "key", "nickname", &part);
+    expect_at(&part, "value", "Bo");
+    expect_at(&part, "valueNow", "Ann");
+    expect_at(&part, "isHeld", "true");
+    expect_at(&part, "sources.0.observationId", bo);
+    expect_at(&out, "staleness.effect.0.before.0", "Bo");
+    expect_at(&out, "staleness.effect.0.after.0", "Ann");
+    expect_words(&out, "nickname = Bo (0.90, now Ann) from observation ", true);
+    bson_destroy(&out);
 }
 
 /* ---- Hidden ---- */

@@ -11,7 +11,7 @@
 #include <sched.h>
 #include <string.h>
 
-enum { DEADLINE_MS = 20000 };
+enum { DEADLINE_MS = PK_TEST_PATIENCE_MS };
 
 /* One who wants 'version', on a thread of his own. */
 struct rider {

@@ -47,8 +47,9 @@ static bool apply(struct kit *kit, const char *person, int64_t at_ms, const char
         fill_joined(&joined[count], &operation[count], count, at_ms);
         pointer[count] = &joined[count];
     }
-    const bool ok = pk_joined_write(&kit->domain, person, pointer, count, 0, &list, &kit->err) &&
-                    (list.count == 0 || pk_store_commit(kit->bed.store, &list, 0, NULL, &kit->err));
+    const bool ok =
+        pk_joined_write(&kit->domain, person, pointer, count, NULL, 0, &list, &kit->err) &&
+        (list.count == 0 || pk_store_commit(kit->bed.store, &list, 0, NULL, &kit->err));
     pk_writes_done(&list);
     for (size_t i = 0; i < count; i++) {
         bson_destroy(&operation[i]);
@@ -300,7 +301,8 @@ TEST(hot_queries_of_a_mapper_find_traits_and_facts)
     KIT(kit, false);
     char person[PK_UUID_TEXT];
     kit_script(&kit, PK_SCRIPT_MAPPER,
-               "return pk.mapper { id = 'finds', version = '1.0.0',\n"
+               "return pk.mapper { limits = { soft_ms = 1000, hard_ms = 5000 },"
+               " id = 'finds', version = '1.0.0',\n"
                "  retrieval_pipeline = {\n"
                "    hotLayerQueries = {\n"
                "      { queryId = 'sure', queryType = 'pattern', targetField = 'work.*',\n"

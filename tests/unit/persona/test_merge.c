@@ -117,12 +117,12 @@ BOTH(what_cannot_be_merged_is_refused_and_says_why)
                  "' already");
     assert_false(try_merge(kit, B, A, &again)); /* A circle. */
     expect_error(&kit->err, PK_CONFLICT, "already");
-    assert_false(pk_merge_undo(&kit->domain, &kit->bed.by, B, NOBODY, &again, &kit->err));
+    assert_false(pk_merge_undo(&kit->domain, &kit->bed.by, NULL, B, NOBODY, &again, &kit->err));
     expect_error(&kit->err, PK_NOT_FOUND, "no such merge");
-    assert_false(pk_merge_undo(&kit->domain, &kit->bed.by, C, merged.id, &again, &kit->err));
+    assert_false(pk_merge_undo(&kit->domain, &kit->bed.by, NULL, C, merged.id, &again, &kit->err));
     expect_error(&kit->err, PK_NOT_FOUND, "no such merge");
     undo_merge(kit, A, merged.id); /* By the name of either. */
-    assert_false(pk_merge_undo(&kit->domain, &kit->bed.by, B, merged.id, &again, &kit->err));
+    assert_false(pk_merge_undo(&kit->domain, &kit->bed.by, NULL, B, merged.id, &again, &kit->err));
     expect_error(&kit->err, PK_CONFLICT, "undone already");
     assert_int_equal(kit_count(kit, "events", "eventType", "person.merged"), 2);
     assert_int_equal(kit_count(kit, "events", "eventType", "person.unmerged"), 2);
@@ -141,16 +141,16 @@ BOTH(one_merge_at_a_time_and_the_same_undo_is_one_task)
     expect_error(&kit->err, PK_CONFLICT, "under way");
     assert_false(try_merge(kit, B, C, &again));
     expect_error(&kit->err, PK_CONFLICT, "under way");
-    assert_false(pk_merge_undo(&kit->domain, &kit->bed.by, B, merged.id, &again, &kit->err));
+    assert_false(pk_merge_undo(&kit->domain, &kit->bed.by, NULL, B, merged.id, &again, &kit->err));
     expect_error(&kit->err, PK_CONFLICT, "under way");
     expect_done(kit, merged.task);
     assert_int_equal(rows_of(kit, "outbox", A), 0); /* What was to be done is B's. */
     assert_int_equal(rows_of(kit, "observations", B), 2);
     assert_int_equal(kit_count(kit, "observations", "processingStatus", "processed"), 3);
     expect_dense(kit, B);
-    assert_ok(pk_merge_undo(&kit->domain, &kit->bed.by, B, merged.id, &again, &kit->err),
+    assert_ok(pk_merge_undo(&kit->domain, &kit->bed.by, NULL, B, merged.id, &again, &kit->err),
               &kit->err);
-    if (pk_merge_undo(&kit->domain, &kit->bed.by, B, merged.id, &third, &kit->err)) {
+    if (pk_merge_undo(&kit->domain, &kit->bed.by, NULL, B, merged.id, &third, &kit->err)) {
         assert_string_equal(again.task, third.task);
     }
     expect_done(kit, again.task);
@@ -203,7 +203,7 @@ BOTH(of_merges_at_the_same_time_one_wins)
         for (size_t i = 4; i-- > 0;) {
             struct pk_merged undone;
             if (racer[i].is_ok) {
-                assert_ok(pk_merge_undo(&kit->domain, &kit->bed.by, racer[i].into,
+                assert_ok(pk_merge_undo(&kit->domain, &kit->bed.by, NULL, racer[i].into,
                                         racer[i].merged.id, &undone, &kit->err),
                           &kit->err);
                 kit_work(kit);
@@ -291,8 +291,9 @@ BOTH(nothing_is_lost_that_comes_meanwhile)
                 done = kit_get(kit, "outbox", merged.task);
             } while (strcmp(pk_doc_text(done, "status"), "done") != 0);
             struct pk_merged undone;
-            assert_ok(pk_merge_undo(&kit->domain, &kit->bed.by, B, merged.id, &undone, &kit->err),
-                      &kit->err);
+            assert_ok(
+                pk_merge_undo(&kit->domain, &kit->bed.by, NULL, B, merged.id, &undone, &kit->err),
+                &kit->err);
             do {
                 pk_clock_fake_advance(&kit->clock, 1);
                 bed_pause();
@@ -448,7 +449,8 @@ BOTH(whoever_is_one_is_exported_and_erased_as_one)
     (void)merge_two(kit, B, C);
     say(kit, A, 4);
     kit_work(kit);
-    assert_ok(pk_export_person(&kit->domain, &kit->bed.by, C, put, &text, &kit->err), &kit->err);
+    assert_ok(pk_export_person(&kit->domain, &kit->bed.by, NULL, C, put, &text, &kit->err),
+              &kit->err);
     assert_non_null(strstr(pk_buf_text(&text), "\"mergedFrom\":\""
                                                "a0000000"));
     assert_non_null(strstr(pk_buf_text(&text), "\"mergedFrom\":\""
@@ -478,7 +480,7 @@ BOTH(whoever_is_one_is_exported_and_erased_as_one)
         expect_error(&late.err, PK_CONFLICT, "erased");
         pk_accepted_done(&late);
     }
-    assert_false(pk_merge_undo(&kit->domain, &kit->bed.by, B, inner.id, &undone, &kit->err));
+    assert_false(pk_merge_undo(&kit->domain, &kit->bed.by, NULL, B, inner.id, &undone, &kit->err));
     expect_error(&kit->err, PK_CONFLICT, "erased");
 }
 
@@ -528,7 +530,7 @@ BOTH(a_merge_that_cannot_be_carried_out_can_be_undone)
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *task = kit_get(kit, "outbox", merged.task);
     assert_string_equal(pk_doc_text(task, "status"), "failed");
     assert_non_null(strstr(pk_doc_text(task, "lastError"), "too_large"));
-    assert_ok(pk_merge_undo(&kit->domain, &kit->bed.by, B, merged.id, &undone, &kit->err),
+    assert_ok(pk_merge_undo(&kit->domain, &kit->bed.by, NULL, B, merged.id, &undone, &kit->err),
               &kit->err);
     kit_work(kit);
     expect_same(first, essence_of(kit, A));

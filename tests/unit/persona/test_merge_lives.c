@@ -181,7 +181,8 @@ static void live_shortly(bool is_mongo, int crash_at, struct outcome *out)
     expect_dense(&kit, B);
     out->one = essence_of(&kit, B);
     pk_clock_fake_advance(&kit.clock, 1);
-    assert_ok(pk_merge_undo(&kit.domain, &kit.bed.by, B, merged.id, &undone, &kit.err), &kit.err);
+    assert_ok(pk_merge_undo(&kit.domain, &kit.bed.by, NULL, B, merged.id, &undone, &kit.err),
+              &kit.err);
     __atomic_store_n(&left_to_crash, crash_at, __ATOMIC_RELAXED);
     expect_done(&kit, undone.task);
     __atomic_store_n(&left_to_crash, 0, __ATOMIC_RELAXED);
@@ -302,7 +303,8 @@ TEST(who_is_erased_in_the_middle_of_an_undo_gets_nothing_back)
     assert_ok(pk_erase_person(&kit.domain, &kit.bed.by, A, task, &kit.err), &kit.err);
     expect_done(&kit, task);
     plant_late(&kit, page.doc[0]);
-    assert_ok(pk_merge_undo(&kit.domain, &kit.bed.by, B, merged.id, &undone, &kit.err), &kit.err);
+    assert_ok(pk_merge_undo(&kit.domain, &kit.bed.by, NULL, B, merged.id, &undone, &kit.err),
+              &kit.err);
     expect_done(&kit, undone.task);
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *late = kit_get(&kit, "observations", NOBODY);
     assert_null(late);

@@ -447,8 +447,8 @@ TEST(lines_of_what_is_gone_fold_into_the_floor)
         }
     }
     assert_near(mind_number_at(&bed, "floor"), 100);
-    assert_true(mind_has(&bed, "versions.1999"));
-    assert_false(mind_has(&bed, "versions.2000"));
+    assert_true(mind_has(&bed, "versions.2000")); /* 2,000, and that there are facts. */
+    assert_false(mind_has(&bed, "versions.2001"));
 }
 
 /* ---- What is wrong ---- */
@@ -559,6 +559,21 @@ TEST(ids_are_uuids_and_depend_on_every_part)
             assert_string_not_equal(id[i], id[k]);
         }
     }
+}
+
+TEST(ids_near_an_observation_begin_as_its_own)
+{
+    const char *const obs = "0196f2aa-51b3-4c07-8a11-c0ffee000001";
+    char id[PK_UUID_TEXT], other[PK_UUID_TEXT];
+    pk_mind_id_near(id, obs, "b", "c", 0);
+    pk_mind_id_near(other, obs, "b", "c", 1);
+    assert_memory_equal(id, obs, strlen("0196f2aa-51b3"));
+    assert_memory_equal(other, id, strlen("0196f2aa-51b3-4"));
+    assert_string_not_equal(id, other);
+    assert_true(pk_uuid_is_v4(id, strlen(id)));
+    pk_mind_id_near(id, "no id", "b", "c", 0);
+    pk_mind_id(other, "no id", "b", "c", 0);
+    assert_string_equal(id, other);
 }
 
 TEST(an_observation_that_corrects_itself_counts_once)

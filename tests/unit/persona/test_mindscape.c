@@ -130,8 +130,9 @@ TEST(touches_in_one_list_are_one_write)
     assert_ok(pk_store_commit(kit.bed.store, &list, 0, NULL, &kit.err), &kit.err);
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *doc = read_now(&kit, person);
     assert_int_equal(pk_doc_int(doc, "versions.0.v", 0), 2);
-    assert_string_equal(pk_doc_text(doc, "versions.1.key"), "role");
-    assert_int_equal(pk_doc_int(doc, "versions.2.v", 0), 1);
+    assert_string_equal(pk_doc_text(doc, "versions.1.kind"), PK_MIND_FACTS);
+    assert_string_equal(pk_doc_text(doc, "versions.2.key"), "role");
+    assert_int_equal(pk_doc_int(doc, "versions.3.v", 0), 1);
     assert_int_equal(pk_doc_int(doc, "processingMetadata.lastProcessingDuration", 0), 3);
     assert_false(pk_mindscape_touch(&kit.domain, "00000000-0000-4000-8000-000000000000", "consent",
                                     NULL, 0, &list, &kit.err));

@@ -581,7 +581,7 @@ BOTH(nobody_is_written_about_whom_the_rules_forbid)
 {
     KIT(kit, is_mongo);
     struct sight sight = { .person = PERSON };
-    const struct pk_accept_rules rules = { may_see, &sight };
+    const struct pk_accept_rules rules = { .may = may_see, .context = &sight };
     struct pk_accepted accepted[3] = { { .is_ok = false } };
     bson_t sent[3];
     struct pk_sent one[3];

@@ -334,7 +334,8 @@ TEST(a_required_trait_that_is_not_known_is_named)
     KIT(kit, false);
     SKETCH(sketch, &kit);
     kit_script(&kit, PK_SCRIPT_MAPPER,
-               "return pk.mapper { id = \"strict\", version = \"1.0.0\",\n"
+               "return pk.mapper { limits = { soft_ms = 1000, hard_ms = 5000 },"
+               " id = \"strict\", version = \"1.0.0\",\n"
                "  requires = { \"work.chronotype\", \"work.focus\" },\n"
                "  core = function(m) return { x = { m[\"work.focus\"] } } end }");
     const struct pk_map_request request = request_of(&sketch, "strict");
@@ -354,7 +355,8 @@ TEST(a_mapper_may_go_on_without_a_required_trait_and_warns)
     SKETCH(sketch, &kit);
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *persona = NULL;
     kit_script(&kit, PK_SCRIPT_MAPPER,
-               "return pk.mapper { id = \"easy\", version = \"1.0.0\",\n"
+               "return pk.mapper { limits = { soft_ms = 1000, hard_ms = 5000 },"
+               " id = \"easy\", version = \"1.0.0\",\n"
                "  requires = { \"work.chronotype\" }, on_missing = \"degrade\",\n"
                "  core = function(m) return { x = { 1 } } end,\n"
                "  overlay = function(m) return { y = { m.now.place or 0 } } end }");
@@ -379,7 +381,8 @@ TEST(a_required_section_that_is_missing_is_a_warning_or_refused)
     static const char *const wanted[] = { "plan", "x", NULL };
     struct pk_mapped mapped;
     kit_script(&kit, PK_SCRIPT_MAPPER,
-               "return pk.mapper { id = \"some\", version = \"1.0.0\",\n"
+               "return pk.mapper { limits = { soft_ms = 1000, hard_ms = 5000 },"
+               " id = \"some\", version = \"1.0.0\",\n"
                "  output_template = { sections = { { sectionName = \"z\", dataSource = {},\n"
                "    prompt = \"p\", maxTokens = 5, required = true, detail = \"balanced\" } } },\n"
                "  core = function(m) return { x = { 1 } } end }");
@@ -533,9 +536,12 @@ static void check_uses(bool is_mongo)
     PK_CLEANUP(pk_freep)
     char *id = pk_strdupf("greeter:%s:instant", sketch.person);
     before = kit_get(&kit, "personas", id);
+    pk_clock_fake_advance(&kit.clock, 1);
     pk_persona_used(kit_personas(&kit), id, "22222222-2222-4222-8222-222222222222");
     assert_ok(pk_personas_flush(kit_personas(&kit), &kit.err), &kit.err);
     after = kit_get(&kit, "personas", id);
+    assert_string_equal(pk_doc_text(after, "usageMetadata.lastAccessedBy"),
+                        "22222222-2222-4222-8222-222222222222");
     assert_int_equal(pk_doc_int(after, "usageMetadata.accessCount", 0), 4);
     assert_int_equal(pk_doc_date(after, "usageMetadata.lastAccessedAt", 0), kit_now(&kit));
     assert_int_equal(pk_doc_version(after), pk_doc_version(before));

@@ -21,7 +21,8 @@ TEST(declared_values_of_the_request_make_a_variant)
     bson_t context;
     kit_script(
         &kit, PK_SCRIPT_MAPPER,
-        "return pk.mapper { id = \"task\", version = \"1.0.0\",\n"
+        "return pk.mapper { limits = { soft_ms = 1000, hard_ms = 5000 },"
+        " id = \"task\", version = \"1.0.0\",\n"
         "  context = { \"audience\", \"taskType\" },\n"
         "  core = function(m, ctx) return { x = { ctx.context and ctx.context.audience or 0,\n"
         "    ctx.task and ctx.task.type or 0, ctx.context and ctx.context.other or 0 } } end }");
@@ -55,7 +56,8 @@ TEST(beyond_32_variants_they_are_made_and_not_kept)
     KIT(kit, false);
     SKETCH(sketch, &kit);
     kit_script(&kit, PK_SCRIPT_MAPPER,
-               "return pk.mapper { id = \"many\", version = \"1.0.0\", context = { \"n\" },\n"
+               "return pk.mapper { limits = { soft_ms = 1000, hard_ms = 5000 },"
+               " id = \"many\", version = \"1.0.0\", context = { \"n\" },\n"
                "  core = function(m, ctx) return { n = { ctx.context.n } } end }");
     struct pk_map_request request = request_of(&sketch, "many");
     for (int i = 0; i < 34; i++) {
@@ -270,7 +272,8 @@ TEST(prompts_are_filled_cut_counted_and_read)
     SKETCH(sketch, &kit);
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *persona = NULL;
     kit_script(&kit, PK_SCRIPT_MAPPER,
-               "return pk.mapper { id = \"prompt\", version = \"1.0.0\",\n"
+               "return pk.mapper { limits = { soft_ms = 1000, hard_ms = 5000 },"
+               " id = \"prompt\", version = \"1.0.0\",\n"
                "  output_template = { sections = {\n"
                "    { sectionName = \"letter\", dataSource = {}, required = false,\n"
                "      prompt = \"Write to {{person.name | them}}: {{ tones }}, {{a.b}}!\",\n"

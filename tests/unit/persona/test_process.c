@@ -338,6 +338,69 @@ BOTH(a_consent_that_begins_later_is_waited_for_and_one_that_is_gone_again_change
     pk_writes_done(&list);
 }
 
+/* ---- What is supposed, and not read ---- */
+
+/* A record that the mindscape says nothing of, as one from before there was a mindscape. */
+BOTH(a_consent_that_nobody_told_the_mindscape_of_holds_all_the_same)
+{
+    char person[PK_UUID_TEXT], first[PK_UUID_TEXT], second[PK_UUID_TEXT];
+    kit_processor(kit, "minutes", "1.0.0", "work_session", "t:set('work.minutes', s.minutes)");
+    kit_person(kit, person);
+    kit_observe(kit, person, "work_session", "{'minutes': 3}", first);
+    kit_work(kit);
+    kit_put(kit, "consents",
+            "{'_id': '%s:processing', 'userId': '%s', 'purpose': 'processing',"
+            " 'status': 'withdrawn', 'withdrawnAt': '2026-01-01T00:00:00Z', 'recordedBy': 'tester',"
+            " 'createdAt': '2026-01-01T00:00:00Z', 'updatedAt': '2026-01-01T00:00:00Z'}",
+            person, person);
+    kit_observe(kit, person, "work_session", "{'minutes': 4}", second);
+    kit_work(kit);
+    expect_status(kit, first, "processed", 1);
+    expect_status(kit, second, "approved", 0);
+    assert_true(trait_number(kit, person, "work.minutes") == 3);
+}
+
+BOTH(a_row_of_an_attempt_that_nobody_counted_is_replaced)
+{
+    char person[PK_UUID_TEXT], observation[PK_UUID_TEXT], id[128];
+    kit_processor(kit, "minutes", "1.0.0", "work_session", "t:set('work.minutes', s.minutes)");
+    kit_person(kit, person);
+    kit_observe(kit, person, "work_session", "{'minutes': 3}", observation);
+    (void)snprintf(id, sizeof(id), "%s:minutes:1.0.0", observation);
+    kit_put(
+        kit, "processing",
+        "{'_id': '%s', 'userId': '%s', 'obsId': '%s', 'processorId': 'minutes',"
+        " 'processorVersion': '1.0.0', 'contentHash': '%064d', 'status': 'failed', 'answers': [],"
+        " 'error': 'killed', 'durationMs': 1, 'createdAt': '2026-01-01T00:00:00Z',"
+        " 'updatedAt': '2026-01-01T00:00:00Z'}",
+        id, person, observation, 0);
+    kit_work(kit);
+    expect_status(kit, observation, "processed", 1);
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *row = kit_get(kit, "processing", id);
+    assert_string_equal(pk_doc_text(row, "status"), "done");
+    assert_int_equal(pk_doc_date(row, "createdAt", 0), INT64_C(1767225600000));
+}
+
+/* That there are facts is a line of its own, so theirs may have the name of what is true now. */
+BOTH(a_fact_is_found_under_the_name_of_what_is_true_just_now)
+{
+    char person[PK_UUID_TEXT], first[PK_UUID_TEXT], second[PK_UUID_TEXT];
+    kit_processor(kit, "both", "1.0.0", "work_session",
+                  "t:set('seen.fact', m.facts.mood or 'none')\n"
+                  "t:set('seen.now', m.now.mood or 'none')\n"
+                  "t:now('mood', 'calm', { ttl = '1h' })\n"
+                  "t:remember('mood', 'mostly good')");
+    kit_person(kit, person);
+    kit_observe(kit, person, "work_session", "{}", first);
+    kit_work(kit);
+    kit_observe(kit, person, "work_session", "{}", second);
+    kit_work(kit);
+    expect_status(kit, second, "processed", 2);
+    PK_CLEANUP(pk_doc_unrefp) struct pk_doc *mindscape = kit_get(kit, "mindscapes", person);
+    assert_string_equal(pk_doc_text(mindscape, "traits.0.value"), "mostly good");
+    assert_string_equal(pk_doc_text(mindscape, "traits.1.value"), "calm");
+}
+
 /* ---- What scripts ask ---- */
 
 static bool answer_search(void *context, const char *name, const bson_t *question, bson_t *answer,
@@ -363,7 +426,8 @@ BOTH(what_a_processor_asked_and_was_told_is_kept)
     kit->domain.ask = answer_search;
     kit->domain.ask_context = &asked;
     kit_script(kit, PK_SCRIPT_PROCESSOR,
-               "return pk.processor { id = 'asks', version = '1.0.0',\n"
+               "return pk.processor { limits = { soft_ms = 1000, hard_ms = 5000 },"
+               " id = 'asks', version = '1.0.0',\n"
                "  accepts = { 'work_session' }, capabilities = { 'search' },\n"
                "  process = function(obs, m, t, ctx)\n"
                "    local told = pk.ask('search', { q = 'tea' })\n"

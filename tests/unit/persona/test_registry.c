@@ -144,7 +144,8 @@ TEST(a_script_goes_by_the_id_and_kind_that_it_says)
 
 static const char processor_source[] =
     "local pk = require \"personakit\"\n"
-    "return pk.processor { id = \"%s\", version = \"1.0.0\", accepts = { \"work_session\" },\n"
+    "return pk.processor { limits = { soft_ms = 1000, hard_ms = 5000 },"
+    " id = \"%s\", version = \"1.0.0\", accepts = { \"work_session\" },\n"
     "  process = function(obs, m, t) t:set(\"work.seen\", true) end }\n";
 static const char condition_source[] =
     "local pk = require \"personakit\"\n"

@@ -445,7 +445,8 @@ BOTH(the_host_is_not_asked_again)
     kit->domain.ask = answer_with;
     kit->domain.ask_context = &text;
     kit_script(kit, PK_SCRIPT_PROCESSOR,
-               "return pk.processor { id = 'asks', version = '1.0.0',\n"
+               "return pk.processor { limits = { soft_ms = 1000, hard_ms = 5000 },"
+               " id = 'asks', version = '1.0.0',\n"
                "  accepts = { 'work_session' }, capabilities = { 'search' },\n"
                "  process = function(obs, m, t)\n"
                "    t:set('asked.told', pk.ask('search', { q = 'tea' }))\n"

@@ -30,7 +30,8 @@ static void put_draft(struct kit *kit, const char *version, const char *rest)
 {
     PK_CLEANUP(pk_freep)
     char *text = pk_strdupf("local pk = require \"personakit\"\n"
-                            "return pk.mapper { id = \"daily\", version = \"%s\",\n%s }\n",
+                            "return pk.mapper { limits = { soft_ms = 1000, hard_ms = 5000 },"
+                            " id = \"daily\", version = \"%s\",\n%s }\n",
                             version, rest);
     struct pk_bundle *bundle = NULL;
     struct pk_report report = { 0 };
@@ -130,7 +131,9 @@ static void try_a_draft(bool is_mongo)
     SKETCH(sketch, &kit);
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *made = NULL;
     kit_script(&kit, PK_SCRIPT_MAPPER,
-               "return pk.mapper { id = \"daily\", version = \"1.0.0\", %s }", SAYS_TONE);
+               "return pk.mapper { limits = { soft_ms = 1000, hard_ms = 5000 },"
+               " id = \"daily\", version = \"1.0.0\", %s }",
+               SAYS_TONE);
     put_draft(&kit, "2.0.0",
               "core = function(m) return { tone = { \"new: \" .. (m[\"tone\"] or \"none\") } } end,"
               "overlay = function(m) return { mood = { m.now.mood or \"calm\" } } end");
@@ -168,7 +171,9 @@ TEST(it_gives_what_a_mapping_gives)
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *made = NULL;
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *persona = NULL;
     kit_script(&kit, PK_SCRIPT_MAPPER,
-               "return pk.mapper { id = \"daily\", version = \"1.0.0\", %s }", SAYS_TONE);
+               "return pk.mapper { limits = { soft_ms = 1000, hard_ms = 5000 },"
+               " id = \"daily\", version = \"1.0.0\", %s }",
+               SAYS_TONE);
     (void)sketch_trait(&sketch, "tone", "'dry'");
     sketch_write(&sketch);
     (void)map(&sketch, "daily", &persona);
@@ -267,7 +272,9 @@ TEST(a_version_that_fails_says_where_and_is_counted_nowhere)
     SKETCH(sketch, &kit);
     bson_t out;
     kit_script(&kit, PK_SCRIPT_MAPPER,
-               "return pk.mapper { id = \"daily\", version = \"1.0.0\", %s }", SAYS_TONE);
+               "return pk.mapper { limits = { soft_ms = 1000, hard_ms = 5000 },"
+               " id = \"daily\", version = \"1.0.0\", %s }",
+               SAYS_TONE);
     put_draft(&kit, "2.0.0", "core = function(m) return { x = { m[\"tone\"]:gone() } } end");
     struct pk_trial trial = trial_of(&sketch, "2.0.0");
     for (int i = 0; i < 12; i++) {
