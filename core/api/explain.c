@@ -80,9 +80,36 @@ static void answer_text(struct pk_api_call *call, const bson_t *explanation)
     call->answer->status = 200;
 }
 
+static bool is_gone(const struct pk_error *why)
+{
+    return why->code == PK_NOT_FOUND && !why->field;
+}
+
+/* By the id that it is asked for; by that of whom the person was merged into, where there is none.
+ */
+static bool find_explanation(struct pk_api_call *call, struct pk_explain_request *request,
+                             bson_t *out, struct pk_error *err)
+{
+    struct pk_personas *personas = call->parts->domain->personas;
+    struct pk_error why = { 0 };
+    if (pk_persona_explain(personas, request, out, &why)) {
+        return true;
+    }
+    const char *other = NULL;
+    if (is_gone(&why) && !pk_call_follow_persona(call, request->id, &other, err)) {
+        return false;
+    }
+    request->id = other;
+    if (other) {
+        return pk_persona_explain(personas, request, out, err);
+    }
+    *err = why;
+    return false;
+}
+
 static bool explain(struct pk_api_call *call, struct pk_error *err)
 {
-    const struct pk_explain_request request = {
+    struct pk_explain_request request = {
         .id = pk_call_value(call, "persona"),
         .as_of_ms = as_of(call),
         .mapper_version = pk_call_value(call, "mapper_version"),
@@ -95,8 +122,8 @@ static bool explain(struct pk_api_call *call, struct pk_error *err)
     if (!check_time(call, err)) {
         return false;
     }
-    if (!pk_persona_explain(call->parts->domain->personas, &request, &out, &why)) {
-        if (why.code == PK_NOT_FOUND && !why.field) {
+    if (!find_explanation(call, &request, &out, &why)) {
+        if (is_gone(&why)) {
             call->object.is_missing = true; /* In the words of all that is not there. */
             return pk_access_check(call->who, call->row->action, &call->object, err);
         }

@@ -288,13 +288,14 @@ static bool show(struct pk_api_call *call, const struct pk_doc *persona, struct 
     return ok;
 }
 
-/* Under the id of somebody who was merged there is none: the same of whom he was merged into. */
-static bool get_merged(struct pk_api_call *call, const char **id, struct pk_error *err)
+bool pk_call_follow_persona(struct pk_api_call *call, const char *id, const char **out,
+                            struct pk_error *err)
 {
     const struct pk_person_ref ref = { .id = call->object.person };
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *person = NULL;
     struct pk_persona_name name;
-    if (!pk_persona_name(*id, &name)) {
+    *out = NULL;
+    if (!pk_persona_name(id, &name)) {
         return true;
     }
     if (!pk_person_find(call->parts->domain, &ref, call->deadline_ns, &person, err)) {
@@ -304,11 +305,17 @@ static bool get_merged(struct pk_api_call *call, const char **id, struct pk_erro
         return true;
     }
     call->object.person = pk_arena_strdup(&call->request->arena, pk_doc_id(person));
-    *id = pk_arena_printf(&call->request->arena, "%s:%s%s", name.mapper, call->object.person,
-                          strchr(*id, ':') + 1 + strlen(ref.id));
-    return pk_access_check(call->who, call->row->action, &call->object, err) &&
-           pk_persona_get(call->parts->domain->personas, *id, call->who, call->deadline_ns,
-                          &call->found, err);
+    *out = pk_arena_printf(&call->request->arena, "%s:%s%s", name.mapper, call->object.person,
+                           strchr(id, ':') + 1 + strlen(ref.id));
+    return pk_access_check(call->who, call->row->action, &call->object, err);
+}
+
+static bool get_merged(struct pk_api_call *call, const char *id, struct pk_error *err)
+{
+    const char *other;
+    return pk_call_follow_persona(call, id, &other, err) &&
+           (!other || pk_persona_get(call->parts->domain->personas, other, call->who,
+                                     call->deadline_ns, &call->found, err));
 }
 
 static bool get(struct pk_api_call *call, struct pk_error *err)
@@ -318,9 +325,8 @@ static bool get(struct pk_api_call *call, struct pk_error *err)
     const char *id = pk_call_value(call, "persona");
     const uint64_t stamp = pk_hot_stamp(call->parts->hot, person);
 
-    const char *other = id;
     if (!pk_persona_get(personas, id, call->who, call->deadline_ns, &call->found, err) ||
-        (!call->found && !get_merged(call, &other, err))) {
+        (!call->found && !get_merged(call, id, err))) {
         return false;
     }
     if (!call->found) {

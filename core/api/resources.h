@@ -39,5 +39,9 @@ pk_subject_fn pk_subject_person;
 /* Reads the observation that {observation} names into call->found; one that is hidden from who asks
  * is not there. */
 pk_subject_fn pk_subject_observation;
+/* Under the id of somebody who was merged there is no persona: '*out' is the same of whom he was
+ * merged into, for who may see that one; NULL: he was not merged. */
+bool pk_call_follow_persona(struct pk_api_call *call, const char *id, const char **out,
+                            struct pk_error *err);
 
 #endif

@@ -140,6 +140,11 @@ static void scene_open(struct scene *scene)
     merge(scene);
 }
 
+static void scene_close(struct scene *scene)
+{
+    house_close(&scene->house);
+}
+
 /* ---- What is asked for ---- */
 
 /* A path parameter, and what it may be; the person's id stands for '@'. */
@@ -302,7 +307,7 @@ static size_t look(struct scene *scene, const struct pk_api_row *row, const char
 
 TEST(no_route_names_the_other_to_a_key_for_one)
 {
-    struct scene scene;
+    PK_CLEANUP(scene_close) struct scene scene = { 0 };
     size_t count = 0;
     scene_open(&scene);
     for (size_t r = 0; r < pk_api_row_count(); r++) {
@@ -321,14 +326,13 @@ TEST(no_route_names_the_other_to_a_key_for_one)
     }
     print_message("# %zu looks\n", count);
     assert_true(count > 200);
-    house_close(&scene.house);
 }
 
 /* ---- What such a key is told ---- */
 
 TEST(of_a_merge_a_key_for_one_sees_that_there_was_one)
 {
-    struct scene scene;
+    PK_CLEANUP(scene_close) struct scene scene = { 0 };
     scene_open(&scene);
     struct reply reply = ask(&scene, "GET", "/v1/people", scene.key[FROM_KEY], NULL);
     expect(&reply, 200, NULL);
@@ -366,7 +370,6 @@ TEST(of_a_merge_a_key_for_one_sees_that_there_was_one)
     assert_string_equal(reply_text(&reply, "personId"), INTO);
     assert_string_equal(reply_text(&reply, "mergedFrom"), FROM);
     reply_done(&reply);
-    house_close(&scene.house);
 }
 
 /* ---- Filters ---- */
@@ -401,10 +404,34 @@ static size_t count_pages(struct scene *scene, const char *target, const char *k
     return 0;
 }
 
+TEST(who_sees_both_has_the_persona_of_both_by_either_id)
+{
+    static const char *const target[] = {
+        "/v1/personas/own:" FROM ":instant",
+        "/v1/personas/own:" FROM ":instant/explain",
+        "/v1/personas/own:" FROM ":instant/explain?mapper_version=1.0.0",
+    };
+    PK_CLEANUP(scene_close) struct scene scene = { 0 };
+    scene_open(&scene);
+    struct reply reply = ask(&scene, "POST", "/v1/personas/map", scene.key[BOTH_KEY],
+                             "{'mapperId':'own','personaId':'" FROM "','detailLevel':'instant'}");
+    expect(&reply, 200, NULL);
+    reply_done(&reply);
+    for (size_t i = 0; i < PK_COUNT(target); i++) {
+        reply = ask(&scene, "GET", target[i], scene.key[BOTH_KEY], NULL);
+        expect(&reply, 200, NULL);
+        assert_non_null(strstr(reply.body, "own:" INTO ":instant"));
+        reply_done(&reply);
+        reply = ask(&scene, "GET", target[i], scene.key[FROM_KEY], NULL);
+        expect(&reply, 404, "not_found");
+        reply_done(&reply);
+    }
+}
+
 TEST(a_filter_by_person_means_all_of_his_ids_that_are_in_sight)
 {
     static const char *const list[] = { "/v1/admin/audit", "/v1/admin/outbox" };
-    struct scene scene;
+    PK_CLEANUP(scene_close) struct scene scene = { 0 };
     scene_open(&scene);
     for (size_t i = 0; i < PK_COUNT(list); i++) {
         char from[200], into[200], other[200];
@@ -426,7 +453,6 @@ TEST(a_filter_by_person_means_all_of_his_ids_that_are_in_sight)
         assert_int_equal(count_of(&scene, from, scene.key[NO_KEY]), 0);
         assert_int_equal(count_of(&scene, other, admin), 0);
     }
-    house_close(&scene.house);
 }
 
 TEST(rows_about_others_are_not_counted)
@@ -436,7 +462,7 @@ TEST(rows_about_others_are_not_counted)
         size_t merged; /* Rows that say "merged". */
     } sees[] = { { FROM_KEY, 1 }, { INTO_KEY, 1 }, { BOTH_KEY, 2 }, { NO_KEY, 0 } };
     static const char reads[] = "/v1/people/" INTO "/access-log";
-    struct scene scene;
+    PK_CLEANUP(scene_close) struct scene scene = { 0 };
     scene_open(&scene);
     for (size_t i = 0; i < PK_COUNT(sees); i++) {
         const char *key = scene.key[sees[i].key];
@@ -446,7 +472,6 @@ TEST(rows_about_others_are_not_counted)
     /* Each has had his persona made, by his own id. */
     assert_int_equal(count_of(&scene, reads, scene.key[INTO_KEY]), 1);
     assert_int_equal(count_of(&scene, reads, scene.key[BOTH_KEY]), 2);
-    house_close(&scene.house);
 }
 
 /* Everything from the scene's start until the mark that is made here; to be freed. */
@@ -486,7 +511,7 @@ static char *hear(struct scene *scene, const char *query, const char *key)
 
 TEST(streams_follow_merges_and_name_nobody_out_of_sight)
 {
-    struct scene scene;
+    PK_CLEANUP(scene_close) struct scene scene = { 0 };
     scene_open(&scene);
     for (int key = 0; key < KEYS; key++) {
         PK_CLEANUP(pk_freep) char *heard = hear(&scene, "", scene.key[key]);
@@ -506,7 +531,6 @@ TEST(streams_follow_merges_and_name_nobody_out_of_sight)
     }
     PK_CLEANUP(pk_freep) char *one = hear(&scene, "&person=" FROM, scene.key[FROM_KEY]);
     assert_non_null(strstr(one, "event: person.merged"));
-    house_close(&scene.house);
 }
 
 /* ---- Writing ---- */
@@ -533,7 +557,7 @@ TEST(who_sees_one_does_nothing_to_the_other)
         int key;
         const char *person;
     } asker[] = { { INTO_KEY, FROM }, { FROM_KEY, INTO }, { NO_KEY, FROM }, { NO_KEY, INTO } };
-    struct scene scene;
+    PK_CLEANUP(scene_close) struct scene scene = { 0 };
     scene_open(&scene);
     const size_t before = house_count(&scene.house, "observations");
     for (size_t w = 0; w < PK_COUNT(write); w++) {
@@ -573,13 +597,12 @@ TEST(who_sees_one_does_nothing_to_the_other)
     reply_done(&reply[0]);
     reply_done(&reply[1]);
     assert_int_equal(house_count(&scene.house, "observations"), before);
-    house_close(&scene.house);
 }
 
 /* A list of one key: what is refused to it does not touch the others. */
 TEST(many_at_once_are_refused_one_by_one)
 {
-    struct scene scene;
+    PK_CLEANUP(scene_close) struct scene scene = { 0 };
     scene_open(&scene);
     struct reply reply = ask(&scene, "POST", "/v1/observations", scene.key[INTO_KEY],
                              "{'observations':[{'person_id':'" FROM "','type':'chat_log',"
@@ -596,12 +619,11 @@ TEST(many_at_once_are_refused_one_by_one)
     assert_string_equal(reply_text(&reply, "personId"), INTO);
     assert_string_equal(reply_text(&reply, "mergedFrom"), FROM);
     reply_done(&reply);
-    house_close(&scene.house);
 }
 
 TEST(who_sees_one_cannot_undo_the_merge)
 {
-    struct scene scene;
+    PK_CLEANUP(scene_close) struct scene scene = { 0 };
     char target[2][200];
     scene_open(&scene);
     for (int key = FROM_KEY; key <= NO_KEY; key++) {
@@ -635,14 +657,13 @@ TEST(who_sees_one_cannot_undo_the_merge)
     expect(&reply, 200, NULL);
     assert_int_equal(reply_number(&reply, "value"), 1);
     reply_done(&reply);
-    house_close(&scene.house);
 }
 
 /* ---- Erased ---- */
 
 TEST(an_erasure_is_told_to_who_sees_whom_it_was_asked_for)
 {
-    struct scene scene;
+    PK_CLEANUP(scene_close) struct scene scene = { 0 };
     scene_open(&scene);
     struct reply reply =
         ask(&scene, "DELETE", "/v1/people/" INTO "?wait=processed", scene.key[BOTH_KEY], NULL);
@@ -675,5 +696,4 @@ TEST(an_erasure_is_told_to_who_sees_whom_it_was_asked_for)
     reply = ask(&scene, "POST", target, scene.key[FROM_KEY], NULL);
     expect(&reply, 404, "not_found");
     reply_done(&reply);
-    house_close(&scene.house);
 }
