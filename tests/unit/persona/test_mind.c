@@ -7,6 +7,8 @@
 #include "doc/json.h"
 #include "doc/path.h"
 #include "doc/schema.h"
+#include "persona/mindscape.h"
+#include "store/store.h"
 
 #include <string.h>
 
@@ -574,6 +576,31 @@ TEST(ids_near_an_observation_begin_as_its_own)
     pk_mind_id_near(id, "no id", "b", "c", 0);
     pk_mind_id(other, "no id", "b", "c", 0);
     assert_string_equal(id, other);
+}
+
+/* Two who are parted again are each made anew of what came under either's name: in one epoch, and
+ * of one observation while the other's rows are still there. */
+TEST(a_change_has_an_id_of_its_own_for_each_person_and_epoch)
+{
+    static const struct {
+        const char *person;
+        int64_t epoch;
+    } of[] = { { "00000001-0000-4000-8000-0000000000aa", 1 },
+               { "00000001-0000-4000-8000-0000000000bb", 1 },
+               { "00000001-0000-4000-8000-0000000000bb", 2 } };
+    MIND(bed, NULL);
+    PK_CLEANUP(pk_writes_done) struct pk_writes list = { 0 };
+    mind_observe(&bed, 1, "x", 0, "x", SAY("set", "'deep'", ""));
+    const size_t count = pk_mind_change_count(bed.mind);
+    for (size_t i = 0; i < PK_COUNT(of); i++) {
+        pk_mindscape_add_history(bed.mind, of[i].person, of[i].epoch, 0, count, MIND_EPOCH, &list);
+    }
+    assert_true(count > 0 && list.count == PK_COUNT(of) * count);
+    for (size_t i = 0; i < list.count; i++) {
+        for (size_t k = 0; k < i; k++) {
+            assert_string_not_equal(list.write[i].id, list.write[k].id);
+        }
+    }
 }
 
 TEST(an_observation_that_corrects_itself_counts_once)
