@@ -15,7 +15,6 @@
 #include "doc/doc.h"
 #include "store/store.h"
 
-#include <stdio.h>
 #include <string.h>
 
 void actor_note(struct pk_writes *list, const struct pk_books *books, const struct pk_by *by,
@@ -161,12 +160,7 @@ static bool decide(void *context, struct pk_writes *list, struct pk_error *err)
 
 static bool run(struct change *change, struct pk_doc **out, struct pk_error *err)
 {
-    struct pk_commit commit = { .cursor = "" };
-    const bool ok = pk_store_decide(change->books->store, decide, change, change->by->deadline_ns,
-                                    &commit, err);
-    if (ok && change->by->cursor && commit.cursor[0]) {
-        (void)snprintf(change->by->cursor, PK_POSITION_TEXT, "%s", commit.cursor);
-    }
+    const bool ok = pk_by_decide(change->by, change->books, decide, change, err);
     if (ok && out) {
         *out = pk_doc_ref(change->result);
     }

@@ -134,3 +134,19 @@ void pk_news_add(struct pk_writes *list, const struct pk_books *books, const str
     PK_CLEANUP(pk_doc_unrefp) struct pk_doc *doc = pk_doc_take(bson);
     pk_writes_announce(list, doc);
 }
+
+/* ---- Deciding ---- */
+
+bool pk_by_decide(const struct pk_by *by, const struct pk_books *books,
+                  bool (*decide)(void *context, struct pk_writes *list, struct pk_error *err),
+                  void *context, struct pk_error *err)
+{
+    struct pk_commit commit = { .cursor = "" };
+    if (!pk_store_decide(books->store, decide, context, by->deadline_ns, &commit, err)) {
+        return false;
+    }
+    if (by->cursor && commit.cursor[0]) {
+        memcpy(by->cursor, commit.cursor, PK_POSITION_TEXT);
+    }
+    return true;
+}

@@ -47,6 +47,11 @@ struct pk_by {
                    * written; or NULL. */
 };
 
+/* pk_store_decide (store.h) for somebody: until his deadline, and its cursor for him. */
+bool pk_by_decide(const struct pk_by *by, const struct pk_books *books,
+                  bool (*decide)(void *context, struct pk_writes *list, struct pk_error *err),
+                  void *context, struct pk_error *err);
+
 struct pk_fact {
     const char *name; /* A literal: no dots. NULL ends a list. */
     const char *text; /* NULL: left out. */

@@ -34,6 +34,7 @@
 #include "api/events_internal.h"
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/cond.h"
 #include "base/error.h"
 #include "base/id.h"
 #include "doc/doc.h"
@@ -44,7 +45,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { HELD_DEFAULT = 4096, REPLAYS_DEFAULT = 256 };
 
@@ -89,15 +89,7 @@ void follower_free(struct pk_events *events, struct follower *follower)
 
 void events_doze(struct pk_events *events, pthread_cond_t *cond, int64_t ms)
 {
-    struct timespec until;
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += (time_t)(ms / 1000);
-    until.tv_nsec += (long)(ms % 1000 * 1000000);
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
-    (void)pthread_cond_timedwait(cond, &events->lock, &until);
+    (void)pk_cond_wait(cond, &events->lock, pk_cond_in_ms(ms));
 }
 
 /* ---- What is held ---- */
@@ -510,7 +502,6 @@ void pk_events_add(struct pk_events *events, struct pk_events_place *place,
 struct pk_events *pk_events_new(const struct pk_events_options *options)
 {
     struct pk_events *events = pk_calloc(1, sizeof(*events));
-    pthread_condattr_t attributes;
 
     events->options = *options;
     events->options.held = options->held ? options->held : HELD_DEFAULT;
@@ -519,11 +510,8 @@ struct pk_events *pk_events_new(const struct pk_events_options *options)
     queue_init(&events->to_crier);
     queue_init(&events->to_replay);
     (void)pthread_mutex_init(&events->lock, NULL);
-    (void)pthread_condattr_init(&attributes);
-    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&events->news_came, &attributes);
-    (void)pthread_cond_init(&events->client_came, &attributes);
-    (void)pthread_condattr_destroy(&attributes);
+    pk_cond_init(&events->news_came);
+    pk_cond_init(&events->client_came);
     return events;
 }
 

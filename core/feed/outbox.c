@@ -24,6 +24,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/cond.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "doc/doc.h"
@@ -31,7 +32,6 @@
 
 #include <assert.h>
 #include <string.h>
-#include <time.h>
 
 enum {
     THREADS = 16,
@@ -75,7 +75,6 @@ static void fill_options(struct pk_outbox_options *options)
 struct pk_outbox *pk_outbox_new(const struct pk_outbox_options *options)
 {
     struct pk_outbox *outbox = pk_calloc(1, sizeof(*outbox));
-    pthread_condattr_t attributes;
 
     outbox->options = *options;
     fill_options(&outbox->options);
@@ -95,10 +94,7 @@ struct pk_outbox *pk_outbox_new(const struct pk_outbox_options *options)
     outbox->ready_end = &outbox->ready;
     (void)pthread_mutex_init(&outbox->lock, NULL);
     (void)pthread_cond_init(&outbox->claimed, NULL);
-    (void)pthread_condattr_init(&attributes);
-    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&outbox->stirred, &attributes);
-    (void)pthread_condattr_destroy(&attributes);
+    pk_cond_init(&outbox->stirred);
     return outbox;
 }
 
@@ -198,16 +194,8 @@ void pk_outbox_stir(struct pk_outbox *outbox)
 
 void pk_outbox_doze(struct pk_outbox *outbox, int64_t ms)
 {
-    struct timespec until;
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += (time_t)(ms / 1000);
-    until.tv_nsec += (long)(ms % 1000 * 1000000);
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
     outbox->is_dozing = true;
-    (void)pthread_cond_timedwait(&outbox->stirred, &outbox->lock, &until);
+    (void)pk_cond_wait(&outbox->stirred, &outbox->lock, pk_cond_in_ms(ms));
     outbox->is_dozing = false;
 }
 

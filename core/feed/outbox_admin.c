@@ -199,12 +199,7 @@ static bool decide(void *context, struct pk_writes *list, struct pk_error *err)
 
 static bool carry_out(struct decision *decision, struct pk_doc **out, struct pk_error *err)
 {
-    struct pk_commit commit = { .cursor = "" };
-    const bool ok = pk_store_decide(decision->books->store, decide, decision,
-                                    decision->by->deadline_ns, &commit, err);
-    if (ok && decision->by->cursor && commit.cursor[0]) {
-        memcpy(decision->by->cursor, commit.cursor, PK_POSITION_TEXT);
-    }
+    const bool ok = pk_by_decide(decision->by, decision->books, decide, decision, err);
     if (ok && out) {
         *out = decision->after;
     } else {

@@ -30,6 +30,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/cond.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "doc/doc.h"
@@ -39,7 +40,6 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 enum {
     LISTENERS_MAX = 16,
@@ -126,7 +126,6 @@ static void queue_move(struct queue *to, struct queue *from)
 struct pk_watch *pk_watch_new(const struct pk_watch_options *options)
 {
     struct pk_watch *watch = pk_calloc(1, sizeof(*watch));
-    pthread_condattr_t attributes;
 
     watch->options = *options;
     if (watch->options.waiters_max == 0) {
@@ -135,10 +134,7 @@ struct pk_watch *pk_watch_new(const struct pk_watch_options *options)
     queue_init(&watch->fresh);
     queue_init(&watch->waiting);
     (void)pthread_mutex_init(&watch->lock, NULL);
-    (void)pthread_condattr_init(&attributes);
-    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&watch->stirred, &attributes);
-    (void)pthread_condattr_destroy(&attributes);
+    pk_cond_init(&watch->stirred);
     return watch;
 }
 
@@ -169,15 +165,7 @@ static int64_t now_ns(const struct pk_watch *watch)
 /* Under 'lock'. Sleeps until something stirs, at most 'ms'. */
 static void doze(struct pk_watch *watch, int64_t ms)
 {
-    struct timespec until;
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += (time_t)(ms / 1000);
-    until.tv_nsec += (long)(ms % 1000 * 1000000);
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
-    (void)pthread_cond_timedwait(&watch->stirred, &watch->lock, &until);
+    (void)pk_cond_wait(&watch->stirred, &watch->lock, pk_cond_in_ms(ms));
 }
 
 /* Under 'lock'. Sleeps that long unless it is stopped. */

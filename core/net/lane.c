@@ -24,8 +24,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-
-#include <time.h>
+#include "base/cond.h"
 
 enum {
     NS_PER_MS = 1000 * 1000,
@@ -225,26 +224,19 @@ void pk_lane_sweep(struct pk_lane *lane)
 struct pk_lane *pk_lane_new(const struct pk_lane_limits *limits, void *context)
 {
     struct pk_lane *lane = pk_calloc(1, sizeof(*lane));
-    pthread_condattr_t attributes;
     lane->limits = *limits;
     lane->context = context;
     lane->worker = pk_calloc(limits->threads, sizeof(struct worker *));
-    (void)pthread_condattr_init(&attributes);
-    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     (void)pthread_mutex_init(&lane->lock, NULL);
     (void)pthread_cond_init(&lane->filled, NULL);
-    (void)pthread_cond_init(&lane->ended, &attributes);
-    (void)pthread_condattr_destroy(&attributes);
+    pk_cond_init(&lane->ended);
     return lane;
 }
 
 /* With 'lock' held: waits for 'ended', a moment at most. */
 static void wait_a_little(struct pk_lane *lane)
 {
-    int64_t until = now_ns() + (int64_t)CLOSE_LOOK_MS * NS_PER_MS;
-    struct timespec then = { .tv_sec = (time_t)(until / 1000000000),
-                             .tv_nsec = (long)(until % 1000000000) };
-    (void)pthread_cond_timedwait(&lane->ended, &lane->lock, &then);
+    (void)pk_cond_wait(&lane->ended, &lane->lock, pk_cond_in_ms(CLOSE_LOOK_MS));
 }
 
 /* With 'lock' held: until nothing runs that is not lost, and then a while for what is. */

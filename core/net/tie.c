@@ -7,7 +7,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "net/net_internal.h"
 
-#include <time.h>
+#include "base/cond.h"
 
 static void open_mail(struct pk_mail *mail)
 {
@@ -25,12 +25,8 @@ static void open_mail(struct pk_mail *mail)
 void pk_tie_init(struct pk_tie *tie, struct pk_loop *loop, void (*arrive)(struct pk_tie *),
                  void (*done)(struct pk_tie *))
 {
-    pthread_condattr_t attributes;
-    (void)pthread_condattr_init(&attributes);
-    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     (void)pthread_mutex_init(&tie->lock, NULL);
-    (void)pthread_cond_init(&tie->moved, &attributes);
-    (void)pthread_condattr_destroy(&attributes);
+    pk_cond_init(&tie->moved);
     atomic_init(&tie->refs, 1);
     tie->loop = loop;
     tie->is_posted = false;

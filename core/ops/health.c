@@ -19,6 +19,7 @@
 #include "access/keyring.h"
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/cond.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "doc/doc.h"
@@ -345,14 +346,9 @@ static void tell(struct pk_health *health, struct pk_health_report *before)
 /* Waits for the next round. False: stop. */
 static bool rest(struct pk_health *health)
 {
-    struct timespec until;
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    const int64_t until_ns = until.tv_nsec + health->options.every_ms * NS_PER_MS;
-    until.tv_sec += (time_t)(until_ns / (1000 * (int64_t)NS_PER_MS));
-    until.tv_nsec = (long)(until_ns % (1000 * (int64_t)NS_PER_MS));
+    const struct timespec until = pk_cond_in_ms(health->options.every_ms);
     (void)pthread_mutex_lock(&health->lock);
-    while (!health->is_stopping &&
-           pthread_cond_timedwait(&health->stop, &health->lock, &until) == 0) {
+    while (!health->is_stopping && pk_cond_wait(&health->stop, &health->lock, until)) {
     }
     const bool goes_on = !health->is_stopping;
     (void)pthread_mutex_unlock(&health->lock);
@@ -374,7 +370,6 @@ bool pk_health_start(struct pk_health **out, const struct pk_health_options *opt
                      struct pk_error *err)
 {
     struct pk_health *health = pk_calloc(1, sizeof(*health));
-    pthread_condattr_t attributes;
     struct pk_health_options *own = &health->options;
 
     *own = *options;
@@ -386,10 +381,7 @@ bool pk_health_start(struct pk_health **out, const struct pk_health_options *opt
         health->since_ms[i] = pk_clock_wall_ms(own->clock);
     }
     (void)pthread_mutex_init(&health->lock, NULL);
-    (void)pthread_condattr_init(&attributes);
-    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&health->stop, &attributes);
-    (void)pthread_condattr_destroy(&attributes);
+    pk_cond_init(&health->stop);
     if (pthread_create(&health->thread, NULL, run, health) != 0) {
         pk_free(health);
         return pk_fail(err, PK_INTERNAL, "raise the limit of processes", "cannot start a thread");

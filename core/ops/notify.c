@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "base/cond.h"
 #include "base/error.h"
 
 #include <errno.h>
@@ -108,14 +109,10 @@ bool pk_notify_open(struct pk_notify **out, const char *socket_name, const char 
 {
     struct pk_notify *notify = pk_calloc(1, sizeof(*notify));
     const bool is_wanted = socket_name && *socket_name;
-    pthread_condattr_t attributes;
 
     notify->fd = -1;
     (void)pthread_mutex_init(&notify->lock, NULL);
-    (void)pthread_condattr_init(&attributes);
-    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&notify->stop, &attributes);
-    (void)pthread_condattr_destroy(&attributes);
+    pk_cond_init(&notify->stop);
     if (is_wanted &&
         (!read_address(notify, socket_name, err) ||
          !read_watchdog(notify, watchdog_us, watchdog_pid, err) || !open_socket(notify, err))) {
@@ -211,11 +208,9 @@ int64_t pk_notify_watchdog_ms(const struct pk_notify *notify)
 /* Waits until then. False: stop. */
 static bool rest(struct pk_notify *notify, int64_t until_ns)
 {
-    const struct timespec until = { .tv_sec = (time_t)(until_ns / NS_PER_S),
-                                    .tv_nsec = (long)(until_ns % NS_PER_S) };
+    const struct timespec until = pk_cond_at_ns(until_ns);
     (void)pthread_mutex_lock(&notify->lock);
-    while (!notify->is_stopping &&
-           pthread_cond_timedwait(&notify->stop, &notify->lock, &until) == 0) {
+    while (!notify->is_stopping && pk_cond_wait(&notify->stop, &notify->lock, until)) {
     }
     const bool goes_on = !notify->is_stopping;
     (void)pthread_mutex_unlock(&notify->lock);

@@ -8,6 +8,7 @@
 #include "ops/reaper.h"
 
 #include "base/alloc.h"
+#include "base/cond.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "store/store.h"
@@ -30,17 +31,9 @@ struct pk_reaper {
 /* Waits for the next round. False: stop. */
 static bool rest(struct pk_reaper *reaper)
 {
-    struct timespec until;
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += (time_t)(reaper->every_ms / 1000);
-    until.tv_nsec += (long)(reaper->every_ms % 1000 * 1000000);
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
+    const struct timespec until = pk_cond_in_ms(reaper->every_ms);
     (void)pthread_mutex_lock(&reaper->lock);
-    while (!reaper->is_stopping &&
-           pthread_cond_timedwait(&reaper->stop, &reaper->lock, &until) == 0) {
+    while (!reaper->is_stopping && pk_cond_wait(&reaper->stop, &reaper->lock, until)) {
     }
     bool is_stopping = reaper->is_stopping;
     (void)pthread_mutex_unlock(&reaper->lock);
@@ -75,16 +68,12 @@ bool pk_reaper_start(struct pk_reaper **out, struct pk_store *store, struct pk_l
                      int64_t every_ms, struct pk_error *err)
 {
     struct pk_reaper *reaper = pk_calloc(1, sizeof(*reaper));
-    pthread_condattr_t attributes;
 
     reaper->store = store;
     reaper->log = log;
     reaper->every_ms = every_ms;
     (void)pthread_mutex_init(&reaper->lock, NULL);
-    (void)pthread_condattr_init(&attributes);
-    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&reaper->stop, &attributes);
-    (void)pthread_condattr_destroy(&attributes);
+    pk_cond_init(&reaper->stop);
     if (pthread_create(&reaper->thread, NULL, run, reaper) != 0) {
         pk_free(reaper);
         return pk_fail(err, PK_INTERNAL, "raise the limit of processes", "cannot start a thread");

@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/cond.h"
 #include "base/crypto.h"
 #include "base/error.h"
 #include "base/id.h"
@@ -24,7 +25,7 @@
 enum {
     BUCKETS = 4096,    /* A power of two. */
     NOTES_MAX = 65536, /* Between two flushes; who comes then writes them himself. */
-    EVERY_S = 5,
+    EVERY_MS = 5000,
     LIST_NOTES = 500, /* In one list. */
     PURPOSE_TEXT = 101
 };
@@ -51,15 +52,11 @@ struct pk_access_log {
 struct pk_access_log *pk_access_log_new(const struct pk_domain *domain)
 {
     struct pk_access_log *log = pk_calloc(1, sizeof(*log));
-    pthread_condattr_t attr;
     log->domain = domain;
     pk_random(log->key, sizeof(log->key));
     (void)pthread_mutex_init(&log->lock, NULL);
     (void)pthread_mutex_init(&log->flushing, NULL);
-    (void)pthread_condattr_init(&attr);
-    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&log->wake, &attr);
-    (void)pthread_condattr_destroy(&attr);
+    pk_cond_init(&log->wake);
     return log;
 }
 
@@ -155,13 +152,9 @@ bool pk_access_log_flush(struct pk_access_log *log, struct pk_error *err)
 
 static bool wait_next(struct pk_access_log *log)
 {
-    struct timespec at;
-    int late = 0;
-    (void)clock_gettime(CLOCK_MONOTONIC, &at);
-    at.tv_sec += EVERY_S;
+    const struct timespec at = pk_cond_in_ms(EVERY_MS);
     (void)pthread_mutex_lock(&log->lock);
-    while (!log->is_stopping && late == 0) {
-        late = pthread_cond_timedwait(&log->wake, &log->lock, &at);
+    while (!log->is_stopping && pk_cond_wait(&log->wake, &log->lock, at)) {
     }
     const bool is_stopping = log->is_stopping;
     (void)pthread_mutex_unlock(&log->lock);

@@ -308,13 +308,8 @@ bool pk_consent_record(const struct pk_domain *domain, const struct pk_by *by, c
                              .purpose = purpose,
                              .version = version,
                              .wanted = wanted };
-    struct pk_commit commit = { .cursor = "" };
     record_id(change.id, person, purpose);
-    const bool ok =
-        pk_store_decide(domain->books->store, decide, &change, by->deadline_ns, &commit, err);
-    if (ok && by->cursor && commit.cursor[0]) {
-        (void)snprintf(by->cursor, PK_POSITION_TEXT, "%s", commit.cursor);
-    }
+    const bool ok = pk_by_decide(by, domain->books, decide, &change, err);
     if (ok && out) {
         *out = pk_doc_ref(change.result);
     }

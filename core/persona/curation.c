@@ -23,7 +23,6 @@
 #include "store/store.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <string.h>
 
 /* ---- Operations ---- */
@@ -408,19 +407,6 @@ static bool decide(void *context, struct pk_writes *list, struct pk_error *err)
     return !change->by->complete || change->by->complete(change->by->context, list, answer, err);
 }
 
-bool curation_commit(const struct pk_domain *domain, const struct pk_by *by, pk_decide_fn *decide_,
-                     void *context, struct pk_error *err)
-{
-    struct pk_commit commit = { .cursor = "" };
-    if (!pk_store_decide(domain->books->store, decide_, context, by->deadline_ns, &commit, err)) {
-        return false;
-    }
-    if (by->cursor && commit.cursor[0]) {
-        (void)snprintf(by->cursor, PK_POSITION_TEXT, "%s", commit.cursor);
-    }
-    return true;
-}
-
 bool pk_curation_patch(const struct pk_domain *domain, const struct pk_by *by, const char *person,
                        int64_t version, const bson_t *changes, struct pk_curated *out,
                        struct pk_error *err)
@@ -431,7 +417,7 @@ bool pk_curation_patch(const struct pk_domain *domain, const struct pk_by *by, c
                              .version = version,
                              .patch = changes,
                              .out = out };
-    return curation_commit(domain, by, decide, &change, err) ||
+    return pk_by_decide(by, domain->books, decide, &change, err) ||
            pk_wrap(err, "correct the mindscape");
 }
 
@@ -444,6 +430,6 @@ bool pk_curation_pin(const struct pk_domain *domain, const struct pk_by *by, con
                              .pin_path = path,
                              .is_pinned = is_pinned,
                              .out = out };
-    return curation_commit(domain, by, decide, &change, err) ||
+    return pk_by_decide(by, domain->books, decide, &change, err) ||
            pk_wrap(err, is_pinned ? "pin the trait" : "unpin the trait");
 }

@@ -25,8 +25,5 @@ bool curation_find_mindscape(const struct pk_domain *domain, const struct pk_by 
 bool curation_write(const struct pk_domain *domain, const struct pk_by *by, const char *person,
                     const bson_t *structured, const struct pk_doc *mindscape, const char *action,
                     struct pk_writes *list, struct pk_curated *out, struct pk_error *err);
-/* pk_store_decide, and the cursor for who asked. */
-bool curation_commit(const struct pk_domain *domain, const struct pk_by *by, pk_decide_fn *decide,
-                     void *context, struct pk_error *err);
 
 #endif

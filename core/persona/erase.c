@@ -273,18 +273,10 @@ static bool decide(void *context, struct pk_writes *list, struct pk_error *err)
 bool pk_erase_person(const struct pk_domain *domain, const struct pk_by *by, const char *person,
                      char out_task[PK_UUID_TEXT], struct pk_error *err)
 {
-    struct pk_commit committed = { .cursor = "" };
     struct asking asking = { .domain = domain, .by = by, .named = person, .out_task = out_task };
-    const bool ok =
-        pk_store_decide(domain->books->store, decide, &asking, by->deadline_ns, &committed, err);
+    const bool ok = pk_by_decide(by, domain->books, decide, &asking, err);
     pk_person_ids_done(&asking.ids);
-    if (!ok) {
-        return pk_wrap(err, "erase the person");
-    }
-    if (by->cursor && committed.cursor[0]) {
-        (void)snprintf(by->cursor, PK_POSITION_TEXT, "%s", committed.cursor);
-    }
-    return true;
+    return ok || pk_wrap(err, "erase the person");
 }
 
 bool pk_erase_receipt(const struct pk_domain *domain, const char *person, int64_t deadline_ns,

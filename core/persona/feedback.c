@@ -22,7 +22,6 @@
 #include "script/scripts.h"
 #include "store/store.h"
 
-#include <stdio.h>
 #include <string.h>
 
 /* ---- What it is about ---- */
@@ -367,7 +366,6 @@ bool pk_feedback_submit(const struct pk_domain *domain, const struct pk_by *by,
     struct submission it = {
         .domain = domain, .by = by, .target = target, .body = body, .out = out
     };
-    struct pk_commit commit = { .cursor = "" };
 
     *out = (struct pk_feedback_taken){ .doc = NULL };
     if (!check_target(&it, err) || !check_sender(&it, err)) {
@@ -381,13 +379,10 @@ bool pk_feedback_submit(const struct pk_domain *domain, const struct pk_by *by,
     out->is_queued = domain->outbox && has_processor(domain);
     out->estimate_minutes =
         out->is_queued ? pk_outbox_estimate(domain->outbox, PK_FEEDBACK_TASK) : 0;
-    if (!pk_store_decide(domain->books->store, decide, &it, by->deadline_ns, &commit, err)) {
+    if (!pk_by_decide(by, domain->books, decide, &it, err)) {
         pk_doc_unref(out->doc);
         *out = (struct pk_feedback_taken){ .doc = NULL };
         return pk_wrap(err, "take the feedback");
-    }
-    if (by->cursor && commit.cursor[0]) {
-        (void)snprintf(by->cursor, PK_POSITION_TEXT, "%s", commit.cursor);
     }
     return true;
 }

@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/cond.h"
 #include "doc/doc.h"
 
 #include <pthread.h>
@@ -55,11 +56,7 @@ struct pk_flights *pk_flights_new(const struct pk_clock *clock)
 static struct pk_flight *take_off(struct pk_flights *flights, const struct pk_flight_want *want)
 {
     struct pk_flight *flight = pk_calloc(1, sizeof(*flight));
-    pthread_condattr_t attr;
-    (void)pthread_condattr_init(&attr);
-    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&flight->landed, &attr);
-    (void)pthread_condattr_destroy(&attr);
+    pk_cond_init(&flight->landed);
     flight->key = pk_strdup(want->key);
     flight->version = want->version;
     flight->refs = 1;
@@ -126,19 +123,6 @@ void pk_flights_free(struct pk_flights *flights)
     }
 }
 
-static struct timespec time_in_ms(int64_t ms)
-{
-    struct timespec at;
-    (void)clock_gettime(CLOCK_MONOTONIC, &at);
-    at.tv_sec += ms / 1000;
-    at.tv_nsec += (ms % 1000) * 1000000;
-    if (at.tv_nsec >= 1000000000) {
-        at.tv_sec++;
-        at.tv_nsec -= 1000000000;
-    }
-    return at;
-}
-
 static void take_outcome(const struct pk_flight *flight, struct pk_flight_outcome *outcome)
 {
     *outcome = flight->outcome;
@@ -149,11 +133,9 @@ static void take_outcome(const struct pk_flight *flight, struct pk_flight_outcom
 static bool ride(struct pk_flights *flights, struct pk_flight *flight, const struct timespec *until,
                  struct pk_flight_outcome *outcome)
 {
-    int late = 0;
     flight->refs++;
     flights->stats.waiting++;
-    while (!flight->has_landed && late == 0) {
-        late = pthread_cond_timedwait(&flight->landed, &flights->lock, until);
+    while (!flight->has_landed && pk_cond_wait(&flight->landed, &flights->lock, *until)) {
     }
     const bool has_landed = flight->has_landed;
     flights->stats.waiting--;
@@ -217,7 +199,7 @@ enum pk_flight_part pk_flight_board(struct pk_flights *flights, const struct pk_
                                     struct pk_flight **out, struct pk_flight_outcome *outcome)
 {
     const struct timespec until =
-        time_in_ms(pk_deadline_left_ms(flights->clock, want->deadline_ns, WAIT_MAX_MS));
+        pk_cond_in_ms(pk_deadline_left_ms(flights->clock, want->deadline_ns, WAIT_MAX_MS));
     *outcome = (struct pk_flight_outcome){ 0 };
     (void)pthread_mutex_lock(&flights->lock);
     const enum pk_flight_part part = board(flights, want, &until, out, outcome);

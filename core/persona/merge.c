@@ -371,12 +371,7 @@ static bool decide_merge(void *context, struct pk_writes *list, struct pk_error 
 
 static bool commit(struct asking *asking, pk_decide_fn *decide, struct pk_error *err)
 {
-    struct pk_commit committed = { .cursor = "" };
-    const bool ok = pk_store_decide(asking->domain->books->store, decide, asking,
-                                    asking->by->deadline_ns, &committed, err);
-    if (ok && asking->by->cursor && committed.cursor[0]) {
-        (void)snprintf(asking->by->cursor, PK_POSITION_TEXT, "%s", committed.cursor);
-    }
+    const bool ok = pk_by_decide(asking->by, asking->domain->books, decide, asking, err);
     forget(asking);
     return ok;
 }

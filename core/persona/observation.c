@@ -326,19 +326,13 @@ static void tell_all(struct intake *intake, const struct pk_error *err)
 
 static void commit_range(struct intake *intake, size_t first, size_t end)
 {
-    const struct pk_by *by = intake->by;
-    struct pk_commit commit = { .cursor = "" };
     struct pk_error err = { 0 };
 
     intake->first = first;
     intake->end = end;
     intake->tries = 0;
-    const bool ok = pk_store_decide(intake->domain->books->store, decide, intake, by->deadline_ns,
-                                    &commit, &err);
+    const bool ok = pk_by_decide(intake->by, intake->domain->books, decide, intake, &err);
     drop_holds(intake, ok);
-    if (ok && by->cursor && commit.cursor[0]) {
-        (void)snprintf(by->cursor, PK_POSITION_TEXT, "%s", commit.cursor);
-    }
     if (!ok && end - first > 1 && (err.code == PK_INVALID || err.code == PK_TOO_LARGE)) {
         for (size_t i = first; i < end; i++) {
             commit_range(intake, i, i + 1);

@@ -142,12 +142,7 @@ static bool decide(void *context, struct pk_writes *list, struct pk_error *err)
 
 static bool run(struct move *move, struct pk_doc **out, struct pk_error *err)
 {
-    struct pk_commit commit = { .cursor = "" };
-    const bool ok = pk_store_decide(move->domain->books->store, decide, move, move->by->deadline_ns,
-                                    &commit, err);
-    if (ok && move->by->cursor && commit.cursor[0]) {
-        (void)snprintf(move->by->cursor, PK_POSITION_TEXT, "%s", commit.cursor);
-    }
+    const bool ok = pk_by_decide(move->by, move->domain->books, decide, move, err);
     if (ok && out) {
         *out = pk_doc_ref(move->result);
     }

@@ -16,6 +16,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/cond.h"
 #include "base/crypto.h"
 #include "base/log.h"
 #include "doc/doc.h"
@@ -74,7 +75,6 @@ struct uses *uses_new(const struct pk_domain *domain)
         abort();
     }
     memset(uses, 0, sizeof(*uses));
-    pthread_condattr_t attr;
     uses->domain = domain;
     pk_random(uses->key, sizeof(uses->key));
     for (size_t i = 0; i < SHARDS; i++) {
@@ -82,10 +82,7 @@ struct uses *uses_new(const struct pk_domain *domain)
     }
     (void)pthread_mutex_init(&uses->flushing, NULL);
     (void)pthread_mutex_init(&uses->lock, NULL);
-    (void)pthread_condattr_init(&attr);
-    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&uses->wake, &attr);
-    (void)pthread_condattr_destroy(&attr);
+    pk_cond_init(&uses->wake);
     return uses;
 }
 
@@ -397,13 +394,9 @@ bool pk_personas_flush(struct pk_personas *personas, struct pk_error *err)
 /* Waits for the next flush; true: it is to stop. */
 static bool wait_next(struct uses *uses)
 {
-    struct timespec at;
-    int late = 0;
-    (void)clock_gettime(CLOCK_MONOTONIC, &at);
-    at.tv_sec += EVERY_MS / 1000;
+    const struct timespec at = pk_cond_in_ms(EVERY_MS);
     (void)pthread_mutex_lock(&uses->lock);
-    while (!uses->stop && late == 0) {
-        late = pthread_cond_timedwait(&uses->wake, &uses->lock, &at);
+    while (!uses->stop && pk_cond_wait(&uses->wake, &uses->lock, at)) {
     }
     const bool stop = uses->stop;
     (void)pthread_mutex_unlock(&uses->lock);

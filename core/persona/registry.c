@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/cond.h"
 #include "store/store.h"
 
 #include <assert.h>
@@ -37,14 +38,10 @@ struct pk_store *registry_store(const struct pk_registry *registry)
 struct pk_registry *pk_registry_new(const struct pk_registry_options *options)
 {
     struct pk_registry *registry = pk_calloc(1, sizeof(*registry));
-    pthread_condattr_t attributes;
     registry->options = *options;
     (void)pthread_mutex_init(&registry->refreshing, NULL);
     (void)pthread_mutex_init(&registry->lock, NULL);
-    (void)pthread_condattr_init(&attributes);
-    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&registry->stir, &attributes);
-    (void)pthread_condattr_destroy(&attributes);
+    pk_cond_init(&registry->stir);
     return registry;
 }
 

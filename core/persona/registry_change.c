@@ -84,12 +84,7 @@ static bool decide(void *context, struct pk_writes *list, struct pk_error *err)
 
 bool change_run(struct registry_change *change, struct pk_doc **out, struct pk_error *err)
 {
-    struct pk_commit commit = { .cursor = "" };
-    const bool ok = pk_store_decide(registry_store(change->registry), decide, change,
-                                    change->by->deadline_ns, &commit, err);
-    if (ok && change->by->cursor && commit.cursor[0]) {
-        (void)snprintf(change->by->cursor, PK_POSITION_TEXT, "%s", commit.cursor);
-    }
+    const bool ok = pk_by_decide(change->by, change->registry->options.books, decide, change, err);
     if (ok && out) {
         *out = change->result ? pk_doc_ref(change->result) : NULL;
     }

@@ -10,6 +10,7 @@
 #include "persona/registry_internal.h"
 
 #include "base/alloc.h"
+#include "base/cond.h"
 #include "base/log.h"
 #include "doc/doc.h"
 #include "store/store.h"
@@ -18,7 +19,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { AGAIN_S = 1, LIFTED_MAX = 256 };
+enum { AGAIN_MS = 1000, LIFTED_MAX = 256 };
 
 /* ---- Telling it ---- */
 
@@ -211,12 +212,10 @@ static void refresh_if_dirty(struct pk_registry *registry)
  * stop. */
 static bool wait_for_work(struct pk_registry *registry)
 {
-    struct timespec until;
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += AGAIN_S;
+    const struct timespec until = pk_cond_in_ms(AGAIN_MS);
     (void)pthread_mutex_lock(&registry->lock);
     while (registry->is_later && !registry->is_stopping &&
-           pthread_cond_timedwait(&registry->stir, &registry->lock, &until) == 0) {
+           pk_cond_wait(&registry->stir, &registry->lock, until)) {
     }
     registry->is_later = false;
     while (!registry->is_stopping && !registry->is_dirty && registry->doubt_count == 0) {

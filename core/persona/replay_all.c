@@ -277,19 +277,6 @@ struct asking {
     char *out_task;
 };
 
-static bool commit(struct asking *asking, pk_decide_fn *decide, struct pk_error *err)
-{
-    struct pk_commit committed = { .cursor = "" };
-    if (!pk_store_decide(asking->domain->books->store, decide, asking, asking->by->deadline_ns,
-                         &committed, err)) {
-        return false;
-    }
-    if (asking->by->cursor && committed.cursor[0]) {
-        (void)snprintf(asking->by->cursor, PK_POSITION_TEXT, "%s", committed.cursor);
-    }
-    return true;
-}
-
 static bool finish(struct asking *asking, const char *action, const struct state *state,
                    struct pk_writes *list, struct pk_error *err)
 {
@@ -349,7 +336,8 @@ bool pk_replay_all(const struct pk_domain *domain, const struct pk_by *by, const
                              .version = version,
                              .per_second = per_second > 0 ? per_second : 10,
                              .out_task = out_task };
-    return commit(&asking, decide_start, err) || pk_wrap(err, "replay all people");
+    return pk_by_decide(asking.by, asking.domain->books, decide_start, &asking, err) ||
+           pk_wrap(err, "replay all people");
 }
 
 static bool decide_pause(void *context, struct pk_writes *list, struct pk_error *err)
@@ -377,7 +365,8 @@ bool pk_replay_all_pause(const struct pk_domain *domain, const struct pk_by *by,
                              .by = by,
                              .from = is_paused ? "running" : "paused",
                              .to = is_paused ? "paused" : "running" };
-    return commit(&asking, decide_pause, err) || pk_wrap(err, is_paused ? "pause" : "resume");
+    return pk_by_decide(asking.by, asking.domain->books, decide_pause, &asking, err) ||
+           pk_wrap(err, is_paused ? "pause" : "resume");
 }
 
 bool pk_replay_all_show(const struct pk_domain *domain, int64_t deadline_ns, bson_t *out,

@@ -76,19 +76,6 @@ static bool add_all(struct asking *asking, const char *type, const char *action,
     return !by->complete || by->complete(by->context, list, answer, err);
 }
 
-static bool commit(struct asking *asking, pk_decide_fn *decide, struct pk_error *err)
-{
-    struct pk_commit committed = { .cursor = "" };
-    if (!pk_store_decide(asking->domain->books->store, decide, asking, asking->by->deadline_ns,
-                         &committed, err)) {
-        return false;
-    }
-    if (asking->by->cursor && committed.cursor[0]) {
-        (void)snprintf(asking->by->cursor, PK_POSITION_TEXT, "%s", committed.cursor);
-    }
-    return true;
-}
-
 static bool decide_replay(void *context, struct pk_writes *list, struct pk_error *err)
 {
     struct asking *asking = context;
@@ -116,7 +103,8 @@ bool pk_replay_person(const struct pk_domain *domain, const struct pk_by *by, co
     struct asking asking = {
         .domain = domain, .by = by, .person = person, .replay = replay, .out_task = out_task
     };
-    return commit(&asking, decide_replay, err) || pk_wrap(err, "replay the person");
+    return pk_by_decide(asking.by, asking.domain->books, decide_replay, &asking, err) ||
+           pk_wrap(err, "replay the person");
 }
 
 static bool decide_forget(void *context, struct pk_writes *list, struct pk_error *err)
@@ -142,5 +130,6 @@ bool pk_replay_forget(const struct pk_domain *domain, const struct pk_by *by,
 {
     const struct pk_remake replay = { .forgotten = observation };
     struct asking asking = { .domain = domain, .by = by, .replay = &replay, .out_task = out_task };
-    return commit(&asking, decide_forget, err) || pk_wrap(err, "forget the observation");
+    return pk_by_decide(asking.by, asking.domain->books, decide_forget, &asking, err) ||
+           pk_wrap(err, "forget the observation");
 }

@@ -282,7 +282,7 @@ bool pk_review_decide(const struct pk_domain *domain, const struct pk_by *by, co
                                  .decision = what,
                                  .out = curated };
     *out = NULL;
-    if (!curation_commit(domain, by, decide, &decision, err)) {
+    if (!pk_by_decide(by, domain->books, decide, &decision, err)) {
         pk_doc_unref(decision.result);
         return pk_wrap(err, "decide on the review");
     }

@@ -298,12 +298,6 @@ bool pk_train_ask(const struct pk_domain *domain, const struct pk_by *by,
                   const struct pk_train *train, char out_task[PK_UUID_TEXT], struct pk_error *err)
 {
     struct asking asking = { .domain = domain, .by = by, .asked = train, .out_task = out_task };
-    struct pk_commit commit = { .cursor = "" };
-    if (!pk_store_decide(domain->books->store, decide, &asking, by->deadline_ns, &commit, err)) {
-        return pk_wrap(err, "train '%.64s'", train->mapper);
-    }
-    if (by->cursor && commit.cursor[0]) {
-        (void)snprintf(by->cursor, PK_POSITION_TEXT, "%s", commit.cursor);
-    }
-    return true;
+    return pk_by_decide(by, domain->books, decide, &asking, err) ||
+           pk_wrap(err, "train '%.64s'", train->mapper);
 }

@@ -26,6 +26,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/cond.h"
 #include "base/log.h"
 #include "script/folders_internal.h"
 
@@ -366,7 +367,6 @@ static char *without_slashes(const char *path)
 static struct pk_folders *make(const struct pk_folders_options *options)
 {
     struct pk_folders *folders = pk_calloc(1, sizeof(*folders));
-    pthread_condattr_t monotonic;
 
     folders->log = options->log;
     folders->taken = options->taken;
@@ -384,10 +384,7 @@ static struct pk_folders *make(const struct pk_folders_options *options)
         folders->folder[i].wd = -1;
     }
     (void)pthread_mutex_init(&folders->mutex, NULL);
-    (void)pthread_condattr_init(&monotonic);
-    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&folders->changed, &monotonic);
-    (void)pthread_condattr_destroy(&monotonic);
+    pk_cond_init(&folders->changed);
     return folders;
 }
 
@@ -431,15 +428,12 @@ void pk_folders_free(struct pk_folders *folders)
 
 bool pk_folders_settle(struct pk_folders *folders, int64_t timeout_ms)
 {
-    const int64_t deadline = folders_now_ns() + timeout_ms * MS;
-    const struct timespec until = { deadline / 1000000000, deadline % 1000000000 };
-    int failed = 0;
+    const struct timespec until = pk_cond_in_ms(timeout_ms);
 
     (void)pthread_mutex_lock(&folders->mutex);
     const uint64_t request = ++folders->requested;
     wake(folders);
-    while (folders->settled < request && failed == 0) {
-        failed = pthread_cond_timedwait(&folders->changed, &folders->mutex, &until);
+    while (folders->settled < request && pk_cond_wait(&folders->changed, &folders->mutex, until)) {
     }
     const bool is_settled = folders->settled >= request;
     (void)pthread_mutex_unlock(&folders->mutex);

@@ -16,13 +16,13 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/cond.h"
 #include "base/error.h"
 #include "script/jail_internal.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -70,7 +70,6 @@ static char *path_beside_us(void)
 struct pk_jail *pk_jail_new(const struct pk_jail_options *options)
 {
     struct pk_jail *jail = pk_calloc(1, sizeof(*jail));
-    pthread_condattr_t monotonic;
 
     jail->clock = options->clock ? options->clock : pk_clock_system();
     jail->path = options->worker_path ? pk_strdup(options->worker_path) : path_beside_us();
@@ -79,10 +78,7 @@ struct pk_jail *pk_jail_new(const struct pk_jail_options *options)
     jail->idle_ns = (options->idle_ms ? options->idle_ms : IDLE_MS) * 1000000;
     jail->is_unsafe = options->is_unsafe;
     (void)pthread_mutex_init(&jail->mutex, NULL);
-    (void)pthread_condattr_init(&monotonic);
-    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&jail->changed, &monotonic);
-    (void)pthread_condattr_destroy(&monotonic);
+    pk_cond_init(&jail->changed);
     return jail;
 }
 
@@ -181,8 +177,7 @@ static struct jail_worker *take_older(struct pk_jail *jail, int64_t since_ns)
 
 static bool wait_changed(struct pk_jail *jail, int64_t deadline_ns)
 {
-    const struct timespec until = { deadline_ns / 1000000000, deadline_ns % 1000000000 };
-    return pthread_cond_timedwait(&jail->changed, &jail->mutex, &until) != ETIMEDOUT;
+    return pk_cond_wait(&jail->changed, &jail->mutex, pk_cond_at_ns(deadline_ns));
 }
 
 /* ---- Taking and giving back ---- */

@@ -16,6 +16,7 @@
 #include "script/takers.h"
 
 #include "base/alloc.h"
+#include "base/cond.h"
 #include "base/error.h"
 
 #include <pthread.h>
@@ -164,14 +165,10 @@ static size_t count_waiting(const struct pk_takers *takers)
 struct pk_takers *pk_takers_new(pk_take_fn *take, void *context)
 {
     struct pk_takers *takers = pk_calloc(1, sizeof(*takers));
-    pthread_condattr_t monotonic;
     takers->take = take;
     takers->context = context;
     (void)pthread_mutex_init(&takers->mutex, NULL);
-    (void)pthread_condattr_init(&monotonic);
-    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&takers->changed, &monotonic);
-    (void)pthread_condattr_destroy(&monotonic);
+    pk_cond_init(&takers->changed);
     return takers;
 }
 
@@ -231,16 +228,9 @@ void pk_takers_add(struct pk_takers *takers, const struct pk_taking *taking)
 
 bool pk_takers_settle(struct pk_takers *takers, int64_t timeout_ms)
 {
-    struct timespec until;
-    int failed = 0;
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += timeout_ms / 1000;
-    until.tv_nsec += timeout_ms % 1000 * 1000000;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
+    const struct timespec until = pk_cond_in_ms(timeout_ms);
     (void)pthread_mutex_lock(&takers->mutex);
-    while (takers->first && failed == 0) {
-        failed = pthread_cond_timedwait(&takers->changed, &takers->mutex, &until);
+    while (takers->first && pk_cond_wait(&takers->changed, &takers->mutex, until)) {
     }
     const bool is_settled = takers->first == NULL;
     (void)pthread_mutex_unlock(&takers->mutex);

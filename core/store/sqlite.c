@@ -10,6 +10,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/cond.h"
 #include "store/sqlite_internal.h"
 
 #include <errno.h>
@@ -192,15 +193,11 @@ static void sqlite_close(struct pk_store *store)
 
 static void init_locks(struct pk_sqlite *sqlite)
 {
-    pthread_condattr_t monotonic;
-    (void)pthread_condattr_init(&monotonic);
-    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     (void)pthread_mutex_init(&sqlite->write_lock, NULL);
     (void)pthread_mutex_init(&sqlite->read_lock, NULL);
     (void)pthread_mutex_init(&sqlite->feed_lock, NULL);
-    (void)pthread_cond_init(&sqlite->read_free, &monotonic);
-    (void)pthread_cond_init(&sqlite->feed_news, &monotonic);
-    (void)pthread_condattr_destroy(&monotonic);
+    pk_cond_init(&sqlite->read_free);
+    pk_cond_init(&sqlite->feed_news);
 }
 
 static bool open_all(struct pk_sqlite *sqlite, const struct pk_store_options *options,

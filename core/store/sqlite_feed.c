@@ -9,6 +9,7 @@
  * Rows at or below the floor have been reaped: who has not read them is told. */
 /* SPDX-License-Identifier: MIT */
 #include "base/alloc.h"
+#include "base/cond.h"
 #include "store/sqlite_internal.h"
 
 #include <assert.h>
@@ -107,16 +108,9 @@ void pk_sql_feed_close(struct pk_feed *feed)
 /* True once there are rows behind 'row'; false when the time is out. */
 static bool wait_for_news(struct pk_sqlite *sqlite, int64_t row, int64_t timeout_ms)
 {
-    struct timespec until;
-    int code = 0;
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += timeout_ms / 1000;
-    until.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
+    const struct timespec until = pk_cond_in_ms(timeout_ms);
     (void)pthread_mutex_lock(&sqlite->feed_lock);
-    while (sqlite->feed_row <= row && code == 0) {
-        code = pthread_cond_timedwait(&sqlite->feed_news, &sqlite->feed_lock, &until);
+    while (sqlite->feed_row <= row && pk_cond_wait(&sqlite->feed_news, &sqlite->feed_lock, until)) {
     }
     const bool has_news = sqlite->feed_row > row;
     (void)pthread_mutex_unlock(&sqlite->feed_lock);

@@ -18,12 +18,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/cond.h"
 #include "store/sqlite_internal.h"
 
 #include <errno.h>
 #include <math.h>
 #include <string.h>
-#include <time.h>
 
 enum { OPS_PER_LOOK = 4000, WAIT_LOOK_MS = 100 };
 
@@ -122,12 +122,7 @@ static struct pk_sql_reader *open_reader(struct pk_sqlite *sqlite, struct pk_err
 
 static void wait_for_reader(struct pk_sqlite *sqlite, int64_t wait_ms)
 {
-    struct timespec until;
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += (long)(wait_ms + 1) * 1000000;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
-    (void)pthread_cond_timedwait(&sqlite->read_free, &sqlite->read_lock, &until);
+    (void)pk_cond_wait(&sqlite->read_free, &sqlite->read_lock, pk_cond_in_ms(wait_ms + 1));
 }
 
 bool pk_sql_reader_take(struct pk_sqlite *sqlite, int64_t deadline_ns, struct pk_sql_reader **out,
