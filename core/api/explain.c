@@ -99,12 +99,12 @@ static bool find_explanation(struct pk_api_call *call, struct pk_explain_request
     if (is_gone(&why) && !pk_call_follow_persona(call, request->id, &other, err)) {
         return false;
     }
-    request->id = other;
-    if (other) {
-        return pk_persona_explain(personas, request, out, err);
+    if (!other) {
+        *err = why;
+        return false;
     }
-    *err = why;
-    return false;
+    request->id = other;
+    return pk_persona_explain(personas, request, out, err);
 }
 
 static bool explain(struct pk_api_call *call, struct pk_error *err)

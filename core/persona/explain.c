@@ -1,7 +1,7 @@
 /* explain.c - What is explained: the cached persona, or what would have been.
  *
- *     cached     the persona; mindscape and facts put back to what it read; the version that made
- * it as of T    mindscape and facts as of T; the version active at T, or a given one; made at T
+ *     cached     the persona; mindscape and facts put back to what it read; its version
+ *     as of T    mindscape and facts as of T; the version active at T, or a given one; made at T
  *     version    mindscape and facts as they are; the given version; made now
  *
  * What would have been is made as every persona is (persona_run.c, persona_made.c)

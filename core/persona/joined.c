@@ -22,6 +22,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "doc/doc.h"
+#include "doc/peek.h"
 #include "persona/mind.h"
 #include "store/store.h"
 
@@ -645,10 +646,9 @@ static void tell_made(struct pk_joins *joins, struct pk_joins_doc **room, size_t
     qsort(room, count, sizeof(*room), by_id);
     BSON_APPEND_ARRAY_BEGIN(out, told_table[told].collection, &list);
     for (size_t i = 0; i < count; i++) {
-        char number[16];
-        const char *key;
+        char room_of_key[PK_ARRAY_KEY];
+        const char *key = pk_array_key(i, room_of_key);
         bson_t view;
-        (void)bson_uint32_to_string((uint32_t)i, &key, number, sizeof(number));
         if (told_table[told].is_text) {
             BSON_APPEND_UTF8(&list, key, room[i]->id);
         } else {

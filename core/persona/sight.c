@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "doc/doc.h"
+#include "doc/peek.h"
 #include "persona/people.h"
 
 #include <stdio.h>
@@ -82,15 +83,13 @@ static bool put_merges(const struct pk_principal *who, const bson_t *stored,
 {
     bson_iter_t entry, field;
     bson_t kept = BSON_INITIALIZER;
-    uint32_t count = 0;
+    size_t count = 0;
     (void)stored;
     for (bool more = bson_iter_recurse(list, &entry); more && bson_iter_next(&entry);) {
-        char number[16];
-        const char *key;
+        char room[PK_ARRAY_KEY];
         if (bson_iter_recurse(&entry, &field) && bson_iter_find(&field, "personId") &&
             !is_hidden(who, &field)) {
-            (void)bson_uint32_to_string(count++, &key, number, sizeof(number));
-            (void)bson_append_iter(&kept, key, -1, &entry);
+            (void)bson_append_iter(&kept, pk_array_key(count++, room), -1, &entry);
         }
     }
     if (count > 0) {
@@ -105,14 +104,12 @@ static void put_people(const struct pk_principal *who, const bson_iter_t *list, 
 {
     bson_iter_t item;
     bson_t kept;
-    uint32_t count = 0;
+    size_t count = 0;
     BSON_APPEND_ARRAY_BEGIN(out, "people", &kept);
     for (bool more = bson_iter_recurse(list, &item); more && bson_iter_next(&item);) {
-        char number[16];
-        const char *key;
+        char room[PK_ARRAY_KEY];
         if (!is_person(&item) || !is_hidden(who, &item)) {
-            (void)bson_uint32_to_string(count++, &key, number, sizeof(number));
-            (void)bson_append_iter(&kept, key, -1, &item);
+            (void)bson_append_iter(&kept, pk_array_key(count++, room), -1, &item);
         }
     }
     bson_append_array_end(out, &kept);

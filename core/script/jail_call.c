@@ -12,11 +12,13 @@
  * Both limits count from the CALL; the time that the caller takes to answer a
  * question is added to them, for it is not the script's. Nor is the time in
  * which its worker had no processor, while others had: when 'soft' has come and
- * the worker has used less, it is given the rest. What it has used is counted from
- * the first look at its clock, a millisecond after the CALL: most calls are over by
- * then and cost no look, and the others get that millisecond on top. 'hard' is on the
- * wall's clock, whatever was used. The stop signal is sent only while an answer is outstanding, and
- * the next call is sent after it, so a late signal meets a worker that is idle and ignores it.
+ * the worker has used less, it is given the rest. What it has used is counted
+ * from the first look at its clock, a millisecond after the CALL: most calls are
+ * over by then and cost no look, and the others get that millisecond on top.
+ * 'hard' is on the wall's clock, whatever was used.
+ *
+ * The stop signal is sent only while an answer is outstanding, and the next call
+ * is sent after it, so a late signal meets a worker that is idle and ignores it.
  *
  * Everything that comes back is checked here, before anybody sees it: sizes,
  * BSON with UTF-8, clean text.
